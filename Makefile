@@ -1,0 +1,189 @@
+# Quoin: everything is built, run and tested from here.  `make help` lists the targets.
+#
+# The file is one flat graph without recursion.  Sources are found by wildcard, so a new file in a
+# known folder needs no change here.  Everything made lands in build/.  Recipes are quiet; V=1 shows
+# the commands.  A change of compiler or flags rebuilds what it concerns (see build/flags/).
+
+SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -ec
+.DELETE_ON_ERROR:
+.SUFFIXES:
+MAKEFLAGS += --no-builtin-rules
+.DEFAULT_GOAL := build
+
+B := build
+
+ifeq ($(V),1)
+Q :=
+say = @:
+else
+Q := @
+say = @printf '  %-8s %s\n'
+endif
+
+# ---------------------------------------------------------------------------------------------------
+# Packages: the only place where Debian packages needed on the host are named.
+# What the guest is made of is fetched, unpacked and never installed: see GUEST_PACKAGES below.
+
+HOST_PACKAGES := \
+	clang lld llvm libclang-rt-14-dev ccache gcc libc6-dev musl-tools linux-libc-dev \
+	gnu-efi gdisk mtools dosfstools xorriso python3 ca-certificates gdb \
+	qemu-system-x86 ovmf
+
+PACKAGES_STAMP := $(B)/.packages-$(shell echo $(HOST_PACKAGES) | cksum | cut -d' ' -f1)
+
+$(PACKAGES_STAMP):
+	@mkdir -p $(B)
+	@missing=; \
+	if command -v dpkg-query >/dev/null; then \
+		for p in $(HOST_PACKAGES); do \
+			dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q ' installed$$' || \
+				missing="$$missing $$p"; \
+		done; \
+	else \
+		echo "Quoin is built with Debian's packages; this is another distribution."; \
+		echo "Install what corresponds to these, then 'mkdir -p $(B); touch $@':"; \
+		echo "  $(HOST_PACKAGES)"; exit 1; \
+	fi; \
+	if [ -n "$$missing" ]; then \
+		. /etc/os-release; \
+		case " $$ID $$ID_LIKE " in *" debian "*) ;; *) \
+			echo "Not a Debian system.  Please install:$$missing"; exit 1;; esac; \
+		sudo=; [ "$$(id -u)" = 0 ] || sudo=sudo; \
+		echo "  APT      installing:$$missing"; \
+		$$sudo apt-get update -q >$(B)/apt.log 2>&1 || { tail -5 $(B)/apt.log; exit 1; }; \
+		$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -q -y \
+			--no-install-recommends $$missing >>$(B)/apt.log 2>&1 || \
+			{ tail -20 $(B)/apt.log; echo "apt-get failed, see $(B)/apt.log"; exit 1; }; \
+	fi
+	@touch $@
+
+.PHONY: packages
+packages: $(PACKAGES_STAMP)
+
+# ---------------------------------------------------------------------------------------------------
+# Tools and flags
+
+CCACHE = $(if $(NO_CCACHE),,$(shell command -v ccache))
+KCC = $(CCACHE) clang
+KLD = ld.lld
+
+WARN := -Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare \
+	-Wstrict-prototypes -Wvla -Wimplicit-fallthrough
+DEBUG_FLAGS := $(if $(filter 1,$(DEBUG)),-DDEBUG)
+
+KFLAGS := --target=x86_64-unknown-none-elf -std=gnu2x -O2 -g -ffreestanding -fPIE -mcmodel=small \
+	-fvisibility=hidden -mno-red-zone -mgeneral-regs-only -fno-stack-protector \
+	-fno-omit-frame-pointer -fno-strict-aliasing -fwrapv -fno-delete-null-pointer-checks \
+	-fno-asynchronous-unwind-tables -fno-common \
+	-D__KERNEL__ $(WARN) -Iinclude $(DEBUG_FLAGS) $(KFLAGS_EXTRA)
+KLDFLAGS := -pie --no-dynamic-linker -z noexecstack -z max-page-size=4096 --build-id=none \
+	-z separate-code -z norelro --no-undefined
+
+EFIFLAGS := --target=x86_64-unknown-windows -std=gnu2x -O2 -ffreestanding -fshort-wchar \
+	-mno-red-zone -mgeneral-regs-only -fno-stack-protector -fno-strict-aliasing -fwrapv \
+	-mno-stack-arg-probe -D__EFI__ $(WARN) -Wno-strict-prototypes \
+	-Iinclude -isystem /usr/include/efi -isystem /usr/include/efi/x86_64 $(DEBUG_FLAGS)
+EFILDFLAGS := /nologo /subsystem:efi_application /entry:efi_main /nodefaultlib /dynamicbase \
+	/nxcompat
+
+# A flags file changes its time only when its text changes; objects depend on it.
+$(B)/flags/%: FORCE
+	@mkdir -p $(@D)
+	@echo '$(flags_text)' | cmp -s - $@ || echo '$(flags_text)' >$@
+$(B)/flags/kernel: flags_text = $(KFLAGS)
+$(B)/flags/efi: flags_text = $(EFIFLAGS) $(EFILDFLAGS)
+.PHONY: FORCE
+FORCE:
+
+# ---------------------------------------------------------------------------------------------------
+# The kernel: build/kernel.elf
+
+KSRC := $(wildcard kernel/*.c kernel/*/*.c mm/*.c sched/*.c loader/*.c test/kernel/*.c)
+KASM := $(wildcard kernel/*.S kernel/*/*.S)
+KOBJ := $(KSRC:%.c=$(B)/kernel/%.o) $(KASM:%.S=$(B)/kernel/%.S.o)
+KLDS := kernel/x86/kernel.ld
+
+$(B)/kernel/%.o: %.c $(B)/flags/kernel | $(PACKAGES_STAMP)
+	$(say) CC $<
+	@mkdir -p $(@D)
+	$(Q)$(KCC) $(KFLAGS) -MMD -MP -c $< -o $@
+
+$(B)/kernel/%.S.o: %.S $(B)/flags/kernel | $(PACKAGES_STAMP)
+	$(say) AS $<
+	@mkdir -p $(@D)
+	$(Q)$(KCC) $(filter-out -std=%,$(KFLAGS)) -D__ASSEMBLER__ -MMD -MP -c $< -o $@
+
+# Backtraces want names.  mksyms writes the sorted table of the functions of a linked image as
+# assembly; the table goes into the image, so it is linked until the table no longer changes (the
+# table is last in .rodata and moves no code, hence the second link is nearly always the last).
+$(B)/kernel.elf: $(KOBJ) $(KLDS) kernel/base/mksyms
+	$(say) LD $@
+	$(Q)d=$(B)/kernel; \
+	python3 kernel/base/mksyms >$$d/ksyms.S; \
+	for pass in 1 2 3 4; do \
+		clang --target=x86_64-unknown-none-elf -c $$d/ksyms.S -o $$d/ksyms.o; \
+		$(KLD) $(KLDFLAGS) -T $(KLDS) $(KOBJ) $$d/ksyms.o -o $@.tmp; \
+		python3 kernel/base/mksyms $@.tmp >$$d/ksyms.new; \
+		if cmp -s $$d/ksyms.new $$d/ksyms.S; then mv $@.tmp $@; exit 0; fi; \
+		mv $$d/ksyms.new $$d/ksyms.S; \
+	done; \
+	echo "mksyms: the symbol table does not settle" >&2; exit 1
+
+# What the machine loads: no debug information (the table above stays), GDB uses kernel.elf.
+$(B)/quoin.elf: $(B)/kernel.elf
+	$(Q)llvm-strip --strip-all $< -o $@
+
+-include $(KOBJ:.o=.d)
+
+# ---------------------------------------------------------------------------------------------------
+# The EFI application: build/efi/BOOTX64.EFI, straight to PE
+
+# Pure kernel files the application shares with the kernel.
+EFI_SHARED := $(wildcard kernel/lib/string.c)
+EFISRC := $(wildcard efi/*.c loader/*.c) $(EFI_SHARED)
+EFIASM := $(wildcard efi/*.S)
+EFIOBJ := $(EFISRC:%.c=$(B)/efi/%.obj) $(EFIASM:%.S=$(B)/efi/%.S.obj)
+
+$(B)/efi/%.obj: %.c $(B)/flags/efi | $(PACKAGES_STAMP)
+	$(say) EFICC $<
+	@mkdir -p $(@D)
+	$(Q)$(KCC) $(EFIFLAGS) -MMD -MP -c $< -o $@
+
+$(B)/efi/%.S.obj: %.S $(B)/flags/efi | $(PACKAGES_STAMP)
+	$(say) EFIAS $<
+	@mkdir -p $(@D)
+	$(Q)$(KCC) $(filter-out -std=%,$(EFIFLAGS)) -D__ASSEMBLER__ -MMD -MP -c $< -o $@
+
+$(B)/efi/BOOTX64.EFI: $(EFIOBJ)
+	$(say) EFILD $@
+	$(Q)lld-link $(EFILDFLAGS) /out:$@ $(EFIOBJ)
+
+-include $(EFIOBJ:.obj=.d)
+
+# ---------------------------------------------------------------------------------------------------
+# build: whatever parts are there
+
+BUILD_TARGETS :=
+ifneq ($(wildcard kernel/main.c),)
+BUILD_TARGETS += $(B)/kernel.elf $(B)/quoin.elf
+else
+BUILD_TARGETS += $(KOBJ)
+endif
+ifneq ($(wildcard efi/*.c),)
+BUILD_TARGETS += $(B)/efi/BOOTX64.EFI
+endif
+
+.PHONY: build objects clean help
+build: $(PACKAGES_STAMP) $(BUILD_TARGETS) ## build kernel and EFI application (V=1 shows commands, DEBUG=1 checks more)
+	@:
+
+objects: $(KOBJ) $(EFIOBJ) ## compile everything, link nothing
+	@:
+
+clean: ## remove build/
+	rm -rf $(B)
+
+help: ## this list
+	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sort | \
+		awk -F ':.*## ' '{ printf "  %-10s %s\n", $$1, $$2 }'
