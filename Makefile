@@ -30,6 +30,21 @@ HOST_PACKAGES := \
 	gnu-efi gdisk mtools dosfstools xorriso python3 ca-certificates gdb \
 	qemu-system-x86 ovmf
 
+# GRAPHIC=1 opens a window
+ifeq ($(GRAPHIC),1)
+HOST_PACKAGES += qemu-system-gui
+endif
+
+# The guest's programs: fetched with apt-get download and unpacked, never installed on the host.
+SMALL_PACKAGES := busybox-static
+DEBIAN_PACKAGES := busybox-static bash coreutils dash grep sed gawk findutils tar gzip procps \
+	python3-minimal tcc libc6-dev sqlite3 stress-ng diffutils less
+# What these pull in that no program here needs (package scripts, mostly)
+DEBIAN_UNWANTED := perl perl-base perl-modules-% libperl% usrmerge init-system-helpers libfile-% \
+	libnumber-% libtext-% dpkg debconf apt base-passwd libkrb5-dev libdb% media-types
+# The reference kernel of test/guest --linux
+LINUX_PACKAGE := linux-image-amd64
+
 PACKAGES_STAMP := $(B)/.packages-$(shell echo $(HOST_PACKAGES) | cksum | cut -d' ' -f1)
 
 $(PACKAGES_STAMP):
@@ -160,6 +175,134 @@ $(B)/efi/BOOTX64.EFI: $(EFIOBJ)
 	$(Q)lld-link $(EFILDFLAGS) /out:$@ $(EFIOBJ)
 
 -include $(EFIOBJ:.obj=.d)
+
+# ---------------------------------------------------------------------------------------------------
+# Guest programs: test/user/*.c.  Linked static with musl; those that say so ("// VARIANTS: musl glibc
+# dynamic") also static and dynamic with glibc.  guestinit and what `OWN_TOOLS` names go into every root,
+# the tests into an overlay.
+
+OWN_TOOLS := guestinit
+USER_SRC := $(wildcard test/user/*.c)
+USER_NAMES := $(USER_SRC:test/user/%.c=%)
+USER_TESTS := $(filter-out $(OWN_TOOLS),$(USER_NAMES))
+UCFLAGS := -std=gnu2x -O1 -g0 -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare \
+	-fno-strict-aliasing -pthread -Itest/user
+variant = $(patsubst test/user/%.c,%,$(shell grep -lE '^// VARIANTS:.*\b$(1)\b' $(USER_SRC) /dev/null))
+USER_MUSL := $(filter-out $(call variant,nomusl),$(USER_TESTS))
+USER_GLIBC := $(call variant,glibc)
+USER_DYNAMIC := $(call variant,dynamic)
+USER_BIN := $(USER_MUSL:%=$(B)/user/musl/%) $(USER_GLIBC:%=$(B)/user/glibc/%) \
+	$(USER_DYNAMIC:%=$(B)/user/dynamic/%)
+
+# musl-gcc finds only musl's own headers; <linux/...> comes from a folder of links
+$(B)/user/include: | $(PACKAGES_STAMP)
+	$(Q)mkdir -p $@.tmp && ln -sfn /usr/include/linux $@.tmp/linux && \
+	ln -sfn /usr/include/asm-generic $@.tmp/asm-generic && \
+	ln -sfn /usr/include/x86_64-linux-gnu/asm $@.tmp/asm && mv -T $@.tmp $@
+
+$(B)/user/musl/%: test/user/%.c | $(B)/user/include
+	$(say) MUSL $<
+	@mkdir -p $(@D)
+	$(Q)musl-gcc $(UCFLAGS) -isystem $(B)/user/include -static -s \
+		-MMD -MP -MF $@.d $< -o $@
+
+$(B)/user/glibc/%: test/user/%.c | $(PACKAGES_STAMP)
+	$(say) GLIBC $<
+	@mkdir -p $(@D)
+	$(Q)gcc $(UCFLAGS) -static -s -MMD -MP -MF $@.d $< -o $@
+
+$(B)/user/dynamic/%: test/user/%.c | $(PACKAGES_STAMP)
+	$(say) DYNAMIC $<
+	@mkdir -p $(@D)
+	$(Q)gcc $(UCFLAGS) -fPIE -pie -s -MMD -MP -MF $@.d $< -o $@
+
+-include $(wildcard $(B)/user/*/*.d)
+
+user: $(USER_BIN) $(OWN_TOOLS:%=$(B)/user/musl/%) ## compile the guest programs of test/user
+	@:
+
+# ---------------------------------------------------------------------------------------------------
+# Root file systems: build/initrd-small.img, build/initrd-debian.img
+
+ROOT ?= small
+SKELETON := $(shell find test/user/skeleton -type f)
+
+$(B)/root/small.stamp: test/boot/mkroot $(SKELETON) $(OWN_TOOLS:%=$(B)/user/musl/%) Makefile
+	$(say) ROOT small
+	$(Q)test/boot/mkroot small $(B) "$(SMALL_PACKAGES)" "" $(OWN_TOOLS:%=$(B)/user/musl/%)
+	@touch $@
+
+$(B)/root/debian.stamp: test/boot/mkroot $(SKELETON) $(OWN_TOOLS:%=$(B)/user/musl/%) Makefile
+	$(say) ROOT debian
+	$(Q)test/boot/mkroot debian $(B) "$(DEBIAN_PACKAGES)" "$(DEBIAN_UNWANTED)" \
+		$(OWN_TOOLS:%=$(B)/user/musl/%)
+	@touch $@
+
+$(B)/initrd-%.img: $(B)/root/%.stamp test/boot/cpio.py
+	$(say) CPIO $@
+	$(Q)python3 test/boot/cpio.py $(B)/root/$* >$@.tmp && mv $@.tmp $@
+.PRECIOUS: $(B)/root/%.stamp $(B)/initrd-%.img
+
+initrd: $(B)/initrd-small.img ## the default root file system
+debian: $(B)/initrd-debian.img ## the root file system with Debian's packages
+
+# Linux from the same release, to see what the right answer is: test/guest --linux
+linux: $(B)/linux/vmlinuz ## fetch the reference kernel of test/guest --linux
+$(B)/linux/vmlinuz: | $(PACKAGES_STAMP)
+	$(say) LINUX $@
+	$(Q)test/boot/mkroot linux $(B) "$(LINUX_PACKAGE)" ""
+
+# ---------------------------------------------------------------------------------------------------
+# Images: build/quoin.img for disks and sticks, build/quoin.iso for CDs
+
+CMDLINE ?= $(APPEND)
+IMAGE_FILES = EFI/BOOT/BOOTX64.EFI=$(B)/efi/BOOTX64.EFI EFI/quoin/kernel.elf=$(B)/quoin.elf \
+	EFI/quoin/initrd.img=$(B)/initrd-$(ROOT).img EFI/quoin/cmdline.txt=$(B)/flags/cmdline
+$(B)/flags/cmdline: flags_text = $(CMDLINE)
+$(B)/flags/root: flags_text = $(ROOT)
+IMAGE_DEPS = $(B)/efi/BOOTX64.EFI $(B)/quoin.elf $(B)/initrd-$(ROOT).img $(B)/flags/cmdline \
+	$(B)/flags/root test/boot/mkimage
+
+$(B)/quoin.img: $(IMAGE_DEPS)
+	$(say) IMAGE $@
+	$(Q)test/boot/mkimage $@ $(IMAGE_FILES)
+
+$(B)/quoin.iso: $(IMAGE_DEPS) test/boot/mkiso
+	$(say) ISO $@
+	$(Q)test/boot/mkiso $@ $(IMAGE_FILES)
+
+image: $(B)/quoin.img ## disk and USB stick image build/quoin.img (ROOT=small|debian)
+iso: $(B)/quoin.iso ## CD image build/quoin.iso
+
+usb: $(B)/quoin.img ## write the image to a stick: make usb DEV=/dev/sdX (asks first)
+	@test/boot/usb $(B)/quoin.img "$(DEV)"
+
+# ---------------------------------------------------------------------------------------------------
+# Running.  SMP= MEM= NUMA= CPU= APPEND= GRAPHIC=1 ROOT=debian ACCEL=tcg|kvm
+
+RUN = test/boot/run --root $(ROOT) --smp $(or $(SMP),2) --memory $(or $(MEM),1G) \
+	--numa $(or $(NUMA),1) --cpu $(or $(CPU),max) --append "$(APPEND)" \
+	--accel $(or $(ACCEL),auto) $(if $(filter 1,$(GRAPHIC)),--graphic)
+
+run: build $(B)/initrd-$(ROOT).img $(B)/initrd-small.img ## boot to a shell here: SMP= MEM= NUMA= APPEND= GRAPHIC=1 ROOT=debian
+	@$(RUN)
+
+debug: build $(B)/initrd-$(ROOT).img ## as run, but wait for GDB on port 1234 (GDB=port)
+	@$(RUN) --gdb $(or $(GDB),1234)
+
+# ---------------------------------------------------------------------------------------------------
+# Testing: see docs/testing.md
+
+guest: build $(B)/initrd-small.img ## what test/guest needs
+	@:
+
+test: build user $(B)/initrd-small.img $(B)/initrd-debian.img $(B)/quoin.img $(B)/quoin.iso ## run every tier: ONLY=pattern TIER=name JOBS=2
+	@test/run --jobs $(or $(JOBS),2) $(if $(TIER),--tier $(TIER)) $(if $(ONLY),--only '$(ONLY)')
+
+lint: ## include direction, headers that compile alone, file lengths
+	@test/lint/check
+
+.PHONY: user initrd debian linux image iso usb run debug guest test lint
 
 # ---------------------------------------------------------------------------------------------------
 # build: whatever parts are there
