@@ -1,0 +1,35 @@
+/*
+ * Descriptor tables. Lookup is lock-free: a table that is not shared needs no reference on the file
+ * (fdget/fdput); a shared one takes one under RCU.
+ */
+#ifndef FS_FDTABLE_H
+#define FS_FDTABLE_H
+
+#include <fs/fs.h>
+
+struct fdtable { u32 max; struct file **fd; u64 *open, *cloexec; struct rcu_head rcu; };
+struct files {
+	s32 refs; /* (a) tasks sharing */
+	struct fdtable *t; /* (RCU) */
+	spinlock_t lock;
+	u32 next_fd;
+	struct fdtable inline_table;
+	struct file *inline_fd[64];
+	u64 inline_open[1], inline_cloexec[1];
+};
+/* A file for the length of one system call; bit 0 of the word: fdput drops a reference. */
+struct fd { u64 w; };
+static inline struct file *fd_file(struct fd f) { return (struct file *)(f.w & ~3ull); }
+struct fd fdget(unsigned fd); /* file NULL when closed or O_PATH */
+struct fd fdget_raw(unsigned fd); /* O_PATH too */
+static inline void fdput(struct fd f) { if (f.w & 1) file_put(fd_file(f)); }
+struct file *fget(unsigned fd); /* referenced or NULL */
+struct file *fget_task(struct task *t, unsigned fd);
+int fd_alloc(u32 oflags, u32 from); /* reserves the lowest free fd; -EMFILE. O_CLOEXEC honoured */
+void fd_install(int fd, struct file *f); /* takes over the reference */
+void fd_release(int fd); /* a reserved one that was not installed */
+int fd_open_file(struct file *f, u32 oflags); /* alloc + install, puts f on failure */
+int close_fd(unsigned fd);
+u32 files_next_open(struct files *f, u32 from); /* first open fd >= from or ~0u; for /proc/PID/fd */
+
+#endif

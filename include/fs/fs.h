@@ -1,0 +1,299 @@
+/*
+ * Files: superblocks, inodes, names (dentries), open files.
+ *
+ * Path walking is lock-free under RCU (hash lookup, generation check) and takes one reference at the end; it falls back to
+ * a referenced walk. Locks: inode->rwsem (directory contents, file size) -> dentry->lock; rename_mutex over two directories.
+ */
+#ifndef FS_FS_H
+#define FS_FS_H
+
+#include <kernel/mutex.h>
+#include <kernel/rcu.h>
+#include <lib/err.h>
+#include <lib/list.h>
+#include <mm/mapping.h>
+#include <uapi/fcntl.h>
+#include <uapi/poll.h>
+#include <uapi/stat.h>
+
+struct file;
+struct inode;
+struct dentry;
+struct super;
+struct mount;
+struct poll_table;
+struct task;
+
+/* Scatter/gather position in user or kernel memory. */
+struct iov_iter {
+	bool kernel; /* addresses are kernel memory */
+	u32 nr;
+	const struct iovec_k *iov; /* for nr > 1 */
+	u64 base; /* current segment */
+	u64 seg_left;
+	u64 count; /* bytes left in all */
+};
+struct iovec_k { u64 base, len; };
+static inline void iov_init_user(struct iov_iter *it, void __user *p, u64 n) { *it = (struct iov_iter){ false, 1, NULL, (u64)p, n, n }; }
+static inline void iov_init_kernel(struct iov_iter *it, void *p, u64 n) { *it = (struct iov_iter){ true, 1, NULL, (u64)p, n, n }; }
+/* Move n bytes and advance; return bytes moved (short on a fault). */
+u64 copy_to_iter(struct iov_iter *it, const void *from, u64 n);
+u64 copy_from_iter(void *to, struct iov_iter *it, u64 n);
+u64 zero_to_iter(struct iov_iter *it, u64 n);
+void iov_advance(struct iov_iter *it, u64 n);
+/* Import an iovec array; *iov is kmalloc'ed when not NULL afterwards. Total bytes or -errno. */
+s64 iov_import(struct iov_iter *it, const void __user *uvec, u64 nr, struct iovec_k **heap);
+
+struct qstr { const char *name; u32 len; u32 hash; };
+
+struct kstat { u64 ino; u64 dev, rdev; u32 mode, nlink, uid, gid, blksize; u64 size, blocks; struct timespec64 { s64 sec; s64 nsec; } atime, mtime, ctime, btime; u64 mnt_id; u64 attributes; };
+struct iattr { u32 valid; u32 mode; uid_t uid; gid_t gid; u64 size; struct timespec64 atime, mtime; };
+#define ATTR_MODE 1u
+#define ATTR_UID 2u
+#define ATTR_GID 4u
+#define ATTR_SIZE 8u
+#define ATTR_ATIME 16u
+#define ATTR_MTIME 32u
+#define ATTR_ATIME_SET 64u
+#define ATTR_MTIME_SET 128u
+#define ATTR_CTIME 256u
+
+struct inode_ops {
+	struct dentry *(*lookup)(struct inode *dir, struct dentry *d); /* NULL: d now positive or negative; ERR_PTR. dir rwsem held */
+	int (*create)(struct inode *dir, struct dentry *d, u32 mode);
+	int (*mkdir)(struct inode *dir, struct dentry *d, u32 mode);
+	int (*mknod)(struct inode *dir, struct dentry *d, u32 mode, u64 dev);
+	int (*symlink)(struct inode *dir, struct dentry *d, const char *target);
+	int (*link)(struct dentry *old, struct inode *dir, struct dentry *d);
+	int (*unlink)(struct inode *dir, struct dentry *d);
+	int (*rmdir)(struct inode *dir, struct dentry *d);
+	int (*rename)(struct inode *odir, struct dentry *od, struct inode *ndir, struct dentry *nd, u32 flags);
+	int (*tmpfile)(struct inode *dir, struct file *f, u32 mode);
+	/* Link text: pointer valid while the inode is referenced; or a jump (proc fd links): sets *jump to a referenced path. */
+	const char *(*get_link)(struct inode *i, struct path *jump, char *buf, u64 n);
+	int (*getattr)(struct inode *i, struct kstat *st); /* NULL: generic */
+	int (*setattr)(struct inode *i, struct iattr *a); /* NULL: generic; permission already checked; rwsem held */
+	int (*permission)(struct inode *i, int mask); /* NULL: generic mode bits */
+	s64 (*getxattr)(struct inode *i, const char *name, void *buf, u64 n);
+	int (*setxattr)(struct inode *i, const char *name, const void *buf, u64 n, int flags);
+	s64 (*listxattr)(struct inode *i, char *buf, u64 n);
+	int (*removexattr)(struct inode *i, const char *name);
+};
+
+struct dir_sink; /* getdents: opaque to file systems */
+/* False when the buffer is full: stop, do not advance pos past this entry. */
+bool dir_emit(struct dir_sink *s, const char *name, u32 len, u64 ino, u8 type, u64 next_pos);
+
+struct file_ops {
+	s64 (*read)(struct file *f, struct iov_iter *to, loff_t *pos);
+	s64 (*write)(struct file *f, struct iov_iter *from, loff_t *pos);
+	loff_t (*llseek)(struct file *f, loff_t off, int whence); /* NULL: -ESPIPE */
+	int (*iterate)(struct file *f, struct dir_sink *s); /* from f->pos */
+	u32 (*poll)(struct file *f, struct poll_table *pt); /* NULL: always readable and writable */
+	long (*ioctl)(struct file *f, u32 cmd, u64 arg);
+	int (*mmap)(struct file *f, struct vma *v);
+	int (*open)(struct inode *i, struct file *f);
+	int (*flush)(struct file *f); /* each close */
+	void (*release)(struct inode *i, struct file *f); /* last reference */
+	int (*fsync)(struct file *f, bool datasync);
+	int (*fasync)(int fd, struct file *f, int on);
+	s64 (*fallocate)(struct file *f, int mode, loff_t off, loff_t len);
+	void (*show_fdinfo)(struct file *f, struct seq_buf *s);
+	s64 (*splice_read)(struct file *f, loff_t *pos, struct file *pipe, u64 len, u32 flags);
+};
+
+struct super_ops {
+	void (*evict_inode)(struct inode *i); /* last reference and no links */
+	void (*free_inode)(struct inode *i);
+	int (*statfs)(struct super *s, struct kstatfs *out);
+	int (*sync)(struct super *s);
+	void (*put_super)(struct super *s);
+	int (*remount)(struct super *s, u32 flags, const char *data);
+	void (*show_options)(struct super *s, struct seq_buf *b);
+};
+struct kstatfs { u64 type, bsize, blocks, bfree, bavail, files, ffree, fsid, namelen, frsize, flags; };
+
+struct super {
+	const char *fstype;
+	const struct super_ops *ops;
+	u64 dev; /* st_dev */
+	u32 flags;
+	u64 magic;
+	struct dentry *root;
+	void *private;
+	s32 refs;
+	struct list_head inodes; /* (lock) */
+	spinlock_t lock;
+	u64 next_ino; /* (a) */
+};
+
+struct inode {
+	u32 mode; /* type and permission */
+	uid_t uid;
+	gid_t gid;
+	u32 nlink;
+	u64 ino;
+	u64 rdev;
+	loff_t size; /* (rwsem) */
+	u64 blocks;
+	struct timespec64 atime, mtime, ctime, btime;
+	const struct inode_ops *ops;
+	const struct file_ops *fops;
+	struct super *super;
+	struct rw_semaphore rwsem; /* "i": directory contents, size */
+	struct mapping mapping; /* page cache of regular files */
+	s32 refs; /* (a) */
+	s32 writers; /* (a) open for writing; negative: denied (running executable) */
+	u32 flags;
+	spinlock_t lock; /* small fields, locks list */
+	void *private; /* file system's */
+	struct pipe *pipe; /* FIFOs */
+	struct list_head flocks; /* (lock) */
+	struct list_head sb_link;
+	wait_queue_t lease_wait;
+	u32 seals;
+	u32 generation;
+	void *watches; /* inotify */
+	struct rcu_head rcu;
+};
+
+#define DNAME_INLINE 40
+struct dentry {
+	u32 seq; /* (a) odd while renamed: RCU walkers check */
+	u32 flags;
+	struct dentry *parent; /* (rename) */
+	struct qstr name; /* (rename) */
+	struct inode *inode; /* NULL: negative */
+	struct hlist_node hash; /* (bucket lock; RCU) */
+	s32 refs; /* (a) -1: dead */
+	spinlock_t lock;
+	struct list_head children, sibling; /* (parent->lock) */
+	struct list_head lru;
+	struct super *super;
+	u32 mounted; /* (a) something is mounted here */
+	u64 dir_pos; /* tmpfs: order in its directory */
+	void *private;
+	struct rcu_head rcu;
+	char iname[DNAME_INLINE];
+};
+
+struct mount {
+	struct super *super;
+	struct dentry *root; /* of the mounted tree */
+	struct mount *parent;
+	struct dentry *mountpoint;
+	struct hlist_node hash; /* (mount_lock; RCU) by (parent, mountpoint) */
+	struct list_head list; /* all */
+	s32 refs;
+	u32 flags; /* MS_* that hold per mount */
+	u32 id;
+	char *source;
+	struct rcu_head rcu;
+};
+
+struct path { struct mount *mnt; struct dentry *dentry; };
+void path_get(const struct path *p);
+void path_put(const struct path *p);
+
+#define FMODE_READ 1u
+#define FMODE_WRITE 2u
+#define FMODE_LSEEK 4u
+#define FMODE_PREAD 8u
+#define FMODE_PWRITE 16u
+#define FMODE_EXEC 32u
+#define FMODE_PATH 64u
+#define FMODE_STREAM 128u /* no position: read/write do not lock pos */
+#define FMODE_NOWAIT_OK 256u
+struct file {
+	s32 refs; /* (a) */
+	u32 fmode; /* (I) FMODE_* */
+	u32 flags; /* O_*; changed by fcntl under lock */
+	const struct file_ops *ops; /* (I) */
+	struct inode *inode; /* (I) */
+	struct path path; /* (I) references held */
+	loff_t pos; /* (pos_lock when shared) */
+	struct mutex pos_lock;
+	void *private;
+	spinlock_t lock;
+	s32 owner_pid; /* F_SETOWN: >0 process, <0 group */
+	s32 owner_sig;
+	struct list_head epoll_links; /* (lock) epoll items watching this file */
+	void *fasync;
+	const struct cred *cred;
+	u64 ra_pos;
+	struct rcu_head rcu;
+};
+static inline struct file *file_get(struct file *f) { __atomic_fetch_add(&f->refs, 1, __ATOMIC_RELAXED); return f; }
+void file_put(struct file *f);
+struct file *file_alloc(void); /* refs 1, current creds; NULL + -ENFILE rules */
+/* An anonymous file (pipe ends, eventfd, epoll...): ERR_PTR. name shows as anon_inode:[name]. */
+struct file *anon_file(const char *name, const struct file_ops *ops, void *private, u32 oflags);
+
+/* Path walking. name in kernel memory. */
+#define LOOKUP_FOLLOW 1u
+#define LOOKUP_DIRECTORY 2u
+#define LOOKUP_EMPTY 4u
+#define LOOKUP_PARENT 8u
+#define LOOKUP_NO_XDEV 16u
+#define LOOKUP_BENEATH 32u
+#define LOOKUP_IN_ROOT 64u
+#define LOOKUP_NO_SYMLINKS 128u
+#define LOOKUP_NO_MAGICLINKS 256u
+#define LOOKUP_REVAL 512u
+int path_lookup(int dirfd, const char *name, u32 flags, struct path *out); /* referenced */
+int user_path(int dirfd, const char __user *name, u32 flags, struct path *out);
+/* Copies a user path: page-sized kernel buffer or ERR_PTR (ENOENT for empty unless allowed, ENAMETOOLONG, EFAULT). */
+char *getname(const char __user *name, u32 lookup_flags);
+void putname(char *name);
+int inode_permission(struct inode *i, int mask); /* MAY_* ; current's fs ids and capabilities */
+#define MAY_EXEC 1
+#define MAY_WRITE 2
+#define MAY_READ 4
+struct file *do_filp_open(int dirfd, const char *name, int oflags, u32 mode, u32 lookup_flags); /* ERR_PTR */
+struct file *kernel_open(const char *path, int oflags, u32 mode); /* from the root; ERR_PTR */
+s64 kernel_read(struct file *f, void *buf, u64 n, loff_t *pos);
+s64 kernel_write(struct file *f, const void *buf, u64 n, loff_t *pos);
+/* Name of a path in buf from its end (d_path): pointer into buf or ERR_PTR; " (deleted)" as Linux. */
+char *path_name(const struct path *p, char *buf, u64 n);
+
+struct inode *inode_new(struct super *s, u32 mode); /* refs 1, times now, current's fs ids; NULL */
+void inode_get(struct inode *i);
+void inode_put(struct inode *i);
+struct timespec64 current_time(void); /* coarse real time */
+void dentry_get(struct dentry *d);
+void dentry_put(struct dentry *d);
+struct dentry *dentry_alloc(struct dentry *parent, const char *name, u32 len); /* unhashed */
+void dentry_add(struct dentry *d, struct inode *i); /* instantiate and hash; takes over the inode reference; NULL inode: negative */
+void dentry_drop(struct dentry *d); /* unhash */
+struct dentry *dentry_lookup(struct dentry *parent, const char *name, u32 len); /* cached only; referenced or NULL */
+void shrink_dcache(u64 n);
+
+/* File systems. */
+struct fs_type {
+	const char *name;
+	u32 flags; /* 1: needs a device */
+	struct super *(*mount)(struct fs_type *t, const char *source, u32 flags, const char *data); /* ERR_PTR */
+	struct fs_type *next;
+};
+void fs_register(struct fs_type *t);
+int do_mount(const char *source, const char *target, const char *fstype, u32 flags, const char *data);
+struct super *super_alloc(const char *fstype, const struct super_ops *ops, u64 magic);
+struct mount *mount_internal(struct fs_type *t); /* not attached: pipefs, sockfs, shm */
+
+/* Task contexts. */
+struct fs_context { s32 refs; u32 umask; spinlock_t lock; seqcount_t seq; struct path root, cwd; };
+
+/* Device nodes: character devices by number; name also makes /dev/NAME. */
+int chrdev_register(u32 major, u32 minor, u32 count, const char *name, u32 mode, const struct file_ops *ops, void *private);
+int devfs_add(const char *name, u32 mode, u64 rdev); /* node, directories made as needed */
+int devfs_remove(const char *name);
+#define MKDEV(ma, mi) ((u64)(ma) << 20 | (mi)) /* kernel form; new_encode_dev for stat */
+u64 encode_dev(u64 dev); /* Linux's st_dev/st_rdev encoding */
+u64 decode_dev(u64 udev);
+
+/* Boot. */
+void vfs_init(void); /* caches, root tmpfs mounted */
+int initrd_unpack(const void *data, u64 len); /* newc, several, each plain or gzip; into the root */
+u64 vfs_check(void);
+
+#endif

@@ -1,0 +1,21 @@
+/*
+ * Readiness. file_ops->poll returns the ready events and, when pt is given, calls poll_wait on each queue that will be
+ * woken with event bits as key (wake_up_poll) when that changes.
+ */
+#ifndef FS_POLL_H
+#define FS_POLL_H
+
+#include <fs/fs.h>
+
+struct poll_table { void (*queue)(struct poll_table *pt, struct file *f, wait_queue_t *q); u32 key; };
+static inline void poll_wait(struct file *f, wait_queue_t *q, struct poll_table *pt)
+{
+	if (pt && pt->queue)
+		pt->queue(pt, f, q);
+}
+static inline u32 vfs_poll(struct file *f, struct poll_table *pt)
+{
+	return f->ops->poll ? f->ops->poll(f, pt) : POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM;
+}
+
+#endif

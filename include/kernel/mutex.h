@@ -1,0 +1,98 @@
+/*
+ * Sleeping locks. Uncontended: one locked compare-exchange to take, one to release.
+ * mutex: one owner, adaptive spin while the owner runs, then sleep in FIFO order.
+ * rw_semaphore: readers share; a waiting writer stops new readers.
+ * => may sleep; never in interrupt context.
+ */
+#ifndef KERNEL_MUTEX_H
+#define KERNEL_MUTEX_H
+
+#include <kernel/wait.h>
+
+struct mutex {
+	u64 owner; /* (a) struct thread *, bit 0: waiters */
+	wait_queue_t wait;
+};
+#define MUTEX_INIT(n) { 0, WAIT_QUEUE_INIT((n).wait) }
+#define DEFINE_MUTEX(n) struct mutex n = MUTEX_INIT(n)
+void mutex_init(struct mutex *m);
+void mutex_lock_slow(struct mutex *m);
+void mutex_unlock_slow(struct mutex *m);
+int mutex_lock_interruptible(struct mutex *m); /* 0 or -EINTR */
+int mutex_lock_killable(struct mutex *m);
+static inline bool mutex_trylock(struct mutex *m)
+{
+	u64 z = 0;
+	return __atomic_compare_exchange_n(&m->owner, &z, (u64)current_thread(), 0, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+}
+static inline void mutex_lock(struct mutex *m)
+{
+	might_sleep();
+	if (unlikely(!mutex_trylock(m)))
+		mutex_lock_slow(m);
+}
+static inline void mutex_unlock(struct mutex *m)
+{
+	u64 me = (u64)current_thread();
+	if (unlikely(!__atomic_compare_exchange_n(&m->owner, &me, 0, 0, __ATOMIC_RELEASE, __ATOMIC_RELAXED)))
+		mutex_unlock_slow(m);
+}
+static inline bool mutex_is_locked(const struct mutex *m)
+{
+	return READ_ONCE(m->owner) != 0;
+}
+
+struct rw_semaphore {
+	s64 count; /* (a) number of readers; RWSEM_WRITER held for writing; RWSEM_WAITERS somebody sleeps */
+	wait_queue_t wait;
+	struct thread *owner; /* writer */
+};
+#define RWSEM_WRITER (1ll << 40)
+#define RWSEM_WAITERS (1ll << 41)
+#define RWSEM_INIT(n) { 0, WAIT_QUEUE_INIT((n).wait), NULL }
+void init_rwsem(struct rw_semaphore *s);
+void down_read_slow(struct rw_semaphore *s);
+void down_write_slow(struct rw_semaphore *s);
+int down_write_killable(struct rw_semaphore *s); /* 0 or -EINTR */
+int down_read_killable(struct rw_semaphore *s);
+void rwsem_wake(struct rw_semaphore *s);
+static inline bool down_read_trylock(struct rw_semaphore *s)
+{
+	s64 v = READ_ONCE(s->count);
+	return v < RWSEM_WRITER &&
+	       __atomic_compare_exchange_n(&s->count, &v, v + 1, 0, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+}
+static inline bool down_write_trylock(struct rw_semaphore *s)
+{
+	s64 z = 0;
+	return __atomic_compare_exchange_n(&s->count, &z, RWSEM_WRITER, 0, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+}
+static inline void down_read(struct rw_semaphore *s)
+{
+	might_sleep();
+	if (unlikely(!down_read_trylock(s)))
+		down_read_slow(s);
+}
+static inline void up_read(struct rw_semaphore *s)
+{
+	if (unlikely(__atomic_sub_fetch(&s->count, 1, __ATOMIC_RELEASE) >= RWSEM_WAITERS))
+		rwsem_wake(s);
+}
+static inline void down_write(struct rw_semaphore *s)
+{
+	might_sleep();
+	if (unlikely(!down_write_trylock(s)))
+		down_write_slow(s);
+}
+static inline void up_write(struct rw_semaphore *s)
+{
+	if (unlikely(__atomic_sub_fetch(&s->count, RWSEM_WRITER, __ATOMIC_RELEASE) >= RWSEM_WAITERS))
+		rwsem_wake(s);
+}
+void downgrade_write(struct rw_semaphore *s);
+static inline bool rwsem_is_locked(const struct rw_semaphore *s)
+{
+	return READ_ONCE(s->count) != 0;
+}
+
+#endif

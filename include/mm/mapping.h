@@ -1,0 +1,57 @@
+/*
+ * struct mapping: the page cache of one file (or shared memory object): a radix tree from page index to page,
+ * and the VMAs that map it (interval tree) for the reverse map. A page in the tree holds one reference for the tree.
+ * Lookup is lock-free under RCU: load, page_get_unless_zero, check again.
+ */
+#ifndef MM_MAPPING_H
+#define MM_MAPPING_H
+
+#include <kernel/mutex.h>
+#include <lib/rbtree.h>
+#include <lib/xarray.h>
+#include <mm/mm.h>
+
+struct mapping_ops {
+	/* Fills a locked page that is not up to date. 0 or -errno. NULL: memory object, new pages are zero. */
+	int (*read_page)(struct mapping *m, struct page *p);
+	int (*write_page)(struct mapping *m, struct page *p);
+	void (*free_page)(struct mapping *m, struct page *p);
+};
+struct mapping {
+	spinlock_t lock; /* tree changes */
+	struct xarray pages; /* (lock; readers RCU) */
+	u64 nrpages; /* (lock) */
+	struct rw_semaphore rmap_lock; /* VMAs */
+	struct rb_root vmas; /* (rmap_lock) interval tree by page offset */
+	const struct mapping_ops *ops; /* (I) NULL: pure memory (tmpfs) */
+	void *host; /* (I) struct inode */
+	s32 writable; /* (a) count of VM_SHARED|VM_MAYWRITE mappings; negative: denied (seals) */
+	u32 flags;
+	u64 size; /* (inode lock; racy readers) bytes: faults beyond it are SIGBUS */
+};
+#define MAPPING_SHMEM 1u /* pages are swap-backed and never dropped; charged as shmem */
+#define MAPPING_HUGE 2u
+
+void mapping_init(struct mapping *m, const struct mapping_ops *ops, void *host, u32 flags);
+void mapping_destroy(struct mapping *m); /* all pages dropped; no VMAs may be left */
+/* A referenced page or NULL (not cached). => no locks, does not sleep */
+struct page *mapping_find(struct mapping *m, u64 index);
+/* A referenced, up-to-date page: found, read, or (memory objects, or create) new and zeroed. NULL + *err. @overwrite: caller will fill the whole page, do not zero. => may sleep */
+struct page *mapping_get(struct mapping *m, u64 index, bool create, bool overwrite, int *err);
+/* Inserts a page the caller prepared (takes one more reference). 0, -EEXIST, -ENOMEM. */
+int mapping_insert(struct mapping *m, u64 index, struct page *p);
+/* Drops pages at and after @from_byte (zeroing the tail of a partial page), after unmapping them from all VMAs. */
+void mapping_truncate(struct mapping *m, u64 from_byte);
+/* Punch a hole: whole pages freed, edges zeroed. */
+void mapping_punch(struct mapping *m, u64 from, u64 to);
+void mapping_unmap(struct mapping *m, u64 first_index, u64 n, bool even_private);
+/* First cached index >= start, or ~0 (SEEK_DATA/HOLE, mincore). */
+u64 mapping_next_index(struct mapping *m, u64 start);
+/* Default ops for regular files whose pages live in v->mapping. */
+extern const struct vma_ops filemap_vma_ops;
+void mapping_add_vma(struct mapping *m, struct vma *v);
+void mapping_del_vma(struct mapping *m, struct vma *v);
+u64 nr_file_pages(void);
+u64 nr_shmem_pages(void);
+
+#endif

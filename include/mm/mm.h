@@ -1,0 +1,235 @@
+/*
+ * Address spaces.
+ *
+ * struct mm owns a page-table tree and a set of VMAs: half-open, page-aligned, disjoint ranges in an
+ * augmented red-black tree (largest gap) and an ordered list. Every present user entry of the tree lies in exactly
+ * one VMA (checked by mm_check). Lock order: mm->lock (read: faults, write: edits of the VMA set) -> page lock ->
+ * mapping->rmap_lock -> anon_group->lock -> page_table_lock -> pt_lock of one table page -> zone locks.
+ */
+#ifndef MM_MM_H
+#define MM_MM_H
+
+#include <kernel/mutex.h>
+#include <kernel/rcu.h>
+#include <lib/rbtree.h>
+#include <mm/page.h>
+#include <uapi/mman.h>
+#include <x86/pgtable.h>
+#include <x86/tlb.h>
+
+struct file;
+struct mapping;
+struct seq_buf;
+
+#define VM_READ 0x1ull
+#define VM_WRITE 0x2ull
+#define VM_EXEC 0x4ull
+#define VM_SHARED 0x8ull
+#define VM_MAYREAD 0x10ull
+#define VM_MAYWRITE 0x20ull
+#define VM_MAYEXEC 0x40ull
+#define VM_MAYSHARE 0x80ull
+#define VM_GROWSDOWN 0x100ull
+#define VM_LOCKED 0x2000ull
+#define VM_LOCKONFAULT 0x4000ull
+#define VM_IO 0x8000ull
+#define VM_SEQ_READ 0x10000ull
+#define VM_RAND_READ 0x20000ull
+#define VM_DONTCOPY 0x40000ull
+#define VM_DONTEXPAND 0x80000ull
+#define VM_ACCOUNT 0x100000ull
+#define VM_NORESERVE 0x200000ull
+#define VM_HUGETLB 0x400000ull
+#define VM_SYNC 0x800000ull
+#define VM_PFNMAP 0x1000000ull
+#define VM_WIPEONFORK 0x2000000ull
+#define VM_DONTDUMP 0x4000000ull
+#define VM_MIXEDMAP 0x10000000ull
+#define VM_HUGEPAGE 0x20000000ull
+#define VM_NOHUGEPAGE 0x40000000ull
+#define VM_MERGEABLE 0x80000000ull
+#define VM_UFFD_MISSING 0x100000000ull
+#define VM_UFFD_WP 0x200000000ull
+#define VM_UFFD_MINOR 0x400000000ull
+#define VM_STACK 0x800000000ull
+#define VM_SECRET 0x1000000000ull
+#define VM_PKEY_SHIFT 60
+
+enum { RSS_ANON, RSS_FILE, RSS_SHMEM, RSS_SWAP, NR_RSS };
+
+struct vma {
+	u64 start, end; /* (m write) */
+	u64 flags; /* (m write) VM_* */
+	struct mm *mm; /* (I) */
+	u64 prot; /* PTE bits of a mapping with all rights the flags allow, without PTE_W for private COW */
+	const struct vma_ops *ops; /* (I) NULL: plain anonymous */
+	struct file *file; /* (I) one reference; NULL anonymous */
+	u64 pgoff; /* (m) page offset of start in the file / anon group */
+	struct mapping *mapping; /* (I) page cache of a file mapping */
+	struct anon_group *anon; /* (m, page_table_lock) set at the first anonymous page */
+	struct rb_node rb; /* (m) */
+	u64 gap; /* (m) free bytes below start to the previous VMA */
+	u64 rb_max_gap; /* (m) largest gap in the subtree */
+	struct list_head list; /* (m) in address order, mm->vma_list */
+	struct list_head anon_link; /* (anon->lock) */
+	struct rb_node file_rb; /* (mapping->rmap_lock) */
+	u64 file_rb_max;
+	void *private;
+	void *policy; /* NUMA */
+	void *uffd;
+	const char *anon_name;
+};
+
+struct fault {
+	struct vma *vma;
+	u64 addr; /* page aligned */
+	u64 real_addr;
+	u32 flags; /* FAULT_* */
+	u64 pgoff; /* of addr in the mapping */
+	struct page *page; /* out of ops->fault: referenced, (locked when FAULT_RET_LOCKED) */
+};
+#define FAULT_WRITE 1u
+#define FAULT_EXEC 2u
+#define FAULT_USER 4u
+#define FAULT_REMOTE 8u
+#define FAULT_NOWAIT 16u
+
+/* Results of faults: 0 done, or one of */
+#define FR_OK 0
+#define FR_SEGV_MAPERR 1
+#define FR_SEGV_ACCERR 2
+#define FR_SIGBUS 3
+#define FR_OOM 4
+#define FR_RETRY 5
+#define FR_SEGV_PKUERR 6
+
+struct vma_ops {
+	void (*open)(struct vma *v); /* a copy was made (fork, split) */
+	void (*close)(struct vma *v);
+	int (*fault)(struct fault *f); /* FR_*; fills f->page */
+	int (*page_mkwrite)(struct fault *f); /* shared file page becomes writable */
+	const char *(*name)(struct vma *v);
+	int (*may_split)(struct vma *v, u64 addr);
+	int (*mremap)(struct vma *v);
+};
+
+struct mm {
+	/* read-mostly */
+	pgd_t *pgd; /* (I) */
+	struct mm_tlb tlb;
+	s32 users; /* (a) threads and temporary users of the mappings */
+	s32 count; /* (a) users count as one; lazy references */
+	struct rw_semaphore lock; /* "m" */
+	struct rb_root vmas; /* (m) */
+	struct list_head vma_list; /* (m) */
+	struct vma *last; /* (racy hint, verified under m) */
+	u32 nr_vmas; /* (m) */
+	spinlock_t page_table_lock;
+	u64 mmap_base; /* (m) highest address for top-down placement */
+	u64 mmap_min; /* lowest */
+	u64 start_code, end_code, start_data, end_data, start_brk, brk, start_stack; /* (m) */
+	u64 arg_start, arg_end, env_start, env_end;
+	u64 auxv[50];
+	u64 total_vm, locked_vm, pinned_vm, data_vm, exec_vm, stack_vm; /* (m) pages */
+	s64 rss[NR_RSS]; /* (a) */
+	u64 hiwater_rss, hiwater_vm;
+	u64 pgtables_bytes; /* (a) */
+	u64 rlimit_as, rlimit_data, rlimit_stack, rlimit_memlock; /* bytes; copied by proc when limits change; ~0 none */
+	bool may_lock_unlimited; /* CAP_IPC_LOCK */
+	u64 def_flags; /* mlockall(MCL_FUTURE) */
+	u32 flags; /* MMF_* */
+	u32 personality_norandom;
+	struct file *exe_file; /* (m) */
+	u64 vdso; /* base, 0 none */
+	u32 membarrier_state;
+	struct list_head mm_list; /* all mms */
+	void *pkey_map;
+	void *futex_private; /* owned by proc/futex */
+	void *aio; /* spare for fs */
+	void (*dtor)(struct mm *);
+};
+#define MMF_NO_THP 1u
+#define MMF_OOM_VICTIM 2u
+#define MMF_DUMPABLE 4u
+
+/* Life cycle. mm_alloc: empty, users=count=1, or NULL. mm_put drops a user (teardown by the last one; may sleep); mm_drop drops a count. */
+struct mm *mm_alloc(void);
+void mm_get(struct mm *mm);
+bool mm_get_not_zero(struct mm *mm);
+void mm_put(struct mm *mm);
+void mm_grab(struct mm *mm); /* count++ */
+void mm_drop(struct mm *mm); /* any context with irqs on */
+/* fork: a copy-on-write copy of @from into a new mm, or ERR_PTR. => takes from->lock for writing */
+struct mm *mm_fork(struct mm *from);
+extern struct mm init_mm; /* kernel threads at boot: kernel_pgd */
+
+/* VMAs. => m held (read suffices for find) */
+struct vma *vma_find(struct mm *mm, u64 addr); /* first VMA with end > addr, or NULL */
+static inline struct vma *vma_at(struct mm *mm, u64 addr)
+{
+	struct vma *v = vma_find(mm, addr);
+	return v && v->start <= addr ? v : NULL;
+}
+struct vma *vma_next(struct vma *v);
+struct vma *vma_prev(struct vma *v);
+#define for_each_vma(v, mm) list_for_each_entry(v, &(mm)->vma_list, list)
+
+/* The calls. All take mm->lock themselves. They return an address or 0, or -errno; decode has checked types only. */
+s64 do_mmap(struct mm *mm, struct file *file, u64 addr, u64 len, u64 prot, u64 flags, u64 pgoff);
+/* Exact kernel-side mapping for exec: VM_* flags given, fixed address, file may be NULL. */
+s64 mm_map_exec(struct mm *mm, struct file *file, u64 addr, u64 len, u64 vmflags, u64 pgoff);
+int do_munmap(struct mm *mm, u64 addr, u64 len);
+int do_mprotect(struct mm *mm, u64 addr, u64 len, u64 prot, int pkey);
+s64 do_mremap(struct mm *mm, u64 addr, u64 old_len, u64 new_len, u64 flags, u64 new_addr);
+int do_madvise(struct mm *mm, u64 addr, u64 len, int advice);
+s64 do_brk(struct mm *mm, u64 brk);
+int do_mlock(struct mm *mm, u64 addr, u64 len, u64 vmflags, bool lock);
+int do_mlockall(struct mm *mm, int flags); /* -1: munlockall */
+int do_msync(struct mm *mm, u64 addr, u64 len, int flags);
+int do_mincore(struct mm *mm, u64 addr, u64 npages, u8 *vec);
+/* exec: sets brk, mmap_base (random unless personality), and makes the stack VMA [top - size, top) growing down. */
+int mm_setup_layout(struct mm *mm, u64 stack_rlimit, bool randomize, u64 *stack_top);
+int mm_set_brk_start(struct mm *mm, u64 end_of_bss, bool randomize);
+u64 mm_random_pie_base(bool randomize);
+/* Special mapping of fixed pages (vDSO, vvar): pages stay referenced by the caller. */
+s64 mm_install_special(struct mm *mm, u64 addr_hint, struct page **pages, unsigned n, u64 vmflags, const char *name);
+
+/* Faults. FR_*. Takes m for reading (or the VMA's lock), may expand the stack. => may sleep */
+int mm_fault(struct mm *mm, u64 addr, u32 fault_flags, u64 user_sp);
+
+/* Memory of another address space (or ours, from a kernel thread): bytes done or -EFAULT. write: breaks COW; force ignores VM_WRITE. */
+s64 mm_access(struct mm *mm, u64 addr, void *buf, u64 len, bool write, bool force);
+/* Pins user pages: returns number of pages (references held, pin counted) or -errno; release with unpin. */
+s64 mm_pin_pages(struct mm *mm, u64 addr, u64 npages, bool write, struct page **pages);
+void mm_unpin_pages(struct page **pages, u64 npages, bool dirty);
+/* Physical identity of a user word, for shared futexes: fills either (mm,addr) private or (mapping object id, offset). */
+struct mem_key { u64 a, b; u32 off; };
+int mm_mem_key(struct mm *mm, u64 addr, bool shared, struct mem_key *k);
+
+/* mmap doors, implemented by fs. */
+struct file *vma_file_get(struct file *f);
+void vma_file_put(struct file *f);
+/* Lets the file set v->ops, v->mapping, flags. 0 or -errno (-ENODEV not mappable). Called after permission checks. */
+int vma_file_mmap(struct file *f, struct vma *v);
+/* Rights of the open file and its mount: fills VM_MAY* that are allowed; -errno (EACCES, EPERM, ENODEV...). */
+int vma_file_check(struct file *f, u64 prot, u64 flags, u64 *may);
+/* "path" of the file for maps; device and inode numbers. */
+int vma_file_path(struct file *f, char *buf, u64 n);
+void vma_file_ids(struct file *f, u64 *dev, u64 *ino);
+struct file *shmem_zero_file(u64 size, u64 vmflags); /* for MAP_SHARED|MAP_ANONYMOUS; ERR_PTR */
+
+/* /proc text. => take the locks themselves */
+int mm_maps_show(struct mm *mm, struct seq_buf *s, int detail); /* 0 maps, 1 smaps, 2 smaps_rollup, 3 numa_maps */
+void mm_status_show(struct mm *mm, struct seq_buf *s); /* VmPeak: ... lines of status */
+void mm_statm(struct mm *mm, u64 v[7]);
+int mm_pagemap_read(struct mm *mm, u64 first_page, u64 n, u64 *out);
+int mm_clear_refs(struct mm *mm, int what);
+
+/* Checker: VMA tree, lists, page tables against VMAs, counters. Returns mismatches found (each printed). */
+u64 mm_check(struct mm *mm);
+u64 mm_check_all(void);
+void mm_init(void); /* caches, zero page */
+extern struct page *zero_page;
+extern u64 overcommit_memory, overcommit_ratio; /* sysctls */
+
+#endif

@@ -1,0 +1,51 @@
+/* Credentials: immutable while shared (copy, change, commit), freed by RCU. */
+#ifndef PROC_CRED_H
+#define PROC_CRED_H
+
+#include <kernel/rcu.h>
+#include <lib/types.h>
+
+#define NGROUPS_MAX 65536
+struct group_info { s32 refs; u32 n; gid_t gid[]; };
+struct cred {
+	s32 refs; /* (a) */
+	uid_t uid, suid, euid, fsuid;
+	gid_t gid, sgid, egid, fsgid;
+	u64 cap_effective, cap_permitted, cap_inheritable, cap_bset, cap_ambient;
+	u32 securebits;
+	struct group_info *groups; /* NULL: none */
+	struct rcu_head rcu;
+};
+#define CAP_CHOWN 0
+#define CAP_DAC_OVERRIDE 1
+#define CAP_DAC_READ_SEARCH 2
+#define CAP_FOWNER 3
+#define CAP_FSETID 4
+#define CAP_KILL 5
+#define CAP_SETGID 6
+#define CAP_SETUID 7
+#define CAP_SETPCAP 8
+#define CAP_IPC_LOCK 14
+#define CAP_IPC_OWNER 15
+#define CAP_SYS_CHROOT 18
+#define CAP_SYS_PTRACE 19
+#define CAP_SYS_ADMIN 21
+#define CAP_SYS_BOOT 22
+#define CAP_SYS_NICE 23
+#define CAP_SYS_RESOURCE 24
+#define CAP_SYS_TIME 25
+#define CAP_SYS_TTY_CONFIG 26
+#define CAP_MKNOD 27
+#define CAP_SYSLOG 34
+#define CAP_LAST 40
+#define CAP_ALL ((1ull << (CAP_LAST + 1)) - 1)
+
+bool capable(int cap); /* of the running task */
+bool in_group(gid_t g); /* fsgid or supplementary, of the running task */
+const struct cred *current_cred(void); /* no reference; valid until the task changes it */
+struct cred *cred_prepare(void); /* a private copy of current's, or NULL */
+void cred_commit(struct cred *c);
+void cred_abort(struct cred *c);
+void cred_put(const struct cred *c);
+
+#endif

@@ -1,0 +1,72 @@
+/*
+ * Signals. Pending sets per thread and per group; handlers in struct sighand. All under sighand->lock (irq-safe).
+ */
+#ifndef PROC_SIGNAL_H
+#define PROC_SIGNAL_H
+
+#include <kernel/mutex.h>
+#include <kernel/time.h>
+#include <lib/list.h>
+#include <uapi/resource.h>
+#include <uapi/signal.h>
+
+struct task;
+struct tty;
+struct pid;
+
+typedef u64 sigset_t; /* bit n-1 is signal n */
+#define sigmask(n) (1ull << ((n) - 1))
+#define SIG_KERNEL_ONLY (sigmask(9) | sigmask(19)) /* SIGKILL, SIGSTOP */
+
+struct k_sigaction { u64 handler, flags, restorer; sigset_t mask; };
+struct sigqueue { struct list_head link; siginfo_t info; void *timer; };
+struct sigpending { struct list_head list; sigset_t set; };
+struct sighand {
+	spinlock_t lock;
+	s32 refs;
+	struct k_sigaction action[64];
+	wait_queue_t signalfd_wait;
+};
+struct signal_state { /* shared by a thread group */
+	s32 refs, live, nr_threads;
+	struct list_head threads; /* (tasklist_lock) */
+	struct sigpending shared_pending;
+	struct task *curr_target;
+	wait_queue_t wait_chldexit;
+	s32 group_exit_code;
+	u32 flags; /* SIGNAL_* */
+	s32 group_stop_count, stop_code;
+	struct task *group_exec_task;
+	s32 notify_count;
+	struct tty *tty; /* (sighand lock) controlling terminal */
+	s32 leader; /* session leader */
+	struct rlimit rlim[RLIM_NLIMITS]; /* (alloc_lock of leader) */
+	u64 utime, stime, cutime, cstime; /* ns of dead threads / reaped children */
+	u64 min_flt, maj_flt, cmin_flt, cmaj_flt, nvcsw, nivcsw, cnvcsw, cnivcsw, maxrss, cmaxrss;
+	struct ktimer real_timer; /* ITIMER_REAL */
+	u64 it_real_incr;
+	u64 it_virt[4];
+	struct list_head posix_timers;
+	s32 next_timer_id;
+	s32 oom_score_adj;
+	s32 is_child_subreaper;
+};
+#define SIGNAL_GROUP_EXIT 1u
+#define SIGNAL_STOPPED 2u
+#define SIGNAL_CONTINUED 4u
+#define SIGNAL_UNKILLABLE 8u
+
+/* Sending: 0 or -errno. group: to the process, else to that thread. info NULL: from the kernel (SI_KERNEL). => any context */
+int send_signal(int sig, const siginfo_t *info, struct task *t, bool group);
+int send_sig_pgrp(int sig, struct pid *pgrp); /* from the kernel: terminals */
+int kill_pgrp_nr(int sig, pid_t pgid);
+void force_signal(int sig, int code, u64 addr, struct task *t); /* cannot be blocked or ignored */
+int set_user_sigmask(const void __user *mask, u64 sigsetsize); /* ppoll, pselect, epoll_pwait: sets and saves; 0/-errno */
+void restore_saved_sigmask_unless(bool interrupted);
+void recalc_sigpending(void);
+void set_current_blocked(sigset_t s);
+/* signalfd: takes one of @mask; signal number or 0. */
+int dequeue_signal(sigset_t mask, siginfo_t *info);
+u64 rlimit_current(int res); /* rlim_cur of the running process */
+
+#endif

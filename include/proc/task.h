@@ -1,0 +1,134 @@
+/*
+ * struct task: a Linux thread; a process is a thread group (shared struct signal_state).
+ *
+ * Life cycle: created by do_clone (invisible) -> attached to its pid and parents under tasklist_lock -> running ->
+ * EXIT_ZOMBIE (do_exit; memory, files gone) -> reaped by wait (EXIT_DEAD, unhashed) -> freed after a grace period when its last
+ * reference and its stack are gone. Locks: tasklist_lock (tree, pids, groups), sighand->lock (signals), alloc_lock (mm, files, fs, creds pointers for others).
+ */
+#ifndef PROC_TASK_H
+#define PROC_TASK_H
+
+#include <kernel/rcu.h>
+#include <lib/list.h>
+#include <proc/cred.h>
+#include <proc/signal.h>
+#include <sched/thread.h>
+#include <uapi/resource.h>
+
+struct files; /* fs/fdtable.h */
+struct fs_context; /* fs/fs.h: root, cwd, umask */
+struct tty;
+struct pid;
+struct file;
+
+enum pid_kind { PIDK_PID, PIDK_TGID, PIDK_PGID, PIDK_SID, NR_PIDK };
+struct pid { /* a number with the tasks that use it; RCU-safe lookup */
+	s32 refs; /* (a) */
+	pid_t nr;
+	struct hlist_head tasks[NR_PIDK]; /* (tasklist_lock) */
+	struct hlist_node hash;
+	wait_queue_t poll_wait; /* pidfd */
+	struct rcu_head rcu;
+};
+
+#define EXIT_ZOMBIE 1
+#define EXIT_DEAD 2
+
+#define PF_EXITING 0x4u
+#define PF_KTHREAD 0x200000u
+#define PF_FORKNOEXEC 0x40u
+#define PF_SIGNALED 0x400u
+#define PF_VFORK 0x800u
+
+struct task {
+	struct thread thread; /* first: task and thread convert for free */
+	pid_t pid, tgid; /* (I) */
+	u32 flags; /* PF_*, own */
+	s32 exit_state; /* (tasklist_lock) */
+	s32 exit_code; /* wait status format */
+	s32 exit_signal; /* sent to the parent; -1 thread */
+	s32 pdeath_signal;
+	struct files *files; /* (own; others under alloc_lock) NULL after exit */
+	struct fs_context *fs;
+	const struct cred *cred; /* (own; RCU for others) */
+	struct signal_state *signal; /* (I) shared by the group */
+	struct sighand *sighand; /* shared with CLONE_SIGHAND */
+	sigset_t blocked, saved_sigmask; /* (own; sighand->lock to write) */
+	struct sigpending pending; /* (sighand->lock) */
+	u64 sas_sp, sas_size;
+	u32 sas_flags;
+	spinlock_t alloc_lock;
+	struct task *real_parent, *parent; /* (tasklist_lock) */
+	struct list_head children, sibling; /* (tasklist_lock) */
+	struct task *group_leader; /* (tasklist_lock) */
+	struct list_head thread_group; /* (tasklist_lock) list of the group, headed by signal->threads */
+	struct list_head tasks; /* (tasklist_lock; RCU) all group leaders */
+	struct pid *pids[NR_PIDK];
+	struct hlist_node pid_links[NR_PIDK];
+	u32 __user *set_child_tid, *clear_child_tid;
+	void __user *robust_list;
+	struct completion *vfork_done;
+	void *futex_wait; /* owned by futex.c */
+	struct list_head pi_state;
+	void *rseq;
+	u32 rseq_len, rseq_sig;
+	u64 min_flt, maj_flt;
+	u64 timer_slack_ns;
+	u64 ioac[6];
+	struct { int kind; u64 deadline; void *arg[4]; long (*fn)(struct task *); } restart;
+	void *io_context;
+	void *nsproxy;
+	u32 personality;
+	u32 no_new_privs, dumpable, keep_caps, securebits, child_subreaper;
+	struct rcu_head rcu;
+};
+#define current ((struct task *)current_thread())
+static inline struct task *task_of(struct thread *t) { return (struct task *)t; }
+
+extern rwlock_t tasklist_lock;
+extern struct task *init_task_ptr; /* PID 1 */
+#define for_each_process(t) list_for_each_entry(t, &all_tasks, tasks)
+extern struct list_head all_tasks;
+
+/* References. task_find: RCU or referenced by _get form. */
+struct task *task_find(pid_t pid); /* => rcu_read_lock */
+struct task *task_find_get(pid_t pid); /* NULL when none */
+void task_get(struct task *t);
+void task_put(struct task *t);
+struct mm *task_mm_get(struct task *t); /* mm_get of its mm or NULL */
+struct files *task_files_get(struct task *t);
+pid_t task_ppid(struct task *t);
+pid_t task_pgid(struct task *t);
+pid_t task_sid(struct task *t);
+char task_state_letter(struct task *t);
+bool thread_group_empty(struct task *t);
+
+struct clone_args_k { u64 flags; u32 __user *pidfd; u32 __user *child_tid; u32 __user *parent_tid; s32 exit_signal; u64 stack, stack_size, tls; const pid_t *set_tid; u32 set_tid_n; };
+long do_clone(const struct clone_args_k *a);
+long do_execve(int dirfd, const char *path, const char __user *const __user *argv, const char __user *const __user *envp, int flags);
+void do_exit(long code) __attribute__((noreturn)); /* status format */
+void do_group_exit(int code) __attribute__((noreturn));
+int run_init(void); /* kernel thread 1 turns into /sbin/init or init=; does not return on success */
+void proc_init(void);
+
+/* Doors to fs, implemented in kernel/fs. */
+struct files *files_dup(struct files *f); /* NULL: out of memory */
+struct files *files_share(struct files *f);
+void files_put(struct files *f);
+void files_close_on_exec(struct files *f);
+struct fs_context *fs_dup(struct fs_context *f);
+struct fs_context *fs_share(struct fs_context *f);
+void fs_put(struct fs_context *f);
+struct fs_context *fs_init_context(void);
+struct files *files_init(void);
+/* exec: opens for execution (permission, regular file, deny write). ERR_PTR. */
+struct file *exec_open(int dirfd, const char *path, int flags);
+s64 exec_read(struct file *f, void *buf, u64 n, u64 off); /* kernel buffer */
+struct exec_attr { u32 uid, gid, mode; bool nosuid; u64 size; };
+void exec_attr(struct file *f, struct exec_attr *a);
+void file_put(struct file *f);
+int file_allow_write(struct file *f);
+int pidfd_install(struct task *t, u32 flags); /* new fd or -errno */
+void tty_session_exit(struct task *leader); /* session leader exits: SIGHUP, disassociate */
+
+#endif
