@@ -22,6 +22,8 @@ struct dentry;
 struct super;
 struct mount;
 struct poll_table;
+struct path;
+struct kstatfs;
 struct task;
 
 /* Scatter/gather position in user or kernel memory. */

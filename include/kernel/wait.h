@@ -11,7 +11,7 @@
 
 #include <kernel/current.h>
 #include <kernel/spinlock.h>
-#include <lib/errno.h>
+#include <uapi/errno.h>
 #include <lib/list.h>
 
 #define TASK_RUNNING 0u

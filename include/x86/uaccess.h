@@ -8,7 +8,7 @@
 
 #include <kernel/percpu.h>
 #include <lib/compiler.h>
-#include <lib/errno.h>
+#include <uapi/errno.h>
 #include <lib/types.h>
 #include <x86/layout.h>
 

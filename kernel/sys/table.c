@@ -4,7 +4,7 @@
  */
 #include <kernel/printk.h>
 #include <lib/bitops.h>
-#include <lib/errno.h>
+#include <uapi/errno.h>
 #include <proc/task.h>
 #include <sys/syscall.h>
 
