@@ -22,6 +22,7 @@ import cpio
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("QUOIN_BUILD", os.path.join(TOP, "build"))
 MKIMAGE = os.path.join(TOP, "test", "boot", "mkimage")
+MKISO = os.path.join(TOP, "test", "boot", "mkiso")
 ESP = "@@1M"			# where mkimage puts the file system
 OVMF_CODE = ("/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/edk2/x64/OVMF_CODE.4m.fd")
 OVMF_VARS = os.path.join(TOP, "ovmf-vars", "OVMF_VARS_4M.fd")
@@ -100,13 +101,29 @@ def overlay_archive(dirs, argv=None):
     return out.getvalue()
 
 
+def make_cd(path, workdir, root, cmdline, overlay=b""):
+    """The same as a CD."""
+    files = dict(loader_files())
+    for name, data in (("initrd.img", archive_with(root, overlay)),
+                       ("cmdline.txt", (cmdline + "\n").encode())):
+        files["EFI/quoin/" + name] = os.path.join(workdir, name)
+        with open(files["EFI/quoin/" + name], "wb") as f:
+            f.write(data)
+    run_tool([MKISO, path] + [f"{k}={v}" for k, v in files.items()])
+
+
+def archive_with(root, overlay):
+    """The root's archive with the overlay's after it."""
+    with open(initrd(root), "rb") as f:
+        base = f.read()
+    return base + b"\0" * (-len(base) % 512) + overlay
+
+
 def make_image(path, root, cmdline, overlay=b""):
     """The boot image of one run."""
     subprocess.run(["cp", "--reflink=auto", "--sparse=always", template(root), path], check=True)
     if overlay:
-        with open(initrd(root), "rb") as f:
-            base = f.read()
-        copy_into(path, "EFI/quoin/initrd.img", base + b"\0" * (-len(base) % 512) + overlay)
+        copy_into(path, "EFI/quoin/initrd.img", archive_with(root, overlay))
     copy_into(path, "EFI/quoin/cmdline.txt", (cmdline + "\n").encode())
 
 
@@ -187,10 +204,11 @@ def qemu_args(workdir, image, smp=1, memory="512M", cpu="max", numa=0, accel="tc
     return args
 
 
-def die_with_parent():
+def die_with_parent(own_group=True):
     """Run in the child before exec: QEMU never outlives the program that started it."""
     ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGKILL)	# PR_SET_PDEATHSIG
-    os.setpgid(0, 0)
+    if own_group:
+        os.setpgid(0, 0)			# a Ctrl-C is for us, not for QEMU
 
 
 def kvm_works():

@@ -1,0 +1,189 @@
+"""matrix.py - the machines Quoin is booted on, and the images it must refuse politely.
+
+cases() lists them; each has a name, an estimate in seconds and check(log), which boots, looks, and
+returns (ok, text to print when it is not).  A machine case runs a short command in the guest and
+compares what it says with what the machine was given.
+"""
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import tempfile
+import time
+
+import machine
+
+GUEST = os.path.join(machine.TOP, "test", "guest")
+TELL = ("echo cpus=$(grep -c ^processor /proc/cpuinfo);"
+        "echo mib=$(awk '/^MemTotal/ { print int($2 / 1024) }' /proc/meminfo);"
+        "echo nodes=$(ls -d /sys/devices/system/node/node[0-9]* 2>/dev/null | wc -l)")
+
+
+class Boot:
+    """A machine that must come up and be what it was configured as."""
+
+    def __init__(self, name, options, smp=1, mib=512, nodes=1, seconds=10, command=TELL, extra=()):
+        self.name, self.seconds, self.command = name, seconds, command
+        self.smp, self.mib, self.nodes = smp, mib, nodes
+        self.args = [GUEST, "--timeout", "120"] + options.split() + list(extra)
+
+    def check(self, log):
+        p = subprocess.run(self.args + ["--log", log, "--", "/bin/sh", "-c", self.command],
+                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                           errors="replace", timeout=200, stdin=subprocess.DEVNULL)
+        if p.returncode or self.command is not TELL:
+            return p.returncode == 0, p.stdout + f"\n(exit code {p.returncode})"
+        said = dict(re.findall(r"(\w+)=(\d+)", p.stdout))
+        bad = []
+        if said.get("cpus") != str(self.smp):
+            bad.append(f"CPUs: {said.get('cpus')}, the machine has {self.smp}")
+        mib = int(said.get("mib") or 0)
+        if not self.mib * 0.80 - 24 <= mib <= self.mib:
+            bad.append(f"MemTotal {mib} MiB, the machine has {self.mib}")
+        if said.get("nodes") != str(self.nodes):
+            bad.append(f"nodes: {said.get('nodes')}, the machine has {self.nodes}")
+        return not bad, p.stdout + "\n" + "\n".join(bad)
+
+
+class BadImage:
+    """An image with something wrong: the firmware console must name it, and the machine not hang."""
+
+    seconds = 12
+
+    def __init__(self, name, change, sentence):
+        self.name, self.change, self.sentence = name, change, sentence
+
+    def check(self, log):
+        with tempfile.TemporaryDirectory(prefix="quoin-bad.") as work:
+            files = dict(machine.loader_files())
+            files["EFI/quoin/initrd.img"] = machine.initrd("small")
+            files["EFI/quoin/cmdline.txt"] = os.path.join(work, "cmdline")
+            with open(files["EFI/quoin/cmdline.txt"], "w", encoding="ascii") as f:
+                f.write("hostcon=0x4e0 init=/sbin/guestinit\n")
+            self.change(files, work)
+            image = os.path.join(work, "bad.img")
+            machine.run_tool([machine.MKIMAGE, image] + [f"{k}={v}" for k, v in files.items()])
+            p = subprocess.run([GUEST, "--timeout", "60", "--log", log, "--image", image],
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                               errors="replace", timeout=120, stdin=subprocess.DEVNULL)
+        with open(log, encoding="utf-8", errors="replace") as f:
+            said = f.read()
+        ok = p.returncode == 125 and re.search(self.sentence, said)
+        return bool(ok), (p.stdout + f"\n(exit code {p.returncode}, wanted 125; looked for "
+                          f"'{self.sentence}' on the console)")
+
+
+def truncate_kernel(files, work):
+    path = os.path.join(work, "kernel")
+    with open(files["EFI/quoin/kernel.elf"], "rb") as f, open(path, "wb") as out:
+        out.write(f.read()[:20000])
+    files["EFI/quoin/kernel.elf"] = path
+
+
+def corrupt_kernel(files, work):
+    path = os.path.join(work, "kernel")
+    with open(files["EFI/quoin/kernel.elf"], "rb") as f, open(path, "wb") as out:
+        data = bytearray(f.read())
+        data[0:4] = b"\x7fEXE"
+        out.write(data)
+    files["EFI/quoin/kernel.elf"] = path
+
+
+def no_kernel(files, _work):
+    del files["EFI/quoin/kernel.elf"]
+
+
+def no_initrd(files, _work):
+    del files["EFI/quoin/initrd.img"]
+
+
+class Interactive:
+    """What a person does: `make run`, wait for the prompt, type, power off (or Ctrl-A X)."""
+
+    seconds = 15
+
+    def __init__(self, name, leave):
+        self.name, self.leave = name, leave
+
+    def check(self, log):
+        pid, fd = pty.fork()
+        if not pid:
+            os.chdir(machine.TOP)
+            os.execv("test/boot/run", ["test/boot/run", "--accel", "tcg", "--smp", "2",
+                                       "--memory", "512M"])
+        seen = bytearray()
+        try:
+            ok = self.expect(fd, seen, rb"quoin:[^\n]*[#$] $", 60)
+            if ok:
+                os.write(fd, b"echo answer=$((6*7)) tty=$(tty)\r")
+                ok = self.expect(fd, seen, rb"answer=42 tty=/dev/ttyS0\r?\n", 20)
+            if ok:
+                os.write(fd, b"sleep 100\r")
+                time.sleep(1)
+                os.write(fd, b"\x03")
+                ok = self.expect(fd, seen, rb"\^C\s+quoin:[^\n]*[#$] $", 20)
+            if ok:
+                os.write(fd, self.leave)
+                ok = self.ended(fd, seen, pid, 30)
+                pid = 0 if ok else pid
+        finally:
+            if pid:
+                os.kill(pid, signal.SIGTERM)
+                os.waitpid(pid, 0)
+            os.close(fd)
+            with open(log, "wb") as f:
+                f.write(seen)
+        return ok, seen.decode(errors="replace").replace("\r", "")[-3000:]
+
+    @staticmethod
+    def read(fd, seen, until):
+        if select.select([fd], [], [], max(0.0, until - time.monotonic()))[0]:
+            try:
+                data = os.read(fd, 65536)
+            except OSError:
+                return False
+            seen += data
+            return bool(data)
+        return False
+
+    def expect(self, fd, seen, pattern, seconds):
+        start, until = len(seen), time.monotonic() + seconds
+        while time.monotonic() < until:
+            if not self.read(fd, seen, until):
+                return False
+            if re.search(pattern, seen[start:]):
+                return True
+        return False
+
+    def ended(self, fd, seen, pid, seconds):
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            done, _ = os.waitpid(pid, os.WNOHANG)
+            if done:
+                return True
+            self.read(fd, seen, time.monotonic() + 0.2)
+        return False
+
+
+def cases():
+    for n in (1, 2, 4, 8):
+        yield Boot(f"smp-{n}", f"--smp {n}", smp=n)
+    for size, mib in (("128M", 128), ("1G", 1024), ("3G", 3072), ("8G", 8192)):
+        yield Boot(f"memory-{size}", f"--memory {size}", mib=mib)
+    for n in (2, 4):
+        yield Boot(f"numa-{n}", f"--numa {n} --smp 4 --memory 1G", smp=4, nodes=n, mib=1024)
+    for cpu in ("qemu64", "Skylake-Server", "max,-la57,-smap"):
+        yield Boot("cpu-" + cpu.split(",")[0].lower() + ("-plain" if "," in cpu else ""),
+                   f"--cpu {cpu} --smp 2", smp=2)
+    yield Boot("vga", "--vga std")
+    yield Boot("nokaslr", "--append nokaslr")
+    for device in ("usb", "ahci", "nvme", "cd"):
+        yield Boot(f"from-{device}", f"--boot-device {device}")
+    yield BadImage("kernel-truncated", truncate_kernel, r"kernel\.elf[^\n]*")
+    yield BadImage("kernel-corrupt", corrupt_kernel, r"kernel\.elf[^\n]*(ELF|image)")
+    yield BadImage("kernel-missing", no_kernel, r"kernel\.elf[^\n]*[Nn]ot [Ff]ound")
+    yield BadImage("initrd-missing", no_initrd, r"initrd[^\n]*")
+    yield Interactive("interactive-poweroff", b"poweroff\r")
+    yield Interactive("interactive-ctrl-a-x", b"\x01x")
