@@ -27,8 +27,8 @@ typedef unsigned int xa_mark_t;
 struct xa_node {
 	u8 shift;			/* of the index bits this node decides */
 	u8 offset;			/* of this node in its parent */
-	u16 count;			/* slots in use */
 	struct xa_node *parent;		/* NULL at the top */
+	u64 present;			/* which slots are in use */
 	u64 marks[XA_MARKS];
 	void *slots[XA_SLOTS];
 	void *owner_words[2];		/* free for node_ops->free: room for an rcu_head */
