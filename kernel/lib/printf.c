@@ -40,9 +40,11 @@ static void out_fill(struct out *o, char c, int n)
 
 static void out_bytes(struct out *o, const char *s, size_t n)
 {
-	size_t room = o->len < o->size ? o->size - o->len : 0;
+	if (o->len < o->size) {
+		size_t room = o->size - o->len;
 
-	memcpy(o->buf + (room ? o->len : 0), s, n < room ? n : room);
+		memcpy(o->buf + o->len, s, n < room ? n : room);
+	}
 	o->len += n;
 }
 
