@@ -230,7 +230,7 @@ def kvm_works():
     if os.access("/dev/kvm", os.R_OK | os.W_OK):
         print("  KVM      trying it (once)", file=sys.stderr)
         works = subprocess.run(
-            [os.path.join(TOP, "test", "guest"), "--accel", "kvm", "--timeout", "20", "--",
+            [os.path.join(TOP, "test", "guest"), "--accel", "kvm", "--timeout", "12", "--",
              "/bin/true"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
         print("  KVM     ", "works" if works else "does not work here, TCG is used", file=sys.stderr)
     with open(answer, "w", encoding="ascii") as f:
