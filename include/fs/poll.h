@@ -18,4 +18,7 @@ static inline u32 vfs_poll(struct file *f, struct poll_table *pt)
 	return f->ops->poll ? f->ops->poll(f, pt) : POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM;
 }
 
+/* Called when the last reference to a watched file goes away, before its release. => may sleep */
+void epoll_release_file(struct file *f);
+
 #endif
