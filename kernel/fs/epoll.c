@@ -54,7 +54,8 @@ struct epoll_item {
 	struct file *file;
 	s32 fd;
 	bool on_ready; /* (ep->lock) */
-	struct epoll_event_k event; /* (ep->mutex; events read racily by wake-ups) */
+	u32 events; /* (ep->mutex; read racily by wake-ups) */
+	u64 data; /* (ep->mutex) */
 	struct epoll_hook *hooks;
 	struct epoll_hook first;
 	bool first_used;
@@ -85,7 +86,7 @@ static void ep_mark_ready(struct epoll_item *it)
 static int ep_callback(struct wait_entry *w, unsigned mode, int sync, u64 key)
 {
 	struct epoll_item *it = container_of(w, struct epoll_hook, wait)->item;
-	u32 events = READ_ONCE(it->event.events);
+	u32 events = READ_ONCE(it->events);
 	(void)mode, (void)sync;
 
 	if (!(events & ~EP_PRIVATE) || (key && !(key & events)))
@@ -111,7 +112,7 @@ static void ep_hook_file(struct poll_table *pt, struct file *f, wait_queue_t *q)
 		return;
 	}
 	it->first_used = true;
-	h->wait = (struct wait_entry){ .func = ep_callback, .flags = it->event.events & EPOLLEXCLUSIVE ? WQ_EXCLUSIVE : 0 };
+	h->wait = (struct wait_entry){ .func = ep_callback, .flags = it->events & EPOLLEXCLUSIVE ? WQ_EXCLUSIVE : 0 };
 	INIT_LIST_HEAD(&h->wait.link);
 	h->queue = q;
 	h->item = it;
@@ -213,7 +214,7 @@ static void ep_link(struct eventpoll *ep, struct epoll_item *it)
 
 static u32 ep_item_poll(struct epoll_item *it, struct poll_table *pt)
 {
-	u32 want = it->event.events;
+	u32 want = it->events;
 
 	if (pt)
 		pt->key = want;
@@ -231,7 +232,8 @@ static int ep_insert(struct eventpoll *ep, const struct epoll_event_k *ev, struc
 	it->ep = ep;
 	it->file = f;
 	it->fd = fd;
-	it->event = *ev;
+	it->events = ev->events;
+	it->data = ev->data;
 	ep_link(ep, it);
 	ep->nitems++;
 	spin_lock(&f->lock);
@@ -254,9 +256,10 @@ static int ep_insert(struct eventpoll *ep, const struct epoll_event_k *ev, struc
 /* => ep->mutex held */
 static int ep_modify(struct eventpoll *ep, struct epoll_item *it, const struct epoll_event_k *ev)
 {
-	if (it->event.events & EPOLLEXCLUSIVE)
+	if (it->events & EPOLLEXCLUSIVE)
 		return -EINVAL;
-	it->event = *ev;
+	it->events = ev->events;
+	it->data = ev->data;
 	smp_mb(); /* the new mask is seen by wake-ups before the file is asked */
 	if (ep_item_poll(it, NULL)) {
 		ep_mark_ready(it);
@@ -388,16 +391,16 @@ static int ep_send(struct eventpoll *ep, struct epoll_event_k __user *out, s32 m
 
 		if (!ev)
 			continue;
-		struct epoll_event_k k = { ev, it->event.data };
+		struct epoll_event_k k = { ev, it->data };
 		if (copy_to_user(&out[n], &k, sizeof(k))) {
 			ep_mark_ready(it);
 			n = n ?: -EFAULT;
 			break;
 		}
 		n++;
-		if (it->event.events & EPOLLONESHOT)
-			it->event.events &= EP_PRIVATE;
-		else if (!(it->event.events & EPOLLET))
+		if (it->events & EPOLLONESHOT)
+			it->events &= EP_PRIVATE;
+		else if (!(it->events & EPOLLET))
 			ep_mark_ready(it);
 	}
 	spin_lock_irqsave(&ep->lock, flags);
@@ -412,7 +415,7 @@ static int ep_send(struct eventpoll *ep, struct epoll_event_k __user *out, s32 m
 
 static inline bool ep_ready(struct eventpoll *ep)
 {
-	return !list_empty_careful(&ep->ready);
+	return READ_ONCE(ep->ready.next) != &ep->ready;
 }
 
 /* One sleep. 0: look again, -EINTR, or -ETIME. */
@@ -533,8 +536,8 @@ static void epoll_fdinfo(struct file *f, struct seq_buf *s)
 	for (struct rb_node *n = rb_first(&ep->items); n; n = rb_next(n)) {
 		struct epoll_item *it = rb_entry(n, struct epoll_item, node);
 
-		seq_printf(s, "tfd: %8d events: %8x data: %16llx  pos:%lld ino:%llx sdev:%llx\n", it->fd, it->event.events,
-			   (unsigned long long)it->event.data, (long long)it->file->pos,
+		seq_printf(s, "tfd: %8d events: %8x data: %16llx  pos:%lld ino:%llx sdev:%llx\n", it->fd, it->events,
+			   (unsigned long long)it->data, (long long)it->file->pos,
 			   (unsigned long long)it->file->inode->ino, (unsigned long long)it->file->inode->super->dev);
 	}
 	mutex_unlock(&ep->mutex);
