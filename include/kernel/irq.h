@@ -2,7 +2,37 @@
 #ifndef KERNEL_IRQ_H
 #define KERNEL_IRQ_H
 
+#include <kernel/preempt.h>
+#include <lib/atomic.h>
 #include <lib/types.h>
+
+/*
+ * Bracket of every hard interrupt (device, timer, IPI; not NMI), irqs off. The entry code calls irq_enter before the
+ * handler and irq_exit after it; when irq_exit returns true and kernel mode was interrupted with interrupts on it calls
+ * preempt_schedule_irq(). irq_regs is the innermost interrupted state (NULL outside), for the tick's accounting.
+ * cpu_in_idle is 1 while the CPU halts: RCU need not wait for it. Hence the barrier when an interrupt ends that.
+ */
+struct pt_regs;
+DECLARE_PER_CPU(struct pt_regs *, irq_regs);
+DECLARE_PER_CPU(u32, cpu_in_idle);
+static inline struct pt_regs *irq_enter(struct pt_regs *regs)
+{
+	struct pt_regs *outer = this_cpu_read(irq_regs);
+
+	this_cpu_add(preempt_count, HARDIRQ_OFFSET);
+	this_cpu_write(irq_regs, regs);
+	if (this_cpu_read(cpu_in_idle)) {
+		this_cpu_write(cpu_in_idle, 0);
+		smp_mb(); /* pairs with rcu_cpu_quiescent: the flag is down before the handler reads shared data */
+	}
+	return outer; /* for irq_exit */
+}
+static inline bool irq_exit(struct pt_regs *outer)
+{
+	this_cpu_write(irq_regs, outer);
+	this_cpu_sub(preempt_count, HARDIRQ_OFFSET);
+	return unlikely(this_cpu_read(preempt_count) == 0);
+}
 
 typedef void (*irq_handler_t)(void *arg);
 /* Routes an ISA IRQ (through MADT overrides) or a global system interrupt. 0 or -errno; handler may run at once. */

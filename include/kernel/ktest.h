@@ -32,4 +32,8 @@ void ktest_fail(const char *file, int line, const char *fmt, ...) __attribute__(
 	} while (0)
 int ktest_run_all(void); /* number of failures; prints "ktest NAME ok|FAIL" lines to the log and host channel */
 
+/* What main.c does in place of init when the command line says "ktest": runs the tests, tells the host "exit 0" or
+ * "exit 1", powers off. The tests lie between the linker script's __ktests_start and __ktests_end (section .ktests). */
+void ktest_main(void) __attribute__((noreturn));
+
 #endif

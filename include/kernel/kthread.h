@@ -25,5 +25,6 @@ static inline void work_init(struct work *w, void (*f)(struct work *))
 /* Queues on this CPU's worker. False when it was already pending. => any context. */
 bool schedule_work(struct work *w);
 void flush_work(struct work *w); /* => may sleep */
+void workqueue_init(void); /* after all CPUs are up; work queued before waits for it */
 
 #endif

@@ -17,8 +17,16 @@
 
 DECLARE_PER_CPU(u32, preempt_count);
 
-/* Gives the CPU away from a preemption point; called with the count at zero. Implemented by sched. */
+/*
+ * Doors implemented by sched.
+ * preempt_schedule: gives the CPU away from a preemption point; called with the count at zero; does nothing with
+ * interrupts off (the flag stays up, a later point acts on it).
+ * preempt_schedule_irq: the same from the end of an interrupt that goes back to kernel mode. => count zero, irqs off
+ * resched_interrupt: the whole handler of the reschedule IPI. => irqs off, inside irq_enter/irq_exit
+ */
 void preempt_schedule(void);
+void preempt_schedule_irq(void);
+void resched_interrupt(void);
 
 static inline void preempt_disable(void)
 {

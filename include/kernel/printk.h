@@ -52,5 +52,18 @@ int ksym_format(char *buf, size_t n, u64 addr);
 /* Oops: a fault in kernel mode on behalf of one task: prints, and kills that task; panics in interrupt context or with oops=panic. */
 void oops(struct pt_regs *regs, const char *what) __attribute__((noreturn, cold));
 extern bool panic_in_progress;
+/* Keeps a copy of the memory map for panics. */
+struct handoff;
+void panic_set_memory_map(const struct handoff *h);
+/* Doors to x86. smp_panic_stop sends an NMI to every other running CPU (no-op before there are any); the NMI handler first
+ * calls panic_other_cpu(regs), which returns when no panic is in progress, else prints that CPU's state in turn and halts. */
+void smp_panic_stop(void);
+void panic_other_cpu(struct pt_regs *regs);
+/* One record in the form of /dev/kmsg ("6,12,345678,-;text\n"). */
+size_t log_read_kmsg(u64 *seq, char *buf, size_t size);
+/* Called at the end of timer interrupts: wakes readers of the log (printk itself cannot wake: it runs under any lock). */
+void printk_tick(void);
+struct wait_queue;
+extern struct wait_queue log_wait;
 
 #endif

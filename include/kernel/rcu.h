@@ -27,7 +27,12 @@ void kfree_rcu_at(struct rcu_head *head, size_t off);
 #define kfree_rcu(ptr, member) kfree_rcu_at(&(ptr)->member, offsetof(__typeof__(*(ptr)), member))
 void synchronize_rcu(void); /* => may sleep */
 void rcu_barrier(void); /* waits for all callbacks queued so far; may sleep */
-void rcu_note_context_switch(void); /* called by schedule() and idle */
-void rcu_init(void);
+/* Called by schedule() and by ticks that interrupt user mode: one instruction. */
+DECLARE_PER_CPU(u64, rcu_qs);
+static inline void rcu_note_context_switch(void)
+{
+	this_cpu_inc(rcu_qs);
+}
+void rcu_init(void); /* after kernel threads work */
 
 #endif

@@ -45,7 +45,8 @@ static inline bool ktimer_active(const struct ktimer *t)
 {
 	return t->cpu >= 0;
 }
-/* Called by the CPU's timer interrupt: runs what is due, programs the next event. */
+/* The whole handler of the CPU's timer interrupt: runs what is due (the scheduler's tick is one of them), programs the next
+ * event. => irqs off, inside irq_enter/irq_exit */
 void ktimer_interrupt(void);
 void ktimer_cpu_init(void);
 /* Implemented by x86: arms this CPU's one-shot interrupt for absolute monotonic @ns (U64_MAX: off). */

@@ -91,6 +91,13 @@ bool signal_pending_current(void); /* a signal wants to be handled by this threa
 bool fatal_signal_pending_current(void);
 /* Wakes @t when its state is in @mode. Returns true if it was asleep. => any context. */
 bool wake_thread(struct thread *t, unsigned mode, int sync);
+/* True while @t runs on some CPU (a hint, for adaptive spinning). => @t stays allocated: RCU or a reference */
+bool thread_on_cpu(const struct thread *t);
+/* Name of a thread for messages; "" for NULL. */
+const char *thread_comm(const struct thread *t);
+/* True when this CPU should switch threads soon: long loops in kernel threads call cond_resched(). */
+bool need_resched(void);
+void cond_resched(void);
 #define wake_up_process(t) wake_thread(t, TASK_NORMAL, 0)
 
 #define __wait_event(q, cond, state, intr, out)                                  \

@@ -29,18 +29,17 @@ struct mm;
 #define SCHED_IDLE 5
 #define SCHED_DEADLINE 6
 
-struct sched_class;
-struct run_queue;
-
+/* What the fair queue orders (sched/fairq.h is pure and knows only this). */
 struct sched_entity {
-	struct rb_node node; /* (rq) */
-	struct list_head rt_link; /* (rq) */
-	u64 vruntime, deadline, slice_ns; /* (rq) */
-	u64 min_deadline;
-	u32 weight, inv_weight;
-	u64 exec_start, sum_exec, prev_sum_exec; /* ns */
-	s64 vlag;
+	struct rb_node node; /* (rq) in the tree while runnable and not running */
+	u64 vruntime; /* (rq) ns of CPU time scaled by 1024 / weight */
+	u32 weight, inv_weight; /* (rq) 2^32 / weight */
+	u64 exec_start; /* (rq) clock when sum_exec was last brought up to date */
+	u64 sum_exec; /* (rq) ns on a CPU; sched_runtime_ns() is exact */
+	u64 slice_start; /* (rq) sum_exec when it was picked */
 };
+
+enum sched_kind { SK_FAIR, SK_RT, SK_IDLE };
 
 struct thread {
 	u32 flags; /* (a) TIF_*; first, for the entry code */
@@ -51,18 +50,17 @@ struct thread {
 	s32 cpu; /* (rq) CPU whose queue it belongs to */
 	s32 last_cpu;
 	u8 on_rq, on_cpu; /* (rq) / (a) */
-	u8 policy;
+	u8 policy; /* (rq) SCHED_* */
 	u8 reset_on_fork;
-	u8 is_idle;
-	s8 nice; /* -20..19 */
-	u8 rt_priority; /* 1..99 for FIFO, RR */
-	const struct sched_class *class; /* (rq) */
+	u8 kind; /* (rq) enum sched_kind, follows policy */
+	s8 nice; /* (rq) -20..19 */
+	u8 rt_priority; /* (rq) 1..99 for FIFO, RR */
+	struct list_head rt_link; /* (rq) */
 	struct sched_entity se;
 	cpumask_t affinity; /* (rq) */
 	s32 refs; /* (a) */
 	void *kstack; /* lowest address */
-	struct ktimer *sleep_timer;
-	u64 utime_ns, stime_ns; /* (own CPU) sampled by the tick, scaled to se.sum_exec when read */
+	u64 utime_ns, stime_ns; /* (own CPU) sampled by the tick, scaled to se.sum_exec when read (sched_cputime) */
 	u64 nvcsw, nivcsw;
 	u64 start_time; /* monotonic ns */
 	char comm[16];
@@ -71,14 +69,22 @@ struct thread {
 };
 
 /* Scheduler, used by proc. */
-void sched_init(void); /* boot CPU: the running context becomes its idle thread */
-void sched_cpu_init(int cpu, struct thread *idle);
+/* Boot CPU: the running context becomes its idle thread (on the boot stack). The first call of all that touch current. */
+void sched_init(void);
+/* Another CPU: makes its idle thread with a kernel stack (arch.kstack_top) and its run queue. The CPU then starts on that
+ * stack with cpu_current set (per_cpu(cpu_current, cpu)), and ends its bring-up in idle_loop(). NULL when out of memory. */
+struct thread *sched_cpu_create(int cpu);
+/* Idle threads are struct thread with THREAD_ROOM zero bytes in all, so that whoever embeds struct thread (struct task)
+ * may look at an idle thread's other fields. */
+#define THREAD_ROOM 4096
+/* First thing a new thread does on its own stack, called by x86's trampoline with what arch_switch_to returned:
+ * finishes the switch. => irqs off before, on after */
+void schedule_tail(struct thread *prev);
 void sched_fork(struct thread *t, const struct thread *parent); /* policy, weight, vruntime; not yet runnable */
 void sched_wake_new(struct thread *t); /* first time runnable; picks a CPU */
 void sched_exit(void) __attribute__((noreturn)); /* last switch of a dead thread: state TASK_DEAD; its stack is released by the next */
 void sched_thread_release(struct thread *t); /* implemented by proc: called after the dead thread's stack is no longer in use */
-void sched_tick(void); /* timer interrupt, irqs off */
-void sched_yield(void);
+void sched_yield(void); /* moves the caller behind its equals */
 void resched_cpu(int cpu);
 int sched_set_policy(struct thread *t, int policy, int rt_priority, int nice);
 int sched_set_affinity(struct thread *t, cpumask_t mask);
@@ -88,6 +94,9 @@ void idle_loop(void) __attribute__((noreturn));
 u64 nr_running(void);
 u64 sched_idle_ns(int cpu); /* for /proc/stat */
 u64 sched_switches(void);
+u64 sched_user_ns(int cpu), sched_system_ns(int cpu), sched_nice_ns(int cpu), sched_irq_ns(int cpu); /* tick samples, for /proc/stat */
+/* utime and stime of a thread: sum_exec divided in the proportion of the tick samples. */
+void sched_cputime(struct thread *t, u64 *utime, u64 *stime);
 extern u64 avenrun[3]; /* load average, fixed point 11 bits */
 u64 sched_check(void); /* checker of run queues */
 extern int load_balance_enabled;
