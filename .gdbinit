@@ -1,11 +1,11 @@
-# GDB helpers for Quoin under QEMU: `make debug` in one terminal, `gdb -x .gdbinit` in another.
+# GDB helpers for Quoin under QEMU: `make debug` in one terminal, in another, in the same directory:
+#	gdb -iex 'add-auto-load-safe-path .'
 # docs/debugging.md explains them; `q-help` lists them.
 
 set confirm off
 set pagination off
 set print pretty on
 set disassemble-next-line auto
-file build/kernel.elf
 
 python
 import gdb
@@ -153,6 +153,10 @@ class Help(Command):
             print("  " + line)
 
 
+try:
+    gdb.execute("file build/kernel.elf")
+except gdb.error as error:
+    print(error)
 for command in (Current, Tasks, Runqueues, Walk, Slide, Help):
     command()
 end

@@ -160,6 +160,10 @@ static int wait_for(pid_t pid)
 
 int main(void)
 {
+	static const char *const links[][2] = {
+		{ "/proc/self/fd", "/dev/fd" }, { "fd/0", "/dev/stdin" },
+		{ "fd/1", "/dev/stdout" }, { "fd/2", "/dev/stderr" },
+	};
 	char **argv;
 	int in, out, err, code;
 	pid_t pid;
@@ -180,6 +184,8 @@ int main(void)
 	mkdir("/dev/shm", 01777);
 	mount_at("devpts", "/dev/pts", "ptmxmode=666");
 	mount_at("tmpfs", "/dev/shm", "mode=1777");
+	for (size_t i = 0; i < sizeof links / sizeof *links; i++)
+		(void)!symlink(links[i][0], links[i][1]);
 	setenv("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", 1);
 	setenv("HOME", "/root", 1);
 	setenv("TERM", "linux", 0);
