@@ -6,8 +6,15 @@
 #define FS_FDTABLE_H
 
 #include <fs/fs.h>
+#include <proc/task.h>
 
-struct fdtable { u32 max; struct file **fd; u64 *open, *cloexec; struct rcu_head rcu; };
+/* full: one bit per word of open, set when that word is all ones, so that the lowest free fd is found in two steps. */
+struct fdtable {
+	u32 max; /* (I) multiple of 64 */
+	struct file **fd; /* (files->lock; RCU) */
+	u64 *open, *cloexec, *full; /* (files->lock) */
+	struct rcu_head rcu;
+};
 struct files {
 	s32 refs; /* (a) tasks sharing */
 	struct fdtable *t; /* (RCU) */
@@ -15,13 +22,31 @@ struct files {
 	u32 next_fd;
 	struct fdtable inline_table;
 	struct file *inline_fd[64];
-	u64 inline_open[1], inline_cloexec[1];
+	u64 inline_open[1], inline_cloexec[1], inline_full[1];
 };
 /* A file for the length of one system call; bit 0 of the word: fdput drops a reference. */
 struct fd { u64 w; };
 static inline struct file *fd_file(struct fd f) { return (struct file *)(f.w & ~3ull); }
-struct fd fdget(unsigned fd); /* file NULL when closed or O_PATH */
-struct fd fdget_raw(unsigned fd); /* O_PATH too */
+struct fd fdget_shared(struct files *fs, unsigned fd);
+static inline struct fd fdget_raw(unsigned fd) /* O_PATH too */
+{
+	struct files *fs = current->files;
+
+	if (unlikely(READ_ONCE(fs->refs) != 1))
+		return fdget_shared(fs, fd);
+	return (struct fd){ likely(fd < fs->t->max) ? (u64)fs->t->fd[fd] : 0 };
+}
+static inline struct fd fdget(unsigned fd) /* file NULL when closed or O_PATH */
+{
+	struct fd f = fdget_raw(fd);
+
+	if (unlikely(f.w && fd_file(f)->fmode & FMODE_PATH)) {
+		if (f.w & 1)
+			file_put(fd_file(f));
+		f.w = 0;
+	}
+	return f;
+}
 static inline void fdput(struct fd f) { if (f.w & 1) file_put(fd_file(f)); }
 struct file *fget(unsigned fd); /* referenced or NULL */
 struct file *fget_task(struct task *t, unsigned fd);

@@ -1,8 +1,10 @@
 /*
- * Files: superblocks, inodes, names (dentries), open files.
+ * Files: superblocks, inodes, names (dentries), open files. docs/design/files.md is the chapter.
  *
  * Path walking is lock-free under RCU (hash lookup, generation check) and takes one reference at the end; it falls back to
- * a referenced walk. Locks: inode->rwsem (directory contents, file size) -> dentry->lock; rename_mutex over two directories.
+ * a referenced walk. Locks, outer first: namespace_mutex (mount tree) -> rename_mutex (moves between two directories) ->
+ * inode->rwsem (directory contents, file size; parents before children, then by address) -> mm's locks -> dentry->lock ->
+ * parent's dentry->lock is never nested with it -> hash bucket locks; inode->lock, mount_lock and files->lock are leaves.
  */
 #ifndef FS_FS_H
 #define FS_FS_H
@@ -11,6 +13,7 @@
 #include <kernel/rcu.h>
 #include <lib/err.h>
 #include <lib/list.h>
+#include <lib/seq_buf.h>
 #include <mm/mapping.h>
 #include <uapi/fcntl.h>
 #include <uapi/poll.h>
@@ -48,6 +51,7 @@ s64 iov_import(struct iov_iter *it, const void __user *uvec, u64 nr, struct iove
 
 struct qstr { const char *name; u32 len; u32 hash; };
 
+
 struct kstat { u64 ino; u64 dev, rdev; u32 mode, nlink, uid, gid, blksize; u64 size, blocks; struct timespec64 { s64 sec; s64 nsec; } atime, mtime, ctime, btime; u64 mnt_id; u64 attributes; };
 struct iattr { u32 valid; u32 mode; uid_t uid; gid_t gid; u64 size; struct timespec64 atime, mtime; };
 #define ATTR_MODE 1u
@@ -75,7 +79,7 @@ struct inode_ops {
 	const char *(*get_link)(struct inode *i, struct path *jump, char *buf, u64 n);
 	int (*getattr)(struct inode *i, struct kstat *st); /* NULL: generic */
 	int (*setattr)(struct inode *i, struct iattr *a); /* NULL: generic; permission already checked; rwsem held */
-	int (*permission)(struct inode *i, int mask); /* NULL: generic mode bits */
+	int (*permission)(struct inode *i, int mask); /* NULL: generic mode bits. => must not sleep (called under RCU) */
 	s64 (*getxattr)(struct inode *i, const char *name, void *buf, u64 n);
 	int (*setxattr)(struct inode *i, const char *name, const void *buf, u64 n, int flags);
 	s64 (*listxattr)(struct inode *i, char *buf, u64 n);
@@ -112,6 +116,8 @@ struct super_ops {
 	void (*put_super)(struct super *s);
 	int (*remount)(struct super *s, u32 flags, const char *data);
 	void (*show_options)(struct super *s, struct seq_buf *b);
+	/* Only for DENTRY_REVALIDATE: is this cached name still right? => must not sleep (called under RCU) */
+	bool (*revalidate)(struct dentry *d);
 };
 struct kstatfs { u64 type, bsize, blocks, bfree, bavail, files, ffree, fsid, namelen, frsize, flags; };
 
@@ -127,56 +133,88 @@ struct super {
 	struct list_head inodes; /* (lock) */
 	spinlock_t lock;
 	u64 next_ino; /* (a) */
+	u32 id; /* minor number of dev */
+	u32 max_links;
 };
 
+/* inode->flags */
+#define I_DEAD 1u /* removed directory: nothing can be made in it (rwsem) */
+#define I_LINKABLE 2u /* O_TMPFILE without O_EXCL: may be given a name though nlink is 0 */
+#define I_NOATIME 4u
+#define I_PERSIST 8u /* evict only when nlink is 0: the file system keeps it otherwise */
+#define I_APPEND 16u
+#define I_IMMUTABLE 32u
+#define I_NOSEALS 64u /* F_ADD_SEALS refused: not a sealable memfd */
+
+/* Life cycle: inode_new (refs 1) -> names and open files hold references -> last inode_put: evict_inode, pages dropped ->
+ * freed after a grace period, because RCU walkers look at mode, owner and ops of an inode without a reference. */
 struct inode {
-	u32 mode; /* type and permission */
-	uid_t uid;
-	gid_t gid;
-	u32 nlink;
-	u64 ino;
-	u64 rdev;
-	loff_t size; /* (rwsem) */
-	u64 blocks;
-	struct timespec64 atime, mtime, ctime, btime;
-	const struct inode_ops *ops;
-	const struct file_ops *fops;
-	struct super *super;
+	u32 mode; /* type (I) and permission (rwsem) */
+	uid_t uid; /* (rwsem) */
+	gid_t gid; /* (rwsem) */
+	u32 flags; /* I_* (lock) */
+	const struct inode_ops *ops; /* (I) */
+	const struct file_ops *fops; /* (I) */
+	struct super *super; /* (I) */
+	const char *link; /* (I) text of a plain symbolic link, freed by the RCU end of the inode (kfree); else NULL */
+	u32 nlink; /* (rwsem) */
+	s32 refs; /* (a) */
+	u64 ino; /* (I) */
+	u64 rdev; /* (I) kernel form */
+	loff_t size; /* (rwsem; racy readers) change by inode_set_size only */
+	u64 blocks; /* 512-byte units */
+	struct timespec64 atime, mtime, ctime, btime; /* (rwsem, racy) */
+	s32 writers; /* (a) open for writing; negative: denied (running executable) */
+	spinlock_t lock; /* flags, flocks, watches */
 	struct rw_semaphore rwsem; /* "i": directory contents, size */
 	struct mapping mapping; /* page cache of regular files */
-	s32 refs; /* (a) */
-	s32 writers; /* (a) open for writing; negative: denied (running executable) */
-	u32 flags;
-	spinlock_t lock; /* small fields, locks list */
 	void *private; /* file system's */
-	struct pipe *pipe; /* FIFOs */
+	void *xattrs; /* (rwsem) */
+	struct pipe *pipe; /* FIFOs: pipe.c's, under inode->lock */
 	struct list_head flocks; /* (lock) */
-	struct list_head sb_link;
-	wait_queue_t lease_wait;
-	u32 seals;
+	struct list_head sb_link; /* (super->lock) */
+	wait_queue_t lease_wait; /* sleepers for locks */
+	u32 seals; /* (rwsem) */
 	u32 generation;
-	void *watches; /* inotify */
+	void *watches; /* (lock) inotify */
 	struct rcu_head rcu;
 };
 
+/* dentry->flags; changed under d->lock */
+#define DENTRY_PINNED 1u /* the file system holds a reference: the name exists only here */
+#define DENTRY_COMPLETE 2u /* directory whose every name is cached: a miss is ENOENT without asking ->lookup */
+#define DENTRY_REVALIDATE 4u /* ask super_ops->revalidate on each use */
+#define DENTRY_NOCACHE 8u /* not kept after the last reference */
+#define DENTRY_MOUNTED 16u /* d->mounted is not 0 */
+#define DENTRY_SYMLINK 32u /* inode types, for the walk */
+#define DENTRY_DIR 64u
+#define DENTRY_LRU 128u
+#define DENTRY_HASHED 256u
+#define DENTRY_PSEUDO 512u /* shown as name:[ino] */
+#define DENTRY_USED 1024u /* second chance on the LRU */
+
+/* Life cycle: dentry_alloc (unhashed, refs 1, holds its parent) -> dentry_add (hashed, positive or negative) -> cached with
+ * refs 0 on the LRU, or pinned -> dentry_drop or shrinking -> last put: dead (refs -1), freed after a grace period. */
 #define DNAME_INLINE 40
 struct dentry {
-	u32 seq; /* (a) odd while renamed: RCU walkers check */
-	u32 flags;
-	struct dentry *parent; /* (rename) */
-	struct qstr name; /* (rename) */
-	struct inode *inode; /* NULL: negative */
 	struct hlist_node hash; /* (bucket lock; RCU) */
+	struct dentry *parent; /* (rename; RCU with seq) itself for a root */
+	struct qstr name; /* (rename; RCU with seq) */
+	u32 seq; /* (lock) odd while it changes; RCU walkers check it */
+	u32 flags; /* (lock) DENTRY_* */
+	struct inode *inode; /* (lock; RCU with seq) NULL: negative */
 	s32 refs; /* (a) -1: dead */
 	spinlock_t lock;
-	struct list_head children, sibling; /* (parent->lock) */
-	struct list_head lru;
-	struct super *super;
-	u32 mounted; /* (a) something is mounted here */
-	u64 dir_pos; /* tmpfs: order in its directory */
-	void *private;
+	char iname[DNAME_INLINE]; /* short names, zero padded */
+	struct list_head children, sibling; /* (parent->lock; pinned names also dir rwsem) hashed names in order of dir_pos */
+	struct list_head lru; /* (LRU lock) */
+	struct super *super; /* (I) */
+	u64 dir_pos; /* (dir rwsem) place in its directory, for readdir */
+	u64 next_pos; /* (own rwsem) directories: next dir_pos */
+	u32 version; /* (own rwsem) directories: counts removals, for readdir cursors */
+	u32 mounted; /* (lock) something is mounted here */
+	void *private; /* file system's */
 	struct rcu_head rcu;
-	char iname[DNAME_INLINE];
 };
 
 struct mount {
@@ -186,12 +224,16 @@ struct mount {
 	struct dentry *mountpoint;
 	struct hlist_node hash; /* (mount_lock; RCU) by (parent, mountpoint) */
 	struct list_head list; /* all */
-	s32 refs;
-	u32 flags; /* MS_* that hold per mount */
+	struct mount_count *count; /* (per CPU) references; exact once detached */
+	u32 flags; /* MS_* that hold per mount, MNT_* */
 	u32 id;
-	char *source;
+	s32 parent_id; /* as last attached */
+	char *source; /* (I) */
+	struct list_head children, child; /* (namespace_mutex) */
 	struct rcu_head rcu;
 };
+#define MNT_DETACHED (1u << 31) /* not in the tree: the last put frees it */
+#define MNT_INTERNAL (1u << 30) /* never attached, never freed */
 
 struct path { struct mount *mnt; struct dentry *dentry; };
 void path_get(const struct path *p);
@@ -206,6 +248,10 @@ void path_put(const struct path *p);
 #define FMODE_PATH 64u
 #define FMODE_STREAM 128u /* no position: read/write do not lock pos */
 #define FMODE_NOWAIT_OK 256u
+#define FMODE_DENYWRITE 512u /* running executable: writers are refused as long as it is open */
+#define FMODE_WRITER 1024u /* counted in inode->writers */
+#define FMODE_CREATED 2048u
+#define FMODE_NOATIME 4096u
 struct file {
 	s32 refs; /* (a) */
 	u32 fmode; /* (I) FMODE_* */
@@ -221,15 +267,21 @@ struct file {
 	s32 owner_sig;
 	struct list_head epoll_links; /* (lock) epoll items watching this file */
 	void *fasync;
-	const struct cred *cred;
-	u64 ra_pos;
-	struct rcu_head rcu;
+	const struct cred *cred; /* (I) of the opener; referenced */
+	u64 ra_pos; /* a word for the kind of file: read-ahead, pipes */
+	void *cursor; /* readdir of cached directories: next name, good while the directory's version is cursor_version */
+	u32 cursor_version;
 };
+/* The memory of a file stays a file for a grace period after its last put (SLAB_RCU): lookups take a reference unless 0, then look again. */
 static inline struct file *file_get(struct file *f) { __atomic_fetch_add(&f->refs, 1, __ATOMIC_RELAXED); return f; }
 void file_put(struct file *f);
 struct file *file_alloc(void); /* refs 1, current creds; NULL + -ENFILE rules */
 /* An anonymous file (pipe ends, eventfd, epoll...): ERR_PTR. name shows as anon_inode:[name]. */
 struct file *anon_file(const char *name, const struct file_ops *ops, void *private, u32 oflags);
+/* A file on an inode without a place in the tree (pipe, socket, memfd): takes over the inode reference, also on failure. With
+ * DENTRY_PSEUDO in dflags it shows as name:[ino]. ops NULL: the inode's. fmode follows oflags. ERR_PTR. A second file on the same object: file_clone. */
+struct file *inode_file(struct mount *m, struct inode *i, const char *name, u32 dflags, const struct file_ops *ops, u32 oflags);
+struct file *file_clone(struct file *f, const struct file_ops *ops, u32 oflags); /* same path and inode; private NULL; ERR_PTR */
 
 /* Path walking. name in kernel memory. */
 #define LOOKUP_FOLLOW 1u
@@ -242,6 +294,7 @@ struct file *anon_file(const char *name, const struct file_ops *ops, void *priva
 #define LOOKUP_NO_SYMLINKS 128u
 #define LOOKUP_NO_MAGICLINKS 256u
 #define LOOKUP_REVAL 512u
+#define LOOKUP_CACHED 1024u
 int path_lookup(int dirfd, const char *name, u32 flags, struct path *out); /* referenced */
 int user_path(int dirfd, const char __user *name, u32 flags, struct path *out);
 /* Copies a user path: page-sized kernel buffer or ERR_PTR (ENOENT for empty unless allowed, ENAMETOOLONG, EFAULT). */
@@ -251,6 +304,9 @@ int inode_permission(struct inode *i, int mask); /* MAY_* ; current's fs ids and
 #define MAY_EXEC 1
 #define MAY_WRITE 2
 #define MAY_READ 4
+#define MAY_APPEND 8
+#define MAY_OPEN 16
+#define MAY_CHDIR 32
 struct file *do_filp_open(int dirfd, const char *name, int oflags, u32 mode, u32 lookup_flags); /* ERR_PTR */
 struct file *kernel_open(const char *path, int oflags, u32 mode); /* from the root; ERR_PTR */
 s64 kernel_read(struct file *f, void *buf, u64 n, loff_t *pos);
@@ -258,7 +314,10 @@ s64 kernel_write(struct file *f, const void *buf, u64 n, loff_t *pos);
 /* Name of a path in buf from its end (d_path): pointer into buf or ERR_PTR; " (deleted)" as Linux. */
 char *path_name(const struct path *p, char *buf, u64 n);
 
-struct inode *inode_new(struct super *s, u32 mode); /* refs 1, times now, current's fs ids; NULL */
+struct inode *inode_new(struct super *s, u32 mode); /* refs 1, nlink 1, times now, current's fs ids; ops for FIFOs, devices and sockets set; NULL */
+void inode_init_owner(struct inode *i, struct inode *dir); /* group and S_ISGID from a setgid directory */
+void inode_set_device(struct inode *i, u64 rdev); /* after inode_new of a device */
+static inline void inode_set_size(struct inode *i, loff_t size) { WRITE_ONCE(i->size, size); WRITE_ONCE(i->mapping.size, (u64)size); }
 void inode_get(struct inode *i);
 void inode_put(struct inode *i);
 struct timespec64 current_time(void); /* coarse real time */
@@ -266,7 +325,19 @@ void dentry_get(struct dentry *d);
 void dentry_put(struct dentry *d);
 struct dentry *dentry_alloc(struct dentry *parent, const char *name, u32 len); /* unhashed */
 void dentry_add(struct dentry *d, struct inode *i); /* instantiate and hash; takes over the inode reference; NULL inode: negative */
-void dentry_drop(struct dentry *d); /* unhash */
+void dentry_drop(struct dentry *d); /* unhash; forget the pin */
+void dentry_pin(struct dentry *d); /* after dentry_add: the name lives in the cache only. Undone by dentry_drop */
+/* A pinned child made by the kernel (devfs, sysfs-like trees): takes over the inode reference. ERR_PTR(-EEXIST, -ENOMEM). => takes the directory's rwsem */
+struct dentry *dentry_add_child(struct dentry *dir, const char *name, struct inode *i);
+/* Generic readdir and seek for COMPLETE directories: file_ops of tmpfs, devfs and other pinned trees. */
+extern const struct file_ops dcache_dir_fops;
+loff_t generic_llseek(struct file *f, loff_t off, int whence); /* SEEK_SET, CUR, END by inode size */
+loff_t fixed_size_llseek(struct file *f, loff_t off, int whence, loff_t size, loff_t max);
+s64 generic_file_read(struct file *f, struct iov_iter *to, loff_t *pos); /* page cache */
+s64 generic_file_write(struct file *f, struct iov_iter *from, loff_t *pos);
+int generic_file_mmap(struct file *f, struct vma *v);
+int generic_getattr(struct inode *i, struct kstat *st); /* what getattr NULL does */
+int generic_setattr(struct inode *i, struct iattr *a); /* what setattr NULL does */
 struct dentry *dentry_lookup(struct dentry *parent, const char *name, u32 len); /* cached only; referenced or NULL */
 void shrink_dcache(u64 n);
 
@@ -279,16 +350,29 @@ struct fs_type {
 };
 void fs_register(struct fs_type *t);
 int do_mount(const char *source, const char *target, const char *fstype, u32 flags, const char *data);
-struct super *super_alloc(const char *fstype, const struct super_ops *ops, u64 magic);
-struct mount *mount_internal(struct fs_type *t); /* not attached: pipefs, sockfs, shm */
+struct super *super_alloc(const char *fstype, const struct super_ops *ops, u64 magic); /* refs 1; a device number of its own; NULL */
+int super_make_root(struct super *s, struct inode *i); /* a pinned root name; takes over the inode reference, also on failure */
+struct mount *mount_internal(struct fs_type *t); /* not attached: pipefs, sockfs, shm; panics when out of memory (boot only) */
+void super_put(struct super *s); /* one reference less; the last one takes the tree apart */
+void mnt_get(struct mount *m);
+void mnt_put(struct mount *m);
+/* Text of /proc/PID/mounts (0), mountinfo (1), mountstats (2), as seen from the root of @root. /proc/filesystems. */
+void mounts_show(struct seq_buf *s, int kind, const struct path *root);
+void filesystems_show(struct seq_buf *s);
+/* Poll of /proc/mounts: counts changes of the mount tree. */
+extern u64 mount_event;
+extern wait_queue_t mount_event_wait;
 
 /* Task contexts. */
 struct fs_context { s32 refs; u32 umask; spinlock_t lock; seqcount_t seq; struct path root, cwd; };
+void fs_get_root(struct fs_context *c, struct path *out); /* referenced */
+void fs_get_cwd(struct fs_context *c, struct path *out);
 
 /* Device nodes: character devices by number; name also makes /dev/NAME. */
 int chrdev_register(u32 major, u32 minor, u32 count, const char *name, u32 mode, const struct file_ops *ops, void *private);
 int devfs_add(const char *name, u32 mode, u64 rdev); /* node, directories made as needed */
 int devfs_remove(const char *name);
+void chrdevs_show(struct seq_buf *s); /* /proc/devices */
 #define MKDEV(ma, mi) ((u64)(ma) << 20 | (mi)) /* kernel form; new_encode_dev for stat */
 u64 encode_dev(u64 dev); /* Linux's st_dev/st_rdev encoding */
 u64 decode_dev(u64 udev);
@@ -297,5 +381,31 @@ u64 decode_dev(u64 udev);
 void vfs_init(void); /* caches, root tmpfs mounted */
 int initrd_unpack(const void *data, u64 len); /* newc, several, each plain or gzip; into the root */
 u64 vfs_check(void);
+
+/* File locks of a file as /proc/locks lines; and what a task's exit or close must drop. */
+void locks_show(struct seq_buf *s);
+void locks_remove_posix(struct file *f, void *owner); /* each close of a descriptor */
+void locks_remove_file(struct file *f); /* last reference */
+
+/* inotify hooks: nothing but one load while nobody watches. */
+#define FS_ACCESS 1u
+#define FS_MODIFY 2u
+#define FS_ATTRIB 4u
+#define FS_CLOSE_WRITE 8u
+#define FS_CLOSE_NOWRITE 16u
+#define FS_OPEN 32u
+#define FS_MOVED_FROM 64u
+#define FS_MOVED_TO 128u
+#define FS_CREATE 256u
+#define FS_DELETE 512u
+#define FS_DELETE_SELF 1024u
+#define FS_MOVE_SELF 2048u
+extern u32 fsnotify_watches; /* (a) in the whole system */
+void fsnotify_slow(struct dentry *d, u32 mask, u32 cookie);
+static inline void fsnotify(struct dentry *d, u32 mask)
+{
+	if (unlikely(READ_ONCE(fsnotify_watches)))
+		fsnotify_slow(d, mask, 0);
+}
 
 #endif

@@ -3,8 +3,6 @@
  * the ordinary release path work without special cases.
  */
 #include <fs/pseudo.h>
-#include <lib/printf.h>
-#include <lib/string.h>
 
 static void pseudo_free_inode(struct inode *i)
 {
@@ -22,13 +20,12 @@ struct super *pseudo_mount(struct fs_type *t, const char *source, u32 flags, con
 	if (!s)
 		return ERR_PTR(-ENOMEM);
 	struct inode *root = inode_new(s, S_IFDIR | 0755);
-	struct dentry *d = root ? dentry_alloc(NULL, "/", 1) : NULL;
+	int err = root ? super_make_root(s, root) : -ENOMEM;
 
-	if (!d)
-		return ERR_PTR(-ENOMEM);
-	d->inode = root;
-	d->super = s;
-	s->root = d;
+	if (err) {
+		super_put(s);
+		return ERR_PTR(err);
+	}
 	return s;
 }
 
@@ -61,28 +58,9 @@ struct inode *pseudo_inode(struct pseudo_fs *p, u32 mode)
 struct file *pseudo_file(struct pseudo_fs *p, struct inode *i, const struct file_ops *ops, u32 oflags)
 {
 	struct mount *m = pseudo_mnt(p);
-	struct file *f = m ? file_alloc() : ERR_PTR(-ENOMEM);
-	char name[40];
 
-	if (IS_ERR_OR_NULL(f))
-		return f ? f : ERR_PTR(-ENFILE);
-	int n = snprintf(name, sizeof(name), "%s:[%llu]", p->type.name, (unsigned long long)i->ino);
-	struct dentry *d = dentry_alloc(NULL, name, n);
-
-	if (!d) {
-		file_put(f);
+	if (!m)
 		return ERR_PTR(-ENOMEM);
-	}
 	inode_get(i);
-	d->inode = i;
-	d->super = m->super;
-	f->path.mnt = m;
-	f->path.dentry = d;
-	__atomic_fetch_add(&m->refs, 1, __ATOMIC_RELAXED);
-	f->inode = i;
-	f->ops = ops;
-	f->flags = oflags;
-	u32 acc = oflags & O_ACCMODE;
-	f->fmode = FMODE_STREAM | (acc != O_WRONLY ? FMODE_READ : 0) | (acc != O_RDONLY ? FMODE_WRITE : 0);
-	return f;
+	return inode_file(m, i, p->type.name, DENTRY_PSEUDO, ops, oflags);
 }
