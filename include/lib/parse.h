@@ -26,10 +26,10 @@ u64 memparse(const char *s, const char **end);
  * The kernel command line is words parted by blanks; a word is "flag" or "key=value", and
  * double quotes keep blanks in a value.  The last of several equal keys counts.
  */
-bool cmdline_has(const char *cmdline, const char *word);
+bool cmdline_str_has(const char *cmdline, const char *word);
 /* Copies the value of key=value. => its length, -ENOENT, or -E2BIG when buf is too small. */
-int cmdline_get(const char *cmdline, const char *key, char *buf, size_t size);
+int cmdline_str_get(const char *cmdline, const char *key, char *buf, size_t size);
 /* The value as number with optional size suffix, or `otherwise`. */
-u64 cmdline_get_u64(const char *cmdline, const char *key, u64 otherwise);
+u64 cmdline_str_u64(const char *cmdline, const char *key, u64 otherwise);
 
 #endif

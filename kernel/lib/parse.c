@@ -156,7 +156,7 @@ static const char *next_word(const char **s, size_t *len)
 	return *len ? start : NULL;
 }
 
-bool cmdline_has(const char *cmdline, const char *word)
+bool cmdline_str_has(const char *cmdline, const char *word)
 {
 	size_t n = strlen(word), len;
 	const char *w;
@@ -167,7 +167,7 @@ bool cmdline_has(const char *cmdline, const char *word)
 	return false;
 }
 
-int cmdline_get(const char *cmdline, const char *key, char *buf, size_t size)
+int cmdline_str_get(const char *cmdline, const char *key, char *buf, size_t size)
 {
 	size_t n = strlen(key), len, vlen = 0, out = 0;
 	const char *w, *value = NULL;
@@ -193,11 +193,11 @@ int cmdline_get(const char *cmdline, const char *key, char *buf, size_t size)
 	return (int)out;
 }
 
-u64 cmdline_get_u64(const char *cmdline, const char *key, u64 otherwise)
+u64 cmdline_str_u64(const char *cmdline, const char *key, u64 otherwise)
 {
 	char buf[32];
 	const char *end;
-	int n = cmdline_get(cmdline, key, buf, sizeof(buf));
+	int n = cmdline_str_get(cmdline, key, buf, sizeof(buf));
 	u64 v;
 
 	if (n <= 0)

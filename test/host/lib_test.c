@@ -287,14 +287,14 @@ static void test_parse(void)
 	CHECK_EQ(kstrtoll("9223372036854775808", 10, &s), -ERANGE);
 	CHECK_EQ(kstrtoint("2147483648", 10, &i), -ERANGE);
 	CHECK(kstrtoint("-5", 10, &i) == 0 && i == -5);
-	CHECK(cmdline_has(line, "quiet") && !cmdline_has(line, "qui") && cmdline_has(line, "last"));
-	CHECK_EQ(cmdline_get_u64(line, "mem", 0), 128ULL << 20);
-	CHECK_EQ(cmdline_get_u64(line, "none", 7), 7);
-	CHECK_EQ(cmdline_get(line, "name", buf, sizeof(buf)), 3);
+	CHECK(cmdline_str_has(line, "quiet") && !cmdline_str_has(line, "qui") && cmdline_str_has(line, "last"));
+	CHECK_EQ(cmdline_str_u64(line, "mem", 0), 128ULL << 20);
+	CHECK_EQ(cmdline_str_u64(line, "none", 7), 7);
+	CHECK_EQ(cmdline_str_get(line, "name", buf, sizeof(buf)), 3);
 	CHECK_STR(buf, "a b");
-	CHECK_EQ(cmdline_get(line, "root", buf, sizeof(buf)), -E2BIG);
-	CHECK_EQ(cmdline_get(line, "x", buf, sizeof(buf)), 0);
-	CHECK_EQ(cmdline_get(line, "y", buf, sizeof(buf)), -ENOENT);
+	CHECK_EQ(cmdline_str_get(line, "root", buf, sizeof(buf)), -E2BIG);
+	CHECK_EQ(cmdline_str_get(line, "x", buf, sizeof(buf)), 0);
+	CHECK_EQ(cmdline_str_get(line, "y", buf, sizeof(buf)), -ENOENT);
 }
 
 int main(void)
