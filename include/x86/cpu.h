@@ -35,6 +35,20 @@ static inline void cpuid(u32 leaf, u32 sub, u32 r[4])
 	asm volatile("cpuid" : "=a"(r[0]), "=b"(r[1]), "=c"(r[2]), "=d"(r[3]) : "a"(leaf), "c"(sub));
 }
 
+/* Hardware random numbers; false when the unit had none ready. => only with cpu_has(rdrand) / cpu_has(rdseed) */
+static inline bool rdrand64(u64 *v)
+{
+	bool ok;
+	asm volatile("rdrand %0" : "=r"(*v), "=@ccc"(ok));
+	return ok;
+}
+static inline bool rdseed64(u64 *v)
+{
+	bool ok;
+	asm volatile("rdseed %0" : "=r"(*v), "=@ccc"(ok));
+	return ok;
+}
+
 /* Features in use (present on every CPU and not switched off on the command line). Immutable after SMP bring-up. */
 struct cpu_features {
 	bool nx, smep, smap, umip, pge, pcid, invpcid, fsgsbase, la57, gb_pages, pku;

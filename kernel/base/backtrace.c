@@ -1,0 +1,91 @@
+/*
+ * Symbols and backtraces.
+ *
+ * The image carries a table of its functions (kernel/base/mksyms): offsets from the image base, ascending, and names. All
+ * code is compiled with frame pointers, so a stack is a chain of (saved RBP, return address) pairs; each link is checked
+ * against the page tables before it is read and must lie above the last one, so a corrupt chain ends instead of faulting
+ * or looping.
+ */
+#include <kernel/printk.h>
+#include <lib/printf.h>
+#include <x86/layout.h>
+#include <x86/pgtable.h>
+#include <x86/ptregs.h>
+
+extern const u32 ksym_count, ksym_offsets[], ksym_name_offsets[];
+extern const char ksym_names[];
+
+#define MAX_FRAMES 40
+
+/* Index of the function that holds @off, -1 when before the first. */
+static int find_symbol(u32 off)
+{
+	u32 lo = 0, hi = ksym_count;
+
+	while (lo < hi) {
+		u32 mid = lo + (hi - lo) / 2;
+
+		if (ksym_offsets[mid] <= off)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return (int)lo - 1;
+}
+
+int ksym_format(char *buf, size_t n, u64 addr)
+{
+	u64 base = KIMAGE_LINK_BASE + kimage_slide, off = addr - base;
+	int i;
+
+	if (addr < base || off > U32_MAX || !ksym_count)
+		return 0;
+	i = find_symbol((u32)off);
+	/* the last function has no end in the table: anything far behind it is not code */
+	if (i < 0 || (i == (int)ksym_count - 1 && off - ksym_offsets[i] > 0x10000))
+		return 0;
+	if (i == (int)ksym_count - 1)
+		return scnprintf(buf, n, "%s+0x%llx", ksym_names + ksym_name_offsets[i], off - ksym_offsets[i]);
+	return scnprintf(buf, n, "%s+0x%llx/0x%x", ksym_names + ksym_name_offsets[i], off - ksym_offsets[i],
+			 ksym_offsets[i + 1] - ksym_offsets[i]);
+}
+
+static bool readable(u64 va, u64 len)
+{
+	return va >= DIRECT_MAP_START && va <= U64_MAX - len && kva_to_phys(va) != ~0ull &&
+	       kva_to_phys(va + len - 1) != ~0ull;
+}
+
+static void print_address(u64 ip, const char *mark)
+{
+	char name[128];
+
+	if (ksym_format(name, sizeof(name), ip))
+		printk(LOG_EMERG, "  %s%s", mark, name);
+	else
+		printk(LOG_EMERG, "  %s0x%016llx", mark, ip);
+}
+
+void backtrace(const struct pt_regs *regs)
+{
+	u64 fp = regs ? regs->rbp : (u64)__builtin_frame_address(0);
+
+	printk(LOG_EMERG, " call trace:");
+	if (regs && user_mode(regs)) {
+		printk(LOG_EMERG, "  (user mode)");
+		return;
+	}
+	if (regs)
+		print_address(regs->rip, "");
+	for (int i = 0; i < MAX_FRAMES && !(fp & 7) && readable(fp, 16); i++) {
+		u64 ip = ((u64 *)fp)[1], next = ((u64 *)fp)[0];
+
+		if (!ip)
+			break;
+		/* the return address stands behind the call: step back for the name */
+		print_address(ip - 1, "");
+		if (next <= fp)
+			break;
+		fp = next;
+	}
+}
