@@ -5,8 +5,9 @@
  * gone. Nothing is pushed after CR3 changes, because only jump_switch's page is mapped in both.
  *
  * With LA57 on (switch_page not 0) paging has to go off on the way, since CR4.LA57 cannot change
- * in long mode (Intel SDM 3A, 4.1.1), and without paging code runs in 32 bits: jump_la57 is
- * copied to switch_page, below 4 GiB, and its stack and far pointers are in the page behind it.
+ * in long mode (Intel SDM 3A, 4.1.1), and without paging code runs in 32 bits. jump_la57 does that
+ * where it is when this image lies below 4 GiB (its page is executable for certain), else in a
+ * copy in switch_page; the page behind that holds a GDT, far pointer, registers and stack.
  */
 	.text
 	.code64
@@ -47,14 +48,19 @@ arch_jump:
 	jnz 1f
 	jmp jump_switch
 
-1:	/* Copy the 32-bit part and leave through it; it comes back to jump_switch's address. */
-	movq %rdi, %r12
+1:	leaq 0x1000(%r11), %rbx		/* GDT at 0, far pointer at 0x40, registers at 0x50 */
 	leaq jump_la57(%rip), %rsi
-	movq %r11, %rdi
+	movq %rsi, %rax
+	shrq $32, %rax
+	movq %r11, %rax
+	cmovzq %rsi, %r11		/* below 4 GiB: in place */
+	jz 2f
+	movq %rdi, %r12
+	movq %rax, %rdi
 	movl $(jump_la57_end - jump_la57), %ecx
 	rep movsb
 	movq %r12, %rdi
-	leaq 0x1000(%r11), %rbx		/* data page: GDT at 0, far pointer at 0x40, stack at its end */
+2:
 	movq $0, (%rbx)
 	movabsq $0x00cf9a000000ffff, %rax	/* 0x08: 32-bit code */
 	movq %rax, 8(%rbx)
@@ -81,9 +87,10 @@ arch_jump:
 	lretq
 
 	/*
-	 * Both address spaces map this page here. R8 entry, RDI hand-off, R9 stack, R10 root.
+	 * Both address spaces map this page here; 256 bytes hold it and jump_la57, so nothing
+	 * straddles a page. R8 entry, RDI hand-off, R9 stack, R10 root.
 	 */
-	.balign 64
+	.balign 256
 	.globl jump_switch
 jump_switch:
 	movq %cr4, %rax
@@ -93,12 +100,10 @@ jump_switch:
 	movq %r9, %rsp
 	xorl %ebp, %ebp
 	jmpq *%r8
-	.balign 64
 
 	/*
-	 * 32-bit part, runs at switch_page. ESI = new root, EBX = data page. R8-R15 survive
-	 * compatibility mode and paging off only if nothing else is done meanwhile: the upper
-	 * registers are not guaranteed (Intel SDM 1, 3.4.1.1), so they are saved in the data page.
+	 * 32-bit part: ESI = new root, EBX = data page. The upper registers do not survive
+	 * 32-bit mode for certain (Intel SDM 1, 3.4.1.1), so they wait in the data page.
 	 */
 jump_la57:
 	.code32
@@ -131,3 +136,6 @@ jump_long:
 	movq 0x70(%rbx), %r12
 	jmpq *%r12
 jump_la57_end:
+	.if jump_la57_end - jump_switch > 256
+	.error "the switch code outgrew its 256 bytes"
+	.endif

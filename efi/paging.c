@@ -138,12 +138,14 @@ static bool map_image(struct builder *b)
 
 static bool map_lower_half(struct builder *b)
 {
-	uint64_t code = arch_switch_code() & ~(APP_PAGE - 1);
+	uint64_t code = arch_switch_code() & ~(APP_PAGE - 1), scratch = b->app->switch_page;
 
 	if (!map(b, code, code, APP_PAGE, 0, APP_PAGE))
 		return false;
-	return !b->app->switch_page ||
-	       map(b, b->app->switch_page, b->app->switch_page, 2 * APP_PAGE, PTE_W, APP_PAGE);
+	if (!scratch)
+		return true;
+	return map(b, scratch, scratch, APP_PAGE, 0, APP_PAGE) &&
+	       map(b, scratch + APP_PAGE, scratch + APP_PAGE, APP_PAGE, PTE_W | PTE_NX, APP_PAGE);
 }
 
 /* Join neighbouring regions that belong into the direct map to ranges. */

@@ -10,66 +10,13 @@
 #include <loader/script.h>
 #include <loader/ustack.h>
 #include "check.h"
+#include "test_elf.h"
+
+#define BASE 0x200000ull
 
 #define LIMIT 0x800000000000ull
 
 /* ---- ELF ---- */
-
-struct test_phdr {
-	uint32_t type, flags;
-	uint64_t offset, vaddr, paddr, filesz, memsz, align;
-};
-
-struct test_elf {
-	uint8_t ident[16];
-	uint16_t type, machine;
-	uint32_t version;
-	uint64_t entry, phoff, shoff;
-	uint32_t flags;
-	uint16_t ehsize, phentsize, phnum, shentsize, shnum, shstrndx;
-	struct test_phdr ph[5];
-	uint8_t pad[0x3000 - 64 - 5 * 56];
-};
-
-_Static_assert(sizeof(struct test_elf) == 0x3000, "layout of the test file");
-
-#define BASE 0x200000ull
-
-/* Text with the headers, data with a dynamic section and .bss, an NX stack. */
-static void make_elf(struct test_elf *e)
-{
-	uint64_t *dyn;
-
-	memset(e, 0, sizeof(*e));
-	memcpy(e->ident, "\177ELF\2\1\1", 7);
-	e->type = 3;
-	e->machine = 62;
-	e->version = 1;
-	e->entry = BASE + 0x1010;
-	e->phoff = 64;
-	e->ehsize = 64;
-	e->phentsize = 56;
-	e->phnum = 5;
-	e->ph[0] = (struct test_phdr){ 1, ELF_R, 0, BASE, 0, 0x400, 0x400, 4096 };
-	e->ph[1] = (struct test_phdr){ 1, ELF_R | ELF_X, 0x1000, BASE + 0x1000, 0, 0x800, 0x800, 4096 };
-	e->ph[2] = (struct test_phdr){ 1, ELF_R | ELF_W, 0x2000, BASE + 0x2000, 0, 0x1000, 0x2345, 4096 };
-	e->ph[3] = (struct test_phdr){ 2, ELF_R | ELF_W, 0x2000, BASE + 0x2000, 0, 0x40, 0x40, 8 };
-	e->ph[4] = (struct test_phdr){ .type = 0x6474e551, .flags = ELF_R | ELF_W };
-	dyn = (uint64_t *)((uint8_t *)e + 0x2000);
-	dyn[0] = 7;				/* DT_RELA */
-	dyn[1] = BASE + 0x2100;
-	dyn[2] = 8;				/* DT_RELASZ: two entries */
-	dyn[3] = 48;
-	dyn[4] = 9;				/* DT_RELAENT */
-	dyn[5] = 24;
-	dyn = (uint64_t *)((uint8_t *)e + 0x2100);
-	dyn[0] = BASE + 0x2200;
-	dyn[1] = 8;
-	dyn[2] = BASE + 0x1010;
-	dyn[3] = BASE + 0x4340;			/* in .bss */
-	dyn[4] = 8;
-	dyn[5] = BASE;
-}
 
 static enum elf_error parse_program(struct test_elf *e, struct elf_image *img)
 {
@@ -85,7 +32,7 @@ static void elf_good_program(void)
 	struct elf_segment seg;
 	uint32_t i = 0;
 
-	make_elf(&e);
+	make_elf(&e, BASE);
 	CHECK_EQ(parse_program(&e, &img), ELF_OK);
 	CHECK(img.pie && !img.exec_stack && !img.has_interp);
 	CHECK_EQ(img.nr_loads, 3);
@@ -113,7 +60,7 @@ static void elf_bad_headers(void)
 	struct elf_image img;
 
 #define BROKEN(change, want) do {				\
-		make_elf(&e);					\
+		make_elf(&e, BASE);					\
 		change;						\
 		CHECK_EQ(parse_program(&e, &img), want);	\
 	} while (0)
@@ -136,7 +83,7 @@ static void elf_bad_headers(void)
 	BROKEN((e.ph[4].type = 3, e.ph[4].filesz = 4097), ELF_BAD_INTERP);
 	BROKEN((e.ph[0].type = 0, e.ph[1].type = 0, e.ph[2].type = 0), ELF_NO_SEGMENTS);
 #undef BROKEN
-	make_elf(&e);
+	make_elf(&e, BASE);
 	CHECK_EQ(elf_parse_header(&e, 63, &img), ELF_TRUNCATED);
 	CHECK_EQ(elf_parse_header(&e, 3, &img), ELF_TRUNCATED);
 	CHECK_EQ(elf_parse_header("#!/bin/sh\n", 10, &img), ELF_BAD_MAGIC);
@@ -165,14 +112,14 @@ static void elf_kernel(void)
 	uint32_t bad;
 	uint64_t v, *dyn = (uint64_t *)((uint8_t *)&e + 0x2000);
 
-	make_elf(&e);
+	make_elf(&e, BASE);
 	CHECK_EQ(relocate(&e, copy, &bad), ELF_OK);
 	memcpy(&v, copy + 0x2200, 8);
 	CHECK_EQ(v, BASE + 0x1010 + 0x600000);
 	memcpy(&v, copy + 0x4340, 8);
 	CHECK_EQ(v, BASE + 0x600000);
 #define BROKEN(change, want) do {				\
-		make_elf(&e);					\
+		make_elf(&e, BASE);					\
 		change;						\
 		CHECK_EQ(relocate(&e, copy, &bad), want);	\
 	} while (0)
@@ -194,7 +141,7 @@ static void elf_kernel(void)
 	BROKEN(dyn[0x100 / 8] = BASE + 0x4ffc, ELF_BAD_RELOC);
 	BROKEN(dyn[0x100 / 8] = BASE - 8, ELF_BAD_RELOC);
 #undef BROKEN
-	make_elf(&e);
+	make_elf(&e, BASE);
 	for (v = 0; v < 0x3000; v += 7)
 		CHECK(elf_parse_kernel(&e, v, &img) != ELF_OK);
 }
