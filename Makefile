@@ -186,7 +186,7 @@ USER_SRC := $(wildcard test/user/*.c)
 USER_NAMES := $(USER_SRC:test/user/%.c=%)
 USER_TESTS := $(filter-out $(OWN_TOOLS),$(USER_NAMES))
 UCFLAGS := -std=gnu2x -O1 -g0 -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare \
-	-Wno-stringop-overread -Wno-nonnull -Wno-infinite-recursion -fno-strict-aliasing -pthread -Itest/user
+	-Wno-stringop-overread -Wno-stringop-overflow -Wno-nonnull -Wno-infinite-recursion -fno-strict-aliasing -pthread -Itest/user
 variant = $(patsubst test/user/%.c,%,$(shell grep -lE '^// VARIANTS:.*\b$(1)\b' $(USER_SRC) /dev/null))
 USER_MUSL := $(filter-out $(call variant,nomusl),$(USER_TESTS))
 USER_GLIBC := $(call variant,glibc)

@@ -1,0 +1,252 @@
+/*
+ * Terminals through a pseudo terminal: cooked and raw input, echo, control characters, signals to the
+ * foreground group, window size, hang-up, controlling terminals, background reads.
+ */
+// VARIANTS: musl glibc
+#include "check.h"
+#include <fcntl.h>
+#include <poll.h>
+#include <pty.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <termios.h>
+
+static int master, slave;
+
+static void pair(void)
+{
+	struct termios t;
+
+	master = posix_openpt(O_RDWR | O_NOCTTY);
+	CHECK_GE(master, 0);
+	CHECK_OK(grantpt(master));
+	CHECK_OK(unlockpt(master));
+	slave = open(ptsname(master), O_RDWR | O_NOCTTY);
+	CHECK_GE(slave, 0);
+	CHECK_OK(tcgetattr(slave, &t));
+}
+
+static void unpair(void)
+{
+	close(master);
+	close(slave);
+}
+
+/* Read what is there within a second into a string. */
+static char *take(int fd)
+{
+	static char buf[4096];
+	struct pollfd f = { .fd = fd, .events = POLLIN };
+	ssize_t n = 0;
+
+	if (poll(&f, 1, 1000) == 1)
+		n = read(fd, buf, sizeof buf - 1);
+	buf[n > 0 ? n : 0] = 0;
+	return buf;
+}
+
+static void type(const char *text)
+{
+	CHECK_EQ(write(master, text, strlen(text)), strlen(text));
+}
+
+TEST(cooked)
+{
+	struct pollfd f;
+
+	pair();
+	CHECK(isatty(slave));
+	type("hel");
+	f = (struct pollfd){ .fd = slave, .events = POLLIN };
+	CHECK_EQ(poll(&f, 1, 50), 0);		/* no line yet */
+	type("px\177\177lo\n");			/* two erased */
+	CHECK_STR(take(slave), "hello\n");
+	CHECK_STR(take(master), "helpx\b \b\b \blo\r\n");
+	type("gone\025kept\n");			/* ^U kills the line */
+	CHECK_STR(take(slave), "kept\n");
+	take(master);
+	CHECK_EQ(write(slave, "out\n", 4), 4);
+	CHECK_STR(take(master), "out\r\n");
+	type("a\nb\n");
+	CHECK_STR(take(slave), "a\n");
+	CHECK_STR(take(slave), "b\n");
+	type("\004");				/* ^D on an empty line is end of file */
+	char c;
+	CHECK_EQ(read(slave, &c, 1), 0);
+	type("xy\004");
+	CHECK_STR(take(slave), "xy");
+	unpair();
+}
+
+TEST(raw)
+{
+	struct termios t;
+
+	pair();
+	tcgetattr(slave, &t);
+	cfmakeraw(&t);
+	CHECK_OK(tcsetattr(slave, TCSANOW, &t));
+	type("a\003\r");
+	CHECK_STR(take(slave), "a\003\r");
+	CHECK_EQ(write(slave, "x\n", 2), 2);
+	CHECK_STR(take(master), "x\n");
+	t.c_cc[VMIN] = 0;
+	t.c_cc[VTIME] = 1;
+	CHECK_OK(tcsetattr(slave, TCSAFLUSH, &t));
+	char c;
+	CHECK_EQ(read(slave, &c, 1), 0);	/* after a tenth of a second */
+	unpair();
+}
+
+TEST(window_size)
+{
+	struct winsize w = { .ws_row = 40, .ws_col = 132 }, got;
+
+	pair();
+	CHECK_OK(ioctl(master, TIOCSWINSZ, &w));
+	CHECK_OK(ioctl(slave, TIOCGWINSZ, &got));
+	CHECK_EQ(got.ws_row, 40);
+	CHECK_EQ(got.ws_col, 132);
+	unpair();
+}
+
+/* Run fn in a child whose controlling terminal is the slave. */
+static pid_t on_terminal(void (*fn)(void))
+{
+	fflush(NULL);
+	pid_t pid = fork();
+
+	if (!pid) {
+		setsid();
+		if (ioctl(slave, TIOCSCTTY, 0))
+			_exit(90);
+		dup2(slave, 0);
+		close(master);
+		fn();
+		_exit(91);
+	}
+	return pid;
+}
+
+static void ready_and_wait(void)
+{
+	(void)!write(slave, "ready\n", 6);
+	for (;;)
+		pause();
+}
+
+static volatile int hits;
+
+static void hit(int sig)
+{
+	hits++;
+}
+
+static void count_winch(void)
+{
+	signal(SIGWINCH, hit);
+	(void)!write(slave, "ready\n", 6);
+	while (!hits)
+		usleep(1000);
+	_exit(17);
+}
+
+static void read_in_background(void)
+{
+	char c;
+	int status;
+	pid_t pid = fork();
+
+	if (!pid) {
+		setpgid(0, 0);
+		(void)!read(0, &c, 1);
+		_exit(1);
+	}
+	setpgid(pid, pid);
+	waitpid(pid, &status, WUNTRACED);
+	if (!WIFSTOPPED(status) || WSTOPSIG(status) != SIGTTIN)
+		_exit(60);
+	if (tcgetpgrp(0) != getpid())
+		_exit(61);
+	kill(pid, SIGKILL);
+	_exit(18);
+}
+
+static void open_dev_tty(void)
+{
+	int fd = open("/dev/tty", O_RDWR);
+
+	if (fd < 0 || !isatty(fd) || tcgetsid(fd) != getpid())
+		_exit(62);
+	(void)!write(fd, "tty\n", 4);
+	_exit(19);
+}
+
+TEST(signals_from_keys)
+{
+	static const struct {
+		const char *key;
+		int sig;
+	} keys[] = { { "\003", SIGINT }, { "\034", SIGQUIT } };
+	int status;
+
+	for (int i = 0; i < 2; i++) {
+		pair();
+		pid_t pid = on_terminal(ready_and_wait);
+		CHECK_STR(take(master), "ready\r\n");
+		type(keys[i].key);
+		CHECK_EQ(waitpid(pid, &status, 0), pid);
+		CHECK_EQ(WTERMSIG(status), keys[i].sig);
+		unpair();
+	}
+	pair();
+	pid_t pid = on_terminal(ready_and_wait);
+	take(master);
+	CHECK_EQ(tcgetpgrp(master), pid);
+	unpair();				/* the master closes: hang-up */
+	CHECK_EQ(waitpid(pid, &status, 0), pid);
+	CHECK_EQ(WTERMSIG(status), SIGHUP);
+}
+
+TEST(job_control)
+{
+	struct winsize w = { .ws_row = 10, .ws_col = 20 };
+	int status;
+	pid_t pid;
+
+	pair();
+	pid = on_terminal(count_winch);
+	take(master);
+	CHECK_OK(ioctl(master, TIOCSWINSZ, &w));
+	CHECK_EQ(waitpid(pid, &status, 0), pid);
+	CHECK_EQ(WEXITSTATUS(status), 17);
+	unpair();
+	pair();
+	pid = on_terminal(read_in_background);
+	CHECK_EQ(waitpid(pid, &status, 0), pid);
+	CHECK_EQ(WEXITSTATUS(status), 18);
+	unpair();
+	pair();
+	pid = on_terminal(open_dev_tty);
+	CHECK_EQ(waitpid(pid, &status, 0), pid);
+	CHECK_EQ(WEXITSTATUS(status), 19);
+	CHECK_STR(take(master), "tty\r\n");
+	unpair();
+}
+
+TEST(ends)
+{
+	char c;
+
+	pair();
+	close(slave);
+	CHECK_ERRNO(read(master, &c, 1), EIO);
+	slave = open(ptsname(master), O_RDWR | O_NOCTTY);
+	CHECK_GE(slave, 0);
+	close(master);
+	CHECK_EQ(read(slave, &c, 1), 0);
+	close(slave);
+	CHECK_ERRNO(ioctl(open("/dev/null", O_RDONLY), TIOCSCTTY, 0), ENOTTY);
+}
+
+TEST_MAIN
