@@ -14,6 +14,7 @@ import tempfile
 import time
 
 import machine
+import screen
 
 GUEST = os.path.join(machine.TOP, "test", "guest")
 TELL = ("echo cpus=$(grep -c ^processor /proc/cpuinfo);"
@@ -167,6 +168,31 @@ class Interactive:
         return False
 
 
+class Framebuffer:
+    """The console on the screen shows text, and the keyboard reaches the shell behind it."""
+
+    name, seconds = "screen-and-keyboard", 18
+
+    def check(self, log):
+        guest = screen.Screen(log=log)
+        try:
+            if not guest.wait_for("quoin:", 90):
+                return False, guest.log_text()[-3000:]
+            time.sleep(1)
+            before = guest.picture()
+            lit = sum(1 for i in range(0, len(before[2]), 3) if any(before[2][i:i + 3]))
+            guest.type("echo typed-$((6*7)) > /dev/ttyS0\n")
+            ok = guest.wait_for("typed-42", 15)
+            time.sleep(0.5)
+            after = guest.picture()
+        finally:
+            guest.close()
+        screen.write_png(log[:-4] + ".png", *after)
+        return ok and lit > 500 and before[2] != after[2], (
+            f"{lit} pixels lit, changed by typing: {before[2] != after[2]}, command ran: {ok}; "
+            f"picture in {log[:-4]}.png")
+
+
 def cases():
     for n in (1, 2, 4, 8):
         yield Boot(f"smp-{n}", f"--smp {n}", smp=n)
@@ -185,5 +211,6 @@ def cases():
     yield BadImage("kernel-corrupt", corrupt_kernel, r"kernel\.elf[^\n]*(ELF|image)")
     yield BadImage("kernel-missing", no_kernel, r"kernel\.elf[^\n]*[Nn]ot [Ff]ound")
     yield BadImage("initrd-missing", no_initrd, r"initrd[^\n]*")
+    yield Framebuffer()
     yield Interactive("interactive-poweroff", b"poweroff\r")
     yield Interactive("interactive-ctrl-a-x", b"\x01x")
