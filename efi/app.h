@@ -187,6 +187,9 @@ EFI_STATUS paging_build(struct app *app);
 /* Leave boot services. => on success nothing of the firmware but runtime services is left;
  * tells its failures as far as the console still can */
 EFI_STATUS exit_boot_services(struct app *app);
+/* Two free pages below 640 KiB for CPU start-up: the highest, from usable memory if possible.
+ * => 0 when the regions have none */
+uint64_t trampoline_find(const struct memmap *m);
 /* Fill the hand-off. => after exit_boot_services */
 void handoff_fill(struct app *app);
 

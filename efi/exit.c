@@ -36,8 +36,7 @@ EFI_STATUS exit_boot_services(struct app *app)
 	return app_fail(app, status, "cannot leave boot services after %u tries", tries);
 }
 
-/* Two free pages below 1 MiB for CPU start-up: the highest, from usable memory if possible. */
-static uint64_t find_trampoline(const struct memmap *m)
+uint64_t trampoline_find(const struct memmap *m)
 {
 	const uint64_t limit = 0xa0000, size = HANDOFF_TRAMPOLINE_PAGES * APP_PAGE;
 	uint64_t best, end;
@@ -111,7 +110,7 @@ void handoff_fill(struct app *app)
 	h->version = HANDOFF_VERSION;
 	h->size = sizeof(*h);
 	memmap_regions(app, NULL);
-	trampoline.base = find_trampoline(&app->map);
+	trampoline.base = trampoline_find(&app->map);
 	if (trampoline.base)
 		memmap_regions(app, &trampoline);
 	h->trampoline = trampoline.base;

@@ -97,6 +97,9 @@ static void tell(struct app *app)
 	app_print(app, "Quoin loader: kernel %s, initrd %s, memory to %s, KASLR %s\n",
 		  size_text(app->kernel_size, kernel), size_text(app->initrd.len, initrd),
 		  size_text(app->direct_len, top), kaslr_text(app));
+	if (!trampoline_find(&app->map))
+		app_print(app, "Quoin loader: no free memory below 640 KiB, so the other CPUs cannot "
+			  "be started\n");
 	app_debug(app, "  kernel at 0x%llx, slide 0x%llx, direct map at 0x%llx, tables at 0x%llx\n",
 		  (unsigned long long)app->kernel_phys, (unsigned long long)app->kernel_slide,
 		  (unsigned long long)app->direct_virt, (unsigned long long)app->root_pt);

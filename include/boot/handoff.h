@@ -135,8 +135,8 @@ struct handoff {
 	uint64_t tsc_exit;		/* before ExitBootServices */
 	uint64_t tsc_jump;		/* last thing before the jump */
 
-	uint64_t trampoline;		/* HANDOFF_TRAMPOLINE_PAGES free pages below 1 MiB for CPU
-					 * start-up, 0 when the map has none */
+	uint64_t trampoline;		/* HANDOFF_TRAMPOLINE_PAGES pages below 640 KiB for CPU
+					 * start-up, MEM_RESERVED with DIRECT; 0: there are none */
 	uint32_t kaslr_flags;		/* HANDOFF_KASLR_* */
 	uint32_t kaslr_off_reason;	/* enum handoff_kaslr_off */
 

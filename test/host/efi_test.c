@@ -261,6 +261,7 @@ static void quirk_7_no_low_memory(void)
 	setup();
 	fake.extra[0].Type = EfiReservedMemoryType;
 	boot_good();
+	CHECK(strstr(fake.console, "the other CPUs cannot be started"));
 	CHECK_EQ(find_handoff()->trampoline, 0);
 	/* One page is not two, page 0 is none. */
 	setup();
