@@ -1,5 +1,6 @@
 /* Any bytes as raw deflate and as gzip, into one buffer and as a stream: no crash, same result. */
 // SOURCES: kernel/lib/inflate.c
+// RUNS: 20000
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
