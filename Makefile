@@ -42,6 +42,8 @@ DEBIAN_PACKAGES := busybox-static bash coreutils dash grep sed gawk findutils ta
 # What these pull in that no program here needs (package scripts, mostly)
 DEBIAN_UNWANTED := perl perl-base perl-modules-% libperl% usrmerge init-system-helpers libfile-% \
 	libnumber-% libtext-% dpkg debconf apt base-passwd libkrb5-dev libdb% media-types
+# The glyphs of the framebuffer console
+FONT_PACKAGE := unifont
 # The reference kernel of test/guest --linux
 LINUX_PACKAGE := linux-image-amd64
 
@@ -116,7 +118,7 @@ FORCE:
 
 KSRC := $(wildcard kernel/*.c kernel/*/*.c mm/*.c sched/*.c loader/*.c test/kernel/*.c)
 KASM := $(wildcard kernel/*.S kernel/*/*.S)
-KOBJ := $(KSRC:%.c=$(B)/kernel/%.o) $(KASM:%.S=$(B)/kernel/%.S.o)
+KOBJ := $(KSRC:%.c=$(B)/kernel/%.o) $(KASM:%.S=$(B)/kernel/%.S.o) $(B)/kernel/font.o
 KLDS := kernel/x86/kernel.ld
 
 $(B)/kernel/%.o: %.c $(B)/flags/kernel | $(PACKAGES_STAMP)
@@ -128,6 +130,15 @@ $(B)/kernel/%.S.o: %.S $(B)/flags/kernel | $(PACKAGES_STAMP)
 	$(say) AS $<
 	@mkdir -p $(@D)
 	$(Q)$(KCC) $(filter-out -std=%,$(KFLAGS)) -D__ASSEMBLER__ -MMD -MP -c $< -o $@
+
+# The console's font, cut from a Debian package that is fetched and not installed.
+$(B)/kernel/font.S: kernel/drivers/mkfont | $(PACKAGES_STAMP)
+	$(say) FONT $@
+	@mkdir -p $(@D)
+	$(Q)kernel/drivers/mkfont $(B)/debs $(FONT_PACKAGE) >$@.tmp && mv $@.tmp $@
+
+$(B)/kernel/font.o: $(B)/kernel/font.S
+	$(Q)clang --target=x86_64-unknown-none-elf -c $< -o $@
 
 # Backtraces want names.  mksyms writes the sorted table of the functions of a linked image as
 # assembly; the table goes into the image, so it is linked until the table no longer changes (the
