@@ -8,7 +8,8 @@
 #include <kernel/cpumask.h>
 #include <kernel/current.h>
 #include <kernel/wait.h>
-#include <lib/rbtree.h>
+#include <lib/list.h>
+#include <sched/fairq.h>
 #include <x86/thread.h>
 
 struct mm;
@@ -28,16 +29,6 @@ struct mm;
 #define SCHED_BATCH 3
 #define SCHED_IDLE 5
 #define SCHED_DEADLINE 6
-
-/* What the fair queue orders (sched/fairq.h is pure and knows only this). */
-struct sched_entity {
-	struct rb_node node; /* (rq) in the tree while runnable and not running */
-	u64 vruntime; /* (rq) ns of CPU time scaled by 1024 / weight */
-	u32 weight, inv_weight; /* (rq) 2^32 / weight */
-	u64 exec_start; /* (rq) clock when sum_exec was last brought up to date */
-	u64 sum_exec; /* (rq) ns on a CPU; sched_runtime_ns() is exact */
-	u64 slice_start; /* (rq) sum_exec when it was picked */
-};
 
 enum sched_kind { SK_FAIR, SK_RT, SK_IDLE };
 

@@ -35,6 +35,10 @@ static inline void cpuid(u32 leaf, u32 sub, u32 r[4])
 	asm volatile("cpuid" : "=a"(r[0]), "=b"(r[1]), "=c"(r[2]), "=d"(r[3]) : "a"(leaf), "c"(sub));
 }
 
+/* Interrupts on, then sleep until the next one: STI takes effect after the following instruction (SDM vol. 2B, STI), so none is
+ * lost between. => irqs off before, on after */
+static inline void cpu_halt_irqs_on(void) { asm volatile("sti; hlt" ::: "memory"); }
+
 /* Hardware random numbers; false when the unit had none ready. => only with cpu_has(rdrand) / cpu_has(rdseed) */
 static inline bool rdrand64(u64 *v)
 {

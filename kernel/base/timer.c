@@ -11,6 +11,7 @@
  * ktimer_cancel_sync can see from the home alone whether the handler still runs.
  */
 #include <kernel/cpumask.h>
+#include <kernel/irq.h>
 #include <kernel/printk.h>
 #include <kernel/spinlock.h>
 #include <kernel/time.h>
@@ -23,6 +24,7 @@ struct timer_base {
 	u64 programmed; /* (own CPU, irqs off) what the hardware is set to; 0: nothing */
 };
 static DEFINE_PER_CPU(struct timer_base, timer_base);
+DEFINE_PER_CPU(struct pt_regs *, irq_regs);
 
 void ktimer_cpu_init(void)
 {

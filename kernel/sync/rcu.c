@@ -7,7 +7,7 @@
  *
  * One kernel thread does the rest, in cycles: take all callbacks queued so far, wait for a grace
  * period, run them. A grace period: remember every CPU's counter, then wait until each online CPU has
- * counted on or is seen halted (cpu_in_idle). A CPU that stays busy is sent a reschedule interrupt.
+ * counted on or is seen halted (cpu_in_idle). A CPU that stays busy is made to reschedule.
  *
  * Ordering. The updater's unlinking comes before the full barrier at the start of the grace period (the
  * callback reached the thread through an atomic exchange). For a CPU that counted on: its increment
@@ -32,7 +32,9 @@
 #include <lib/assert.h>
 #include <x86/cpu.h>
 
-void kfree(const void *p); /* door to mm, for kfree_rcu */
+/* Doors upward: mm for kfree_rcu, sched to make a busy CPU switch. */
+void kfree(const void *p);
+void resched_cpu(int cpu);
 
 #define RCU_DELAY_NS (20 * NSEC_PER_MSEC)
 #define RCU_BATCH 2048u /* callbacks of one CPU that start a cycle early */
@@ -136,7 +138,7 @@ static void wait_grace_period(void)
 			if (rcu_cpu_quiescent(cpu, before[cpu]))
 				waiting &= ~cpumask_of(cpu);
 			else if (polls >= RCU_POLLS_BEFORE_IPI)
-				smp_send_reschedule(cpu);
+				resched_cpu(cpu);
 		}
 		if (!waiting)
 			break;

@@ -1,0 +1,159 @@
+/*
+ * Policies, nice values, affinity; and the checker of the run queues.
+ *
+ * Changes take the thread off its queue, change it, and put it back, all under the queue's lock. A running thread that may no
+ * longer stay on its CPU is told to reschedule, and is placed elsewhere by the thread that follows it (core.c).
+ */
+#include "rq.h"
+#include <kernel/printk.h>
+#include <uapi/errno.h>
+
+static void apply(struct thread *t)
+{
+	t->kind = t->policy == SCHED_FIFO || t->policy == SCHED_RR ? SK_RT : SK_FAIR;
+	if (t->policy == SCHED_IDLE)
+		fair_set_weight(&t->se, FAIR_WEIGHT_IDLE);
+	else
+		fair_set_nice(&t->se, t->nice);
+}
+
+static void change(struct thread *t, int policy, int rt_priority, int nice)
+{
+	u64 flags = local_irq_save();
+	struct run_queue *rq = lock_thread_rq(t);
+	bool on = t->on_rq, running = rq->curr == t;
+
+	if (running)
+		charge_current(rq, sched_clock());
+	if (on)
+		rq_deactivate(rq, t, !running);
+	t->policy = (u8)policy;
+	t->rt_priority = (u8)rt_priority;
+	t->nice = (s8)nice;
+	if (t->kind != SK_IDLE)
+		apply(t);
+	if (on && running) {
+		if (is_fair(t)) /* it may come from another policy, with an old vruntime */
+			fairq_place(&rq->fair, &t->se, false);
+		t->on_rq = 1;
+		rq->nr_running++;
+		rq->fair.load += t->se.weight;
+		resched_curr(rq); /* it may have become less urgent than a queued one */
+	} else if (on) {
+		if (is_fair(t))
+			fairq_place(&rq->fair, &t->se, false);
+		rq_activate(rq, t);
+		rq_check_preempt(rq, t);
+	}
+	rq_unlock(rq);
+	local_irq_restore(flags);
+}
+
+int sched_set_policy(struct thread *t, int policy, int rt_priority, int nice)
+{
+	bool rt = policy == SCHED_FIFO || policy == SCHED_RR;
+
+	if (!rt && policy != SCHED_NORMAL && policy != SCHED_BATCH && policy != SCHED_IDLE)
+		return -EINVAL;
+	if (rt ? rt_priority < 1 || rt_priority > 99 : rt_priority != 0)
+		return -EINVAL;
+	change(t, policy, rt_priority, clamp(nice, -20, 19));
+	return 0;
+}
+
+void sched_set_nice(struct thread *t, int nice)
+{
+	change(t, t->policy, t->rt_priority, clamp(nice, -20, 19));
+}
+
+int sched_set_affinity(struct thread *t, cpumask_t mask)
+{
+	struct run_queue *rq;
+	bool me = t == current_thread(), away, elsewhere = false;
+	u64 flags;
+
+	if (!(mask & READ_ONCE(cpu_online_mask)))
+		return -EINVAL;
+	flags = local_irq_save();
+	rq = lock_thread_rq(t);
+	t->affinity = mask;
+	away = t->on_rq && !cpumask_has(mask, rq->cpu);
+	if (away && rq->curr == t) {
+		resched_curr(rq);
+	} else if (away) {
+		rq_deactivate(rq, t, true);
+		t->state = TASK_RUNNING; /* as in requeue_prev: it is ours until placed */
+		elsewhere = true;
+	}
+	rq_unlock(rq);
+	if (elsewhere)
+		sched_place_elsewhere(t);
+	local_irq_restore(flags);
+	if (me && away)
+		schedule(); /* comes back on a CPU of the mask */
+	return 0;
+}
+
+/* --- checker --------------------------------------------------------------------------------------- */
+
+/* Numbers collected under the lock and printed after it. */
+struct rq_counts {
+	u64 tree_errors, queued, load, expect_load;
+	u32 nr_running, expect_running;
+	bool bad_member, bad_curr;
+};
+
+static void count_member(struct run_queue *rq, struct thread *t, struct rq_counts *c)
+{
+	c->queued++;
+	c->load += t->se.weight;
+	if (t->cpu != rq->cpu || !t->on_rq || t == rq->curr || t->on_cpu)
+		c->bad_member = true;
+}
+
+static void collect(struct run_queue *rq, struct rq_counts *c)
+{
+	u64 flags = local_irq_save();
+
+	rq_lock(rq);
+	c->tree_errors = fairq_check(&rq->fair);
+	for (struct rb_node *n = rb_first(&rq->fair.tree.rb_root); n; n = rb_next(n))
+		count_member(rq, container_of(rb_entry(n, struct sched_entity, node), struct thread, se), c);
+	for (int i = 0; i < RT_PRIOS; i++) {
+		struct thread *t;
+
+		list_for_each_entry(t, &rq->rt.list[i], rt_link)
+			count_member(rq, t, c);
+	}
+	if (rq->curr != rq->idle && rq->curr->on_rq) {
+		c->queued++;
+		c->load += rq->curr->se.weight;
+	}
+	c->bad_curr = rq->curr->cpu != rq->cpu || !rq->curr->on_cpu;
+	c->nr_running = rq->nr_running;
+	c->expect_running = (u32)c->queued;
+	c->expect_load = rq->fair.load;
+	rq_unlock(rq);
+	local_irq_restore(flags);
+}
+
+u64 sched_check(void)
+{
+	u64 wrong = 0;
+	int cpu;
+
+	for_each_online_cpu(cpu) {
+		struct rq_counts c = { 0 };
+		u64 before = wrong;
+
+		collect(cpu_rq(cpu), &c);
+		wrong += c.tree_errors + c.bad_member + c.bad_curr;
+		wrong += c.nr_running != c.expect_running;
+		wrong += c.load != c.expect_load;
+		if (wrong != before)
+			pr_err("sched_check: run queue %d at %p: tree errors %llu, member %d, current %d, running %u and %u, load %llu and %llu",
+			       cpu, (void *)cpu_rq(cpu), c.tree_errors, c.bad_member, c.bad_curr, c.nr_running,
+			       c.expect_running, c.load, c.expect_load);
+	}
+	return wrong;
+}
