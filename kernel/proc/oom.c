@@ -1,0 +1,122 @@
+/*
+ * Out of memory.
+ *
+ * The victim is the process with the largest footprint (resident pages and page tables), moved by oom_score_adj in thousandths of
+ * all memory; -1000 and PID 1 are spared. One victim at a time: whoever runs out while one is dying waits for it.
+ */
+#include <kernel/printk.h>
+#include <kernel/rcu.h>
+#include <kernel/time.h>
+#include <mm/alloc.h>
+#include <mm/mm.h>
+#include <proc/oom.h>
+#include <proc/task.h>
+
+#define VICTIM_WAIT_NS (20 * NSEC_PER_MSEC)
+
+static DEFINE_MUTEX(oom_mutex);
+
+static s64 footprint(const struct mm *mm)
+{
+	s64 n = mm->pgtables_bytes >> PAGE_SHIFT;
+
+	for (int i = 0; i < NR_RSS; i++)
+		n += READ_ONCE(mm->rss[i]);
+	return n;
+}
+
+/* Weighed pages; negative: not to be chosen. */
+static s64 badness(struct task *t, const struct mm *mm)
+{
+	s64 adj = t->signal->oom_score_adj;
+
+	if (t->pid == 1 || t->flags & PF_KTHREAD || adj <= -1000)
+		return -1;
+	return max(footprint(mm) + adj * (s64)nr_total_pages() / 1000, (s64)1);
+}
+
+long oom_score(struct task *t)
+{
+	struct mm *mm = task_mm_get(t);
+	s64 points;
+
+	if (!mm)
+		return 0;
+	points = badness(t, mm);
+	mm_put(mm);
+	return points < 0 ? 0 : (long)min(points * 1000 / (s64)nr_total_pages() * 2 / 3 + 666, (s64)2000);
+}
+
+/* The victim, referenced. *dying: one is on its way out already. */
+static struct task *choose(bool *dying)
+{
+	struct task *t, *best = NULL;
+	s64 most = 0;
+
+	*dying = false;
+	rcu_read_lock();
+	list_for_each_entry_rcu(t, &all_tasks, tasks) {
+		struct mm *mm = READ_ONCE(t->thread.mm);
+		s64 points;
+
+		if (!mm || t->exit_state)
+			continue;
+		if (mm->flags & MMF_OOM_VICTIM) {
+			*dying = true;
+			break;
+		}
+		points = badness(t, mm);
+		if (points > most) {
+			most = points;
+			best = t;
+		}
+	}
+	if (best && !*dying)
+		task_get(best);
+	rcu_read_unlock();
+	return *dying ? NULL : best;
+}
+
+static void kill_victim(struct task *t)
+{
+	struct mm *mm = task_mm_get(t);
+
+	if (!mm)
+		return;
+	mm->flags |= MMF_OOM_VICTIM;
+	pr_err("Out of memory: Killed process %d (%s) total-vm:%llukB, anon-rss:%llukB, file-rss:%llukB, shmem-rss:%llukB, "
+	       "UID:%u pgtables:%llukB oom_score_adj:%d\n",
+	       t->tgid, t->thread.comm, mm->total_vm << 2, (u64)mm->rss[RSS_ANON] << 2, (u64)mm->rss[RSS_FILE] << 2,
+	       (u64)mm->rss[RSS_SHMEM] << 2, t->cred->uid, mm->pgtables_bytes >> 10, t->signal->oom_score_adj);
+	mm_put(mm);
+	send_signal(SIGKILL, NULL, t, true);
+}
+
+static void wait_a_little(void)
+{
+	set_current_state(TASK_KILLABLE);
+	schedule_until(ktime_ns() + VICTIM_WAIT_NS);
+}
+
+void oom_kill(void)
+{
+	struct task *victim;
+	bool dying;
+
+	if (fatal_signal_pending_current())
+		return;
+	if (!mutex_trylock(&oom_mutex)) {
+		wait_a_little();
+		return;
+	}
+	victim = choose(&dying);
+	if (victim) {
+		kill_victim(victim);
+		task_put(victim);
+	} else if (!dying) {
+		pr_err("Out of memory and no killable processes...\n");
+	}
+	mutex_unlock(&oom_mutex);
+	if (!fatal_signal_pending_current())
+		wait_a_little();
+}

@@ -1,0 +1,387 @@
+/*
+ * The decode half of the memory system calls: types, descriptors, user buffers and the checks Linux makes before it looks at the
+ * address space. The rest is do_* in mm/.
+ */
+#include <fs/fdtable.h>
+#include <kernel/rcu.h>
+#include <mm/slab.h>
+#include <proc/task.h>
+#include <x86/cpu.h>
+#include <x86/uaccess.h>
+
+#define IOV_MAX 1024
+
+static inline struct mm *cur_mm(void)
+{
+	return current->thread.mm;
+}
+
+long sys_mmap(u64 addr, u64 len, u64 prot, u64 flags, u32 fd, u64 off)
+{
+	struct fd f;
+	s64 ret;
+
+	if (unlikely(off & ~PAGE_MASK))
+		return -EINVAL;
+	flags &= 0xffffffff;
+	if (likely(flags & MAP_ANONYMOUS)) {
+		if (unlikely(flags & MAP_HUGETLB)) {
+			u64 size = flags >> MAP_HUGE_SHIFT & MAP_HUGE_MASK;
+
+			/* the pool of reserved huge pages is empty */
+			return size == 0 || size == PMD_SHIFT || size == PUD_SHIFT ? -ENOMEM : -EINVAL;
+		}
+		return do_mmap(cur_mm(), NULL, addr, len, prot, flags, off >> PAGE_SHIFT);
+	}
+	f = fdget(fd);
+	if (!fd_file(f))
+		return -EBADF;
+	ret = flags & MAP_HUGETLB ? -EINVAL : do_mmap(cur_mm(), fd_file(f), addr, len, prot, flags, off >> PAGE_SHIFT);
+	fdput(f);
+	return ret;
+}
+
+long sys_munmap(u64 addr, u64 len)
+{
+	return do_munmap(cur_mm(), addr, len);
+}
+
+long sys_mprotect(u64 addr, u64 len, u64 prot)
+{
+	return do_mprotect(cur_mm(), addr, len, prot, -1);
+}
+
+long sys_mremap(u64 addr, u64 old_len, u64 new_len, u64 flags, u64 new_addr)
+{
+	return do_mremap(cur_mm(), addr, old_len, new_len, flags, new_addr);
+}
+
+long sys_madvise(u64 addr, u64 len, int advice)
+{
+	if (advice == MADV_HWPOISON || advice == MADV_SOFT_OFFLINE)
+		return capable(CAP_SYS_ADMIN) ? -EINVAL : -EPERM;
+	return do_madvise(cur_mm(), addr, len, advice);
+}
+
+long sys_brk(u64 brk)
+{
+	return do_brk(cur_mm(), brk);
+}
+
+long sys_msync(u64 addr, u64 len, int flags)
+{
+	u64 end = addr + ((len + PAGE_SIZE - 1) & PAGE_MASK);
+
+	if (flags & ~(MS_ASYNC | MS_INVALIDATE | MS_SYNC) || addr & ~PAGE_MASK)
+		return -EINVAL;
+	if (flags & MS_ASYNC && flags & MS_SYNC)
+		return -EINVAL;
+	if (end < addr)
+		return -ENOMEM;
+	return end == addr ? 0 : do_msync(cur_mm(), addr, len, flags);
+}
+
+long sys_mincore(u64 addr, u64 len, u8 __user *vec)
+{
+	u64 npages = (len >> PAGE_SHIFT) + !!(len & ~PAGE_MASK);
+	u8 buf[256];
+
+	if (addr & ~PAGE_MASK)
+		return -EINVAL;
+	if (!access_ok((void __user *)addr, len))
+		return -ENOMEM;
+	if (!access_ok(vec, npages))
+		return -EFAULT;
+	while (npages) {
+		u64 n = min(npages, (u64)sizeof(buf));
+		int err = do_mincore(cur_mm(), addr, n, buf);
+
+		if (err)
+			return err;
+		if (copy_to_user(vec, buf, n))
+			return -EFAULT;
+		addr += n << PAGE_SHIFT;
+		vec += n;
+		npages -= n;
+	}
+	return 0;
+}
+
+long sys_mlock(u64 addr, u64 len)
+{
+	return do_mlock(cur_mm(), addr, len, VM_LOCKED, true);
+}
+
+long sys_mlock2(u64 addr, u64 len, int flags)
+{
+	if (flags & ~MLOCK_ONFAULT)
+		return -EINVAL;
+	return do_mlock(cur_mm(), addr, len, VM_LOCKED | (flags & MLOCK_ONFAULT ? VM_LOCKONFAULT : 0), true);
+}
+
+long sys_munlock(u64 addr, u64 len)
+{
+	return do_mlock(cur_mm(), addr, len, 0, false);
+}
+
+long sys_mlockall(int flags)
+{
+	if (!flags || flags & ~(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) || flags == MCL_ONFAULT)
+		return -EINVAL;
+	return do_mlockall(cur_mm(), flags);
+}
+
+long sys_munlockall(void)
+{
+	return do_mlockall(cur_mm(), -1);
+}
+
+/* Only the one shape that ever was of use: a new offset for a shared mapping, in place. */
+long sys_remap_file_pages(u64 start, u64 size, u64 prot, u64 pgoff, u64 flags)
+{
+	struct mm *mm = cur_mm();
+	struct file *file = NULL;
+	struct vma *v;
+	s64 ret = -EINVAL;
+	u64 rights = 0;
+
+	if (prot)
+		return -EINVAL;
+	start &= PAGE_MASK;
+	size &= PAGE_MASK;
+	if (start + size <= start || pgoff + (size >> PAGE_SHIFT) < pgoff)
+		return -EINVAL;
+	down_read(&mm->lock);
+	v = vma_at(mm, start);
+	if (v && v->flags & VM_SHARED && v->file && start + size <= v->end) {
+		file = vma_file_get(v->file);
+		rights = v->flags & (VM_READ | VM_WRITE | VM_EXEC);
+		flags = MAP_SHARED | MAP_FIXED | MAP_POPULATE | (flags & MAP_NONBLOCK) | (v->flags & VM_LOCKED ? MAP_LOCKED : 0);
+	}
+	up_read(&mm->lock);
+	if (file) {
+		ret = do_mmap(mm, file, start, size, rights, flags, pgoff);
+		vma_file_put(file);
+	}
+	return ret < 0 ? ret : 0;
+}
+
+/* --- protection keys: none are given out --- */
+
+long sys_pkey_mprotect(u64 addr, u64 len, u64 prot, int pkey)
+{
+	if (pkey > 0 || pkey < -1)
+		return -EINVAL;
+	return do_mprotect(cur_mm(), addr, len, prot, pkey);
+}
+
+long sys_pkey_alloc(u64 flags, u64 rights)
+{
+	if (flags || rights & ~(u64)(PKEY_DISABLE_ACCESS | PKEY_DISABLE_WRITE))
+		return -EINVAL;
+	return -ENOSPC;
+}
+
+long sys_pkey_free(int pkey)
+{
+	return -EINVAL;
+}
+
+/* --- process_vm_readv, process_vm_writev --- */
+
+/* Copies in an array of segments. kmalloc'ed, NULL with *err; nothing for count 0. */
+static struct iovec_k *get_vec(const void __user *uvec, u64 n, int *err)
+{
+	struct iovec_k *v;
+	u64 total = 0;
+
+	*err = n > IOV_MAX ? -EINVAL : 0;
+	if (!n || *err)
+		return NULL;
+	*err = -ENOMEM;
+	v = kmalloc(n * sizeof(*v), GFP_KERNEL);
+	if (!v)
+		return NULL;
+	*err = -EFAULT;
+	if (copy_from_user(v, uvec, n * sizeof(*v)))
+		goto bad;
+	*err = -EINVAL;
+	for (u64 i = 0; i < n; i++) {
+		if ((s64)v[i].len < 0 || (s64)(total + v[i].len) < 0)
+			goto bad;
+		total += v[i].len;
+	}
+	*err = 0;
+	return v;
+bad:
+	kfree(v);
+	return NULL;
+}
+
+/* May the caller look into that process's memory? (ptrace attach, by real ids) */
+static bool may_inspect(struct task *t)
+{
+	const struct cred *me = current_cred(), *he;
+	bool same;
+
+	if (t->signal == current->signal)
+		return true;
+	rcu_read_lock();
+	he = rcu_dereference(t->cred);
+	same = me->uid == he->euid && me->uid == he->suid && me->uid == he->uid && me->gid == he->egid &&
+	       me->gid == he->sgid && me->gid == he->gid && !(he->cap_permitted & ~me->cap_permitted);
+	rcu_read_unlock();
+	return same || capable(CAP_SYS_PTRACE);
+}
+
+/* Moves bytes between one remote stretch and our segments from (*seg, *off) on. Bytes or -errno. */
+static s64 copy_remote(struct mm *mm, u64 addr, u64 len, struct iovec_k *l, u64 nl, u64 *seg, u64 *off, bool write, void *page)
+{
+	u64 done = 0;
+
+	while (done < len && *seg < nl) {
+		u64 n = min3(len - done, l[*seg].len - *off, PAGE_SIZE - ((addr + done) & ~PAGE_MASK));
+		void __user *mine = (void __user *)(l[*seg].base + *off);
+		s64 got;
+
+		if (!n) {
+			++*seg;
+			*off = 0;
+			continue;
+		}
+		if (write && copy_from_user(page, mine, n))
+			return done ? (s64)done : -EFAULT;
+		got = mm_access(mm, addr + done, page, n, write, false);
+		if (got <= 0)
+			return done ? (s64)done : got;
+		if (!write && copy_to_user(mine, page, got))
+			return done ? (s64)done : -EFAULT;
+		done += got;
+		*off += got;
+	}
+	return done;
+}
+
+static s64 copy_vectors(struct mm *mm, struct iovec_k *l, u64 nl, struct iovec_k *r, u64 nr, bool write)
+{
+	void *page = kmalloc(PAGE_SIZE, GFP_KERNEL);
+	u64 seg = 0, off = 0;
+	s64 done = 0, n = 0;
+
+	if (!page)
+		return -ENOMEM;
+	for (u64 i = 0; i < nr && seg < nl; i++) {
+		n = copy_remote(mm, r[i].base, r[i].len, l, nl, &seg, &off, write, page);
+		if (n < 0)
+			break;
+		done += n;
+		if ((u64)n < r[i].len)
+			break;
+	}
+	kfree(page);
+	return done ? done : n < 0 ? n : 0;
+}
+
+static long process_vm_rw(pid_t pid, const void __user *lvec, u64 nl, const void __user *rvec, u64 nr, u64 flags, bool write)
+{
+	struct iovec_k *l, *r = NULL;
+	struct task *t = NULL;
+	struct mm *mm = NULL;
+	long ret = -EINVAL;
+	int err;
+
+	if (flags)
+		return -EINVAL;
+	l = get_vec(lvec, nl, &err);
+	if (err)
+		return err;
+	r = get_vec(rvec, nr, &err);
+	ret = err;
+	if (err || !l || !r)
+		goto out;
+	ret = -ESRCH;
+	t = task_find_get(pid);
+	if (!t)
+		goto out;
+	ret = -EPERM;
+	if (!may_inspect(t))
+		goto out;
+	ret = -ESRCH;
+	mm = task_mm_get(t);
+	if (!mm)
+		goto out;
+	ret = copy_vectors(mm, l, nl, r, nr, write);
+	mm_put(mm);
+out:
+	if (t)
+		task_put(t);
+	kfree(r);
+	kfree(l);
+	return ret;
+}
+
+long sys_process_vm_readv(pid_t pid, const void __user *lvec, u64 nl, const void __user *rvec, u64 nr, u64 flags)
+{
+	return process_vm_rw(pid, lvec, nl, rvec, nr, flags, false);
+}
+
+long sys_process_vm_writev(pid_t pid, const void __user *lvec, u64 nl, const void __user *rvec, u64 nr, u64 flags)
+{
+	return process_vm_rw(pid, lvec, nl, rvec, nr, flags, true);
+}
+
+/* --- membarrier --- */
+
+#define MB_GLOBAL 1u
+#define MB_GLOBAL_EXPEDITED 2u
+#define MB_REGISTER_GLOBAL_EXPEDITED 4u
+#define MB_PRIVATE_EXPEDITED 8u
+#define MB_REGISTER_PRIVATE_EXPEDITED 16u
+#define MB_PRIVATE_EXPEDITED_SYNC_CORE 32u
+#define MB_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE 64u
+#define MB_ALL 127u
+
+static void barrier_ipi(void *arg)
+{
+	smp_mb(); /* and the return from interrupt serialises the core */
+}
+
+static void barrier_on(u64 cpus)
+{
+	smp_mb();
+	preempt_disable();
+	smp_call_mask(cpus & cpu_online_mask, barrier_ipi, NULL, true);
+	preempt_enable();
+	smp_mb();
+}
+
+long sys_membarrier(int cmd, u32 flags, int cpu)
+{
+	struct mm *mm = cur_mm();
+
+	if (flags)
+		return -EINVAL;
+	switch (cmd) {
+	case 0:
+		return MB_ALL;
+	case MB_GLOBAL:
+		synchronize_rcu(); /* every CPU passes a context switch */
+		return 0;
+	case MB_GLOBAL_EXPEDITED:
+		barrier_on(~0ull);
+		return 0;
+	case MB_REGISTER_GLOBAL_EXPEDITED:
+	case MB_REGISTER_PRIVATE_EXPEDITED:
+	case MB_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE:
+		__atomic_fetch_or(&mm->membarrier_state, (u32)cmd, __ATOMIC_RELAXED);
+		return 0;
+	case MB_PRIVATE_EXPEDITED:
+	case MB_PRIVATE_EXPEDITED_SYNC_CORE:
+		if (!(READ_ONCE(mm->membarrier_state) & (u32)cmd << 1))
+			return -EPERM;
+		barrier_on(READ_ONCE(mm->tlb.cpus));
+		return 0;
+	default:
+		return -EINVAL;
+	}
+}

@@ -1,0 +1,51 @@
+/*
+ * Overcommit accounting: how much memory programs were promised.
+ *
+ * Private writable mappings are charged in full when they are made. The sum is kept per CPU without atomics, and added up
+ * only where somebody wants to know it: in mode 2 (strict), and for /proc/meminfo.
+ *
+ * Modes as in Linux: 0 heuristic (refuses only what exceeds all memory by itself), 1 always, 2 never more than overcommit_ratio
+ * percent of memory, with a little kept for the administrator.
+ */
+#include "vm.h"
+
+u64 overcommit_memory, overcommit_ratio = 50;
+static DEFINE_PER_CPU(s64, committed);
+
+u64 vm_committed(void)
+{
+	s64 sum = 0;
+	int cpu;
+
+	for_each_online_cpu(cpu)
+		sum += per_cpu(committed, cpu);
+	return sum > 0 ? sum : 0;
+}
+
+u64 vm_commit_limit(void)
+{
+	return nr_total_pages() * overcommit_ratio / 100;
+}
+
+int vm_charge(struct mm *mm, u64 npages)
+{
+	this_cpu_add(committed, (s64)npages);
+	if (likely(overcommit_memory == 0)) {
+		if (likely(npages <= nr_total_pages()))
+			return 0;
+	} else if (overcommit_memory == 1) {
+		return 0;
+	} else {
+		u64 limit = vm_commit_limit(), reserve = min(mm ? mm->total_vm / 32 : 0, 128 * SZ_1M >> PAGE_SHIFT);
+
+		if (vm_committed() + reserve <= limit)
+			return 0;
+	}
+	this_cpu_sub(committed, (s64)npages);
+	return -ENOMEM;
+}
+
+void vm_uncharge(u64 npages)
+{
+	this_cpu_sub(committed, (s64)npages);
+}

@@ -1,0 +1,225 @@
+/*
+ * Faults in file mappings.
+ *
+ * A read fault, and any fault in a shared mapping that needs no page_mkwrite, maps the cached pages of the aligned 16-page window
+ * around the address in one go: the faults that do not happen are the cheapest. Pages mapped ahead are clean, so the
+ * dirty bit still tells what was written.
+ *
+ * Faults against truncation, without page locks. Truncation: size lowered; range unmapped; each page: out of the tree, page->mapping
+ * = NULL; barrier; mapcount != 0 -> range unmapped again. Fault, under the table's lock: mapcount raised (a locked instruction,
+ * thus a barrier); page->mapping looked at; entry stored only if it is still the mapping. If the fault saw the mapping, truncation sees the
+ * mapcount, and its second walk waits for the table's lock and finds the entry. Otherwise the fault backs out.
+ */
+#include <kernel/rcu.h>
+#include "vm.h"
+
+#define AROUND 16
+
+/* One reference and one mapping at once, unless the page is being freed. */
+static bool page_entry_add_unless_free(struct page *p)
+{
+	u64 v = READ_ONCE(*page_counts(p));
+
+	while (likely((u32)v))
+		if (__atomic_compare_exchange_n(page_counts(p), &v, v + PAGE_ENTRY, true, __ATOMIC_SEQ_CST,
+						__ATOMIC_RELAXED))
+			return true;
+	return false;
+}
+
+/* Maps a cached page seen without a reference. => table locked, RCU */
+static bool map_cached(struct vma *v, pte_t *entry, struct page *p, u64 index, u64 bits)
+{
+	if (!page_flag(p, PG_UPTODATE) || !page_entry_add_unless_free(p))
+		return false;
+	if (unlikely(READ_ONCE(p->mapping) != v->mapping || p->index != index)) {
+		page_unmap_one(p);
+		page_put(p);
+		return false;
+	}
+	pte_set(entry, pte_make(page_to_phys(p), bits));
+	return true;
+}
+
+static void around_window(const struct fault *f, u64 *first, u64 *last)
+{
+	const struct vma *v = f->vma;
+	u64 lo = f->addr & ~(AROUND * PAGE_SIZE - 1), hi = lo + AROUND * PAGE_SIZE;
+	u64 size = READ_ONCE(v->mapping->size);
+
+	lo = max(lo, v->start);
+	hi = min(hi, v->end);
+	*first = vma_index(v, lo);
+	*last = min(vma_index(v, hi), (size + PAGE_SIZE - 1) >> PAGE_SHIFT); /* exclusive */
+}
+
+/* True when the faulting address is mapped now. */
+bool filemap_map_around(struct fault *f, pmd_t *pmd)
+{
+	struct vma *v = f->vma;
+	u64 first, last, index, indices[AROUND], bits = v->prot & ~PTE_W;
+	void *pages[AROUND];
+	unsigned n, mapped = 0;
+	int kind = RSS_FILE;
+	spinlock_t *lock;
+	pte_t *table;
+	bool hit = false;
+
+	around_window(f, &first, &last);
+	if (f->pgoff >= last)
+		return false;
+	if (v->flags & VM_SHARED)
+		bits = v->prot;
+	table = table_of(pte_read(pmd));
+	lock = pt_lock_of(table);
+	index = first;
+	rcu_read_lock();
+	n = xa_gather(&v->mapping->pages, &index, last - 1, pages, indices, AROUND);
+	if (!n)
+		goto out;
+	spin_lock(lock);
+	for (unsigned i = 0; i < n; i++) {
+		u64 addr = v->start + ((indices[i] - v->pgoff) << PAGE_SHIFT);
+		pte_t *entry = table + pte_index(addr);
+
+		if (unlikely(xa_is_value(pages[i])))
+			continue;
+		if (!pte_none(*entry)) {
+			hit |= indices[i] == f->pgoff;
+			continue;
+		}
+		if (!map_cached(v, entry, pages[i], indices[i], bits))
+			continue;
+		mapped++;
+		if (indices[i] == f->pgoff) {
+			hit = true;
+			if (f->flags & FAULT_WRITE)
+				entry->v |= PTE_D;
+		}
+	}
+	spin_unlock(lock);
+	if (mapped) {
+		if (v->mapping->flags & MAPPING_SHMEM)
+			kind = RSS_SHMEM;
+		mm_add_rss(v->mm, kind, mapped);
+	}
+out:
+	rcu_read_unlock();
+	return hit;
+}
+
+static int filemap_fault(struct fault *f)
+{
+	struct mapping *m = f->vma->mapping;
+	int err = 0;
+
+	if (unlikely(f->pgoff >= (READ_ONCE(m->size) + PAGE_SIZE - 1) >> PAGE_SHIFT))
+		return FR_SIGBUS;
+	f->page = mapping_get(m, f->pgoff, true, false, &err);
+	if (likely(f->page)) {
+		/* made after a truncation had passed here: it must not stay */
+		if (unlikely(f->pgoff >= (READ_ONCE(m->size) + PAGE_SIZE - 1) >> PAGE_SHIFT)) {
+			mapping_drop_page(m, f->page);
+			page_put(f->page);
+			f->page = NULL;
+			return FR_SIGBUS;
+		}
+		return FR_OK;
+	}
+	return err == -ENOMEM ? FR_OOM : FR_SIGBUS;
+}
+
+const struct vma_ops filemap_vma_ops = { .fault = filemap_fault };
+
+int map_page_at(struct fault *f, pmd_t *pmd, struct page *p, bool write)
+{
+	struct vma *v = f->vma;
+	pte_t *entry = table_of(pte_read(pmd)) + pte_index(f->addr);
+	spinlock_t *lock = pt_lock_of(entry);
+	u64 bits = v->prot & ~PTE_W;
+	struct page *head = page_head(p);
+
+	if (write)
+		bits |= PTE_W | PTE_D;
+	spin_lock(lock);
+	if (unlikely(!pte_none(*entry)))
+		goto undo;
+	__atomic_fetch_add(&head->mapcount, 1, __ATOMIC_SEQ_CST);
+	if (unlikely(v->mapping && READ_ONCE(head->mapping) != v->mapping)) {
+		page_unmap_one(head);
+		goto undo;
+	}
+	pte_set(entry, pte_make(page_to_phys(p), bits));
+	if (write)
+		page_set_flag(head, PG_DIRTY);
+	spin_unlock(lock);
+	mm_add_rss(v->mm, page_rss(head), 1);
+	return FR_OK;
+undo:
+	spin_unlock(lock);
+	page_put(head);
+	return FR_OK; /* the access faults again and finds what is there now */
+}
+
+/* First write to a page of a private mapping: straight to the copy. */
+static int private_write(struct fault *f, pmd_t *pmd)
+{
+	struct vma *v = f->vma;
+	pte_t *entry = table_of(pte_read(pmd)) + pte_index(f->addr);
+	spinlock_t *lock = pt_lock_of(entry);
+	struct page *p;
+	int r;
+
+	if (anon_prepare(v))
+		return FR_OOM;
+	r = v->ops->fault(f);
+	if (r || !f->page)
+		return r;
+	p = alloc_page(GFP_USER);
+	if (unlikely(!p)) {
+		page_put(page_head(f->page));
+		return FR_OOM;
+	}
+	copy_page(page_address(p), page_address(f->page));
+	page_put(page_head(f->page));
+	page_set_type(p, PT_ANON);
+	p->anon = v->anon;
+	p->index = f->pgoff;
+	p->mapcount = 1;
+	p->private = 0;
+	spin_lock(lock);
+	if (unlikely(!pte_none(*entry))) {
+		spin_unlock(lock);
+		p->mapcount = 0;
+		page_put(p);
+		return FR_OK;
+	}
+	pte_set(entry, pte_make(page_to_phys(p), v->prot | PTE_D | (v->flags & VM_WRITE ? PTE_W : 0)));
+	spin_unlock(lock);
+	mm_add_rss(v->mm, RSS_ANON, 1);
+	return FR_OK;
+}
+
+int file_fault(struct fault *f, pmd_t *pmd)
+{
+	struct vma *v = f->vma;
+	bool write = f->flags & FAULT_WRITE, shared = v->flags & VM_SHARED;
+	struct page *p;
+	int r;
+
+	if (!v->ops->fault)
+		return FR_SIGBUS;
+	if (write && !shared)
+		return private_write(f, pmd);
+	if (v->ops->fault == filemap_fault && (!write || !v->ops->page_mkwrite) && filemap_map_around(f, pmd))
+		return FR_OK;
+	r = v->ops->fault(f);
+	if (r || !f->page)
+		return r;
+	p = f->page;
+	if (write && v->ops->page_mkwrite && (r = v->ops->page_mkwrite(f))) {
+		page_put(page_head(p));
+		return r;
+	}
+	return map_page_at(f, pmd, p, write);
+}

@@ -1,0 +1,201 @@
+/*
+ * madvise.
+ *
+ * Three kinds: advice that changes VMA flags (split, set, merge; needs mm->lock for writing), advice that drops pages now (needs it
+ * for reading only: faults may refill behind us, which the caller asked for by racing), and hints that change nothing we do.
+ * Holes in the range are skipped and reported as ENOMEM at the end, as in Linux.
+ */
+#include "vm.h"
+
+static bool known(int advice)
+{
+	switch (advice) {
+	case MADV_NORMAL ... MADV_DONTNEED:
+	case MADV_FREE ... MADV_DOFORK:
+	case MADV_MERGEABLE ... MADV_KEEPONFORK:
+	case MADV_COLD ... MADV_COLLAPSE:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static bool changes_flags(int advice)
+{
+	switch (advice) {
+	case MADV_NORMAL ... MADV_SEQUENTIAL:
+	case MADV_DONTFORK ... MADV_DOFORK:
+	case MADV_MERGEABLE ... MADV_KEEPONFORK:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* New flags, or -errno in *err. */
+static u64 advised_flags(const struct vma *v, int advice, int *err)
+{
+	u64 f = v->flags;
+
+	*err = 0;
+	switch (advice) {
+	case MADV_NORMAL:
+		return f & ~(VM_RAND_READ | VM_SEQ_READ);
+	case MADV_SEQUENTIAL:
+		return (f & ~VM_RAND_READ) | VM_SEQ_READ;
+	case MADV_RANDOM:
+		return (f & ~VM_SEQ_READ) | VM_RAND_READ;
+	case MADV_DONTFORK:
+		return f | VM_DONTCOPY;
+	case MADV_DOFORK:
+		*err = f & VM_IO ? -EINVAL : 0;
+		return f & ~VM_DONTCOPY;
+	case MADV_WIPEONFORK:
+		*err = v->file || f & VM_SHARED ? -EINVAL : 0;
+		return f | VM_WIPEONFORK;
+	case MADV_KEEPONFORK:
+		return f & ~VM_WIPEONFORK;
+	case MADV_DONTDUMP:
+		return f | VM_DONTDUMP;
+	case MADV_DODUMP:
+		*err = !(f & VM_HUGETLB) && f & (VM_IO | VM_DONTEXPAND | VM_PFNMAP | VM_MIXEDMAP) ? -EINVAL : 0;
+		return f & ~VM_DONTDUMP;
+	case MADV_MERGEABLE:
+		return f | VM_MERGEABLE;
+	case MADV_UNMERGEABLE:
+		return f & ~VM_MERGEABLE;
+	case MADV_HUGEPAGE:
+		return (f & ~VM_NOHUGEPAGE) | VM_HUGEPAGE;
+	default: /* MADV_NOHUGEPAGE */
+		return (f & ~VM_HUGEPAGE) | VM_NOHUGEPAGE;
+	}
+}
+
+static int set_flags(struct vma **vp, u64 start, u64 end, int advice)
+{
+	struct vma *v = *vp;
+	int err;
+	u64 f = advised_flags(v, advice, &err);
+
+	if (err || f == v->flags)
+		return err;
+	v = vma_isolate(v, start, end);
+	if (IS_ERR(v))
+		return PTR_ERR(v) == -ENOMEM ? -EAGAIN : PTR_ERR(v);
+	v->flags = f;
+	*vp = vma_try_merge(v);
+	return 0;
+}
+
+static int drop_pages(struct vma *v, u64 start, u64 end, int advice)
+{
+	u64 forbidden = VM_PFNMAP | (advice == MADV_DONTNEED ? VM_LOCKED : 0) | (advice == MADV_FREE ? VM_LOCKED : 0);
+
+	if (v->flags & forbidden)
+		return -EINVAL;
+	if (advice == MADV_FREE && !vma_anonymous(v))
+		return -EINVAL;
+	if (huge_split_edges(v, start, end))
+		return -EAGAIN;
+	zap_vma_range(v, start, end);
+	return 0;
+}
+
+static int punch(struct vma *v, u64 start, u64 end)
+{
+	if (v->flags & VM_LOCKED || !v->mapping)
+		return -EINVAL;
+	if ((v->flags & (VM_SHARED | VM_WRITE)) != (VM_SHARED | VM_WRITE))
+		return -EACCES;
+	if (!(v->mapping->flags & MAPPING_SHMEM))
+		return -EOPNOTSUPP;
+	mapping_punch(v->mapping, vma_index(v, start) << PAGE_SHIFT, vma_index(v, end) << PAGE_SHIFT);
+	return 0;
+}
+
+static int act(struct vma *v, u64 start, u64 end, int advice)
+{
+	switch (advice) {
+	case MADV_DONTNEED:
+	case MADV_DONTNEED_LOCKED:
+	case MADV_FREE: /* giving the pages back at once is one of the allowed outcomes */
+		return drop_pages(v, start, end, advice);
+	case MADV_REMOVE:
+		return punch(v, start, end);
+	case MADV_COLD:
+	case MADV_PAGEOUT:
+		return v->flags & (VM_LOCKED | VM_PFNMAP | VM_HUGETLB) ? -EINVAL : 0;
+	case MADV_COLLAPSE:
+		return huge_collapse_range(v, start, end);
+	default: /* MADV_WILLNEED: cached pages are mapped around each fault anyway */
+		return 0;
+	}
+}
+
+static int advise_vmas(struct mm *mm, u64 start, u64 end, int advice)
+{
+	struct vma *v = vma_find(mm, start);
+	int unmapped = 0, err = 0;
+
+	while (start < end) {
+		u64 stop;
+
+		if (v && v->end <= start)
+			v = vma_next(v); /* a merge may have made v longer than what was done */
+		if (!v || v->start >= end)
+			return -ENOMEM;
+		if (v->start > start) {
+			unmapped = -ENOMEM;
+			start = v->start;
+		}
+		stop = min(v->end, end);
+		err = changes_flags(advice) ? set_flags(&v, start, stop, advice) : act(v, start, stop, advice);
+		if (err)
+			return err;
+		start = stop;
+	}
+	return unmapped;
+}
+
+static int populate(struct mm *mm, u64 start, u64 end, bool write)
+{
+	struct vma *v;
+	int err = 0;
+
+	down_read(&mm->lock);
+	if (!vma_range_full(mm, start, end))
+		err = -ENOMEM;
+	for (v = vma_find(mm, start); !err && v && v->start < end; v = vma_next(v)) {
+		if (v->flags & (VM_IO | VM_PFNMAP))
+			err = -EINVAL;
+		else if (!(v->flags & (write ? VM_WRITE : VM_READ | VM_WRITE | VM_EXEC)))
+			err = -EFAULT;
+	}
+	up_read(&mm->lock);
+	return err ? err : mm_populate(mm, start, end, write ? POPULATE_WRITE : 0);
+}
+
+int do_madvise(struct mm *mm, u64 start, u64 len_in, int advice)
+{
+	u64 len = PAGE_ALIGN(len_in), end = start + len;
+	int err;
+
+	if (!known(advice) || start & ~PAGE_MASK)
+		return -EINVAL;
+	if ((len_in && !len) || end < start)
+		return -EINVAL;
+	if (end == start)
+		return 0;
+	if (advice == MADV_POPULATE_READ || advice == MADV_POPULATE_WRITE)
+		return populate(mm, start, end, advice == MADV_POPULATE_WRITE);
+	if (changes_flags(advice) || advice == MADV_COLLAPSE) {
+		down_write(&mm->lock);
+		err = advise_vmas(mm, start, end, advice);
+		up_write(&mm->lock);
+	} else {
+		down_read(&mm->lock);
+		err = advise_vmas(mm, start, end, advice);
+		up_read(&mm->lock);
+	}
+	return err;
+}

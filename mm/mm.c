@@ -1,0 +1,202 @@
+/*
+ * Address spaces: birth, references, death.
+ *
+ * Life cycle of a struct mm: mm_alloc (or mm_fork) -> live while users > 0 (threads, and whoever works on its mappings) ->
+ * the last mm_put empties it: all mappings and tables but the top one are gone -> kept while count > 0 (CPUs that
+ * still have its tables loaded lazily) -> the last mm_drop frees the top table and the struct. All users together hold one count.
+ *
+ * Nobody runs in an mm whose last user is gone; lazily loaded tables are not walked for user addresses. So emptying it
+ * flushes no TLB: the top table is freed only when no CPU has it loaded, and an address-space tag is never
+ * given to another mm without a flush.
+ */
+#include <kernel/random.h>
+#include "vm.h"
+
+static struct kmem_cache *mm_cache;
+LIST_HEAD(all_mms);
+DEFINE_SPINLOCK(mm_list_lock);
+struct page *zero_page;
+u64 max_map_count = MAX_MAP_COUNT;
+
+struct mm init_mm = {
+	.users = 1,
+	.count = 1,
+	.lock = RWSEM_INIT(init_mm.lock),
+	.vma_list = LIST_HEAD_INIT(init_mm.vma_list),
+	.mm_list = LIST_HEAD_INIT(init_mm.mm_list),
+	.page_table_lock = SPINLOCK_INIT,
+};
+
+void mm_init(void)
+{
+	mm_cache = kmem_cache_create("mm_struct", sizeof(struct mm), 64, SLAB_PANIC | SLAB_HWCACHE_ALIGN, NULL);
+	vma_init_cache();
+	anon_init();
+	init_mm.pgd = kernel_pgd;
+	mm_tlb_init(&init_mm.tlb);
+	zero_page = alloc_page(GFP_KERNEL | GFP_ZERO);
+	VERIFY(zero_page);
+	/* as Linux: a machine this small cannot spare 2 MiB for a few touched bytes */
+	if (nr_total_pages() < 512 * SZ_1M >> PAGE_SHIFT)
+		thp_enabled = THP_NEVER;
+}
+
+struct mm *mm_alloc(void)
+{
+	struct mm *mm = kmem_cache_zalloc(mm_cache, GFP_KERNEL);
+
+	if (unlikely(!mm))
+		return NULL;
+	mm->pgd = pgd_alloc();
+	if (unlikely(!mm->pgd)) {
+		kmem_cache_free(mm_cache, mm);
+		return NULL;
+	}
+	mm->pgtables_bytes = PAGE_SIZE;
+	mm_tlb_init(&mm->tlb);
+	mm->users = mm->count = 1;
+	init_rwsem(&mm->lock);
+	vmatree_init(mm);
+	spin_lock_init(&mm->page_table_lock);
+	mm->rlimit_as = mm->rlimit_data = ~0ull;
+	mm->rlimit_stack = 8 * SZ_1M;
+	mm->rlimit_memlock = 8 * SZ_1M;
+	mm->mmap_min = 65536;
+	mm->mmap_base = TASK_SIZE_MAX;
+	mm->flags = MMF_DUMPABLE;
+	spin_lock(&mm_list_lock);
+	list_add_tail(&mm->mm_list, &all_mms);
+	spin_unlock(&mm_list_lock);
+	return mm;
+}
+
+void mm_get(struct mm *mm)
+{
+	__atomic_fetch_add(&mm->users, 1, __ATOMIC_RELAXED);
+}
+
+bool mm_get_not_zero(struct mm *mm)
+{
+	s32 n = READ_ONCE(mm->users);
+
+	while (n > 0)
+		if (__atomic_compare_exchange_n(&mm->users, &n, n + 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+			return true;
+	return false;
+}
+
+/* Everything mapped goes. Reverse-map walkers may still look at the VMAs, so entries go under their locks. */
+static void mm_empty(struct mm *mm)
+{
+	struct tlb_gather g;
+	struct vma *v, *n;
+
+	tlb_gather_init(&g, mm, true);
+	list_for_each_entry(v, &mm->vma_list, list) {
+		if (v->flags & VM_ACCOUNT)
+			vm_uncharge(npages_of(v));
+		zap_range(&g, v, v->start, v->end, 0);
+		vma_unlink_rmap(v);
+	}
+	if (!list_empty(&mm->vma_list)) {
+		u64 lo = list_first_entry(&mm->vma_list, struct vma, list)->start;
+		u64 hi = list_last_entry(&mm->vma_list, struct vma, list)->end;
+
+		pt_free_range(&g, lo, hi, 0, TASK_SIZE_MAX + PAGE_SIZE);
+	}
+	tlb_gather_flush(&g);
+	list_for_each_entry_safe(v, n, &mm->vma_list, list)
+		vma_free(v);
+	vmatree_init(mm);
+}
+
+void mm_put(struct mm *mm)
+{
+	if (likely(__atomic_sub_fetch(&mm->users, 1, __ATOMIC_ACQ_REL)))
+		return;
+	spin_lock(&mm_list_lock);
+	list_del(&mm->mm_list);
+	spin_unlock(&mm_list_lock);
+	mm_empty(mm);
+	if (mm->exe_file)
+		vma_file_put(mm->exe_file);
+	mm->exe_file = NULL;
+	if (mm->dtor)
+		mm->dtor(mm);
+	mm_drop(mm);
+}
+
+void mm_grab(struct mm *mm)
+{
+	__atomic_fetch_add(&mm->count, 1, __ATOMIC_RELAXED);
+}
+
+void mm_drop(struct mm *mm)
+{
+	if (likely(__atomic_sub_fetch(&mm->count, 1, __ATOMIC_ACQ_REL)))
+		return;
+	ASSERT3U(mm->pgtables_bytes, ==, PAGE_SIZE);
+	for (int i = 0; i < NR_RSS; i++)
+		ASSERT3S(mm->rss[i], ==, 0);
+	pgd_free(mm->pgd);
+	kmem_cache_free(mm_cache, mm);
+}
+
+/* --- layout of a new program --- */
+
+#define STACK_RANDOM_PAGES 0x3fffffull /* 16 GiB */
+#define MMAP_RANDOM_BITS 28
+#define STACK_INITIAL (33 * PAGE_SIZE) /* what a new program's stack maps at once, as Linux */
+#define BRK_RANDOM 0x02000000ull
+
+int mm_setup_layout(struct mm *mm, u64 stack_rlimit, bool randomize, u64 *stack_top)
+{
+	u64 top = TASK_SIZE_MAX, gap = stack_rlimit, size;
+	struct vma *v;
+
+	if (randomize)
+		top -= (get_random_u64() & STACK_RANDOM_PAGES) << PAGE_SHIFT;
+	gap = clamp(gap, 128 * SZ_1M, TASK_SIZE_MAX / 6 * 5);
+	gap += STACK_GUARD_GAP + (randomize ? STACK_RANDOM_PAGES << PAGE_SHIFT : 0);
+	gap = min(gap, TASK_SIZE_MAX / 6 * 5);
+	mm->mmap_base = PAGE_ALIGN(TASK_SIZE_MAX - gap -
+				   (randomize ? get_random_u64() >> (64 - MMAP_RANDOM_BITS) << PAGE_SHIFT : 0));
+	mm->rlimit_stack = stack_rlimit;
+	size = min(STACK_INITIAL, max(PAGE_SIZE, stack_rlimit & PAGE_MASK));
+	v = vma_new(mm, top - size, top, VM_READ | VM_WRITE | VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC | VM_GROWSDOWN |
+		    VM_STACK | VM_ACCOUNT, (top - size) >> PAGE_SHIFT);
+	if (!v)
+		return -ENOMEM;
+	if (vm_charge(mm, npages_of(v))) {
+		vma_free(v);
+		return -ENOMEM;
+	}
+	down_write(&mm->lock);
+	vma_link(mm, v);
+	vma_stat(mm, v->flags, npages_of(v));
+	mm->start_stack = top;
+	up_write(&mm->lock);
+	*stack_top = top;
+	return 0;
+}
+
+int mm_set_brk_start(struct mm *mm, u64 end_of_bss, bool randomize)
+{
+	u64 b = PAGE_ALIGN(end_of_bss);
+
+	if (randomize)
+		b += (get_random_u64() % (BRK_RANDOM >> PAGE_SHIFT)) << PAGE_SHIFT;
+	if (b >= TASK_SIZE_MAX)
+		return -ENOMEM;
+	mm->start_brk = mm->brk = b;
+	return 0;
+}
+
+u64 mm_random_pie_base(bool randomize)
+{
+	u64 base = TASK_SIZE_MAX / 3 * 2 & PAGE_MASK;
+
+	if (randomize)
+		base += get_random_u64() >> (64 - MMAP_RANDOM_BITS) << PAGE_SHIFT;
+	return base;
+}

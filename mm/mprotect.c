@@ -1,0 +1,199 @@
+/*
+ * Changing rights.
+ *
+ * The VMA gets its new flags first, then the entries that exist get its new bits. An entry of a private mapping becomes writable at
+ * once when the page is ours alone; otherwise the first write faults. Translations that only gain rights need no flush: the
+ * CPU drops a stale one when it faults on it. So a flush happens exactly when a present entry lost a right.
+ */
+#include "vm.h"
+
+#define RIGHTS (PTE_P | PTE_W | PTE_U | PTE_NX | PTE_PROTNONE | 0xfull << PTE_PKEY_SHIFT)
+
+/* New value of an entry under the VMA's rights. */
+static inline pte_t entry_with_rights(const struct vma *v, pte_t e, struct page *head)
+{
+	u64 bits = v->prot & RIGHTS & ~PTE_W;
+
+	if (v->flags & VM_SHARED) {
+		/* writable only where the write was seen already, if the file wants to see it */
+		if (v->prot & PTE_W || (v->flags & VM_WRITE && e.v & PTE_W))
+			bits |= PTE_W;
+	} else if (v->flags & VM_WRITE && head && page_type(head) == PT_ANON && page_exclusive(head) &&
+		   !(e.v & PTE_UFFD_WP)) {
+		bits |= PTE_W;
+	}
+	return (pte_t){ (e.v & ~RIGHTS) | bits };
+}
+
+static inline bool lost_rights(u64 old, u64 new)
+{
+	if (!(old & PTE_P))
+		return false;
+	return (old & ~new & (PTE_P | PTE_W)) || (new & ~old & PTE_NX) || ((old ^ new) >> PTE_PKEY_SHIFT & 15);
+}
+
+/* Sets one entry, losing no accessed or dirty bit. True when a flush is needed. */
+static bool change_entry(struct vma *v, pte_t *entry, pte_t e)
+{
+	struct page *head = pte_has_page(e) ? page_head(pte_frame(e)) : NULL;
+	pte_t n;
+
+	do {
+		n = entry_with_rights(v, e, head);
+		if (n.v == e.v)
+			return false;
+	} while (!pte_cmpxchg(entry, &e, n));
+	return lost_rights(e.v, n.v);
+}
+
+static void change_table(struct vma *v, pte_t *entry, u64 addr, u64 end, struct tlb_gather *g)
+{
+	spinlock_t *lock = pt_lock_of(entry);
+
+	spin_lock(lock);
+	for (; addr < end; addr += PAGE_SIZE, entry++) {
+		pte_t e = pte_read(entry);
+
+		if (pte_mapped(e) && change_entry(v, entry, e))
+			tlb_gather_range(g, addr, addr + PAGE_SIZE);
+	}
+	spin_unlock(lock);
+}
+
+static void change_huge(struct vma *v, pmd_t *pmd, u64 addr, struct tlb_gather *g)
+{
+	spinlock_t *lock = pt_lock_of(pmd);
+	pmd_t e;
+
+	spin_lock(lock);
+	e = pte_read(pmd);
+	if (pmd_huge(e) && change_entry(v, pmd, e))
+		tlb_gather_range(g, addr, addr + PMD_SIZE);
+	spin_unlock(lock);
+}
+
+/* Applies v->prot to what is mapped in [start, end). */
+void change_rights(struct vma *v, u64 start, u64 end)
+{
+	struct tlb_gather g;
+	u64 addr = start, next;
+
+	tlb_gather_init(&g, v->mm, false);
+	for (; addr < end; addr = next) {
+		pmd_t *pmd = pt_pmd(v->mm, addr), e;
+
+		next = min((addr | (PMD_SIZE - 1)) + 1, end);
+		if (!pmd) {
+			next = min((addr | (PUD_SIZE - 1)) + 1, end);
+			continue;
+		}
+		e = pte_read(pmd);
+		if (pmd_huge(e))
+			change_huge(v, pmd, addr, &g);
+		else if (pmd_has_table(e))
+			change_table(v, table_of(e) + pte_index(addr), addr, next, &g);
+	}
+	tlb_gather_flush(&g);
+}
+
+/* Charges what becomes private and writable. */
+static int charge_for(struct mm *mm, const struct vma *v, u64 n, u64 *flags)
+{
+	if (!(*flags & VM_WRITE) || v->flags & VM_WRITE)
+		return 0;
+	if ((*flags & (VM_SHARED | VM_GROWSDOWN)) == 0 && mm->data_vm + n > mm->rlimit_data >> PAGE_SHIFT)
+		return -ENOMEM;
+	if (v->flags & (VM_ACCOUNT | VM_SHARED | VM_HUGETLB | VM_NORESERVE))
+		return 0;
+	if (vm_charge(mm, n))
+		return -ENOMEM;
+	*flags |= VM_ACCOUNT;
+	return 0;
+}
+
+/* One VMA's part of the range. *vp becomes the VMA that covers the end of it. */
+static int protect_one(struct mm *mm, struct vma **vp, u64 start, u64 end, u64 flags)
+{
+	struct vma *v = *vp;
+	u64 n = (end - start) >> PAGE_SHIFT, old = v->flags;
+	int err;
+
+	if (flags == old)
+		return 0;
+	err = charge_for(mm, v, n, &flags);
+	if (err)
+		return err;
+	v = vma_isolate(v, start, end);
+	if (IS_ERR(v)) {
+		if (flags & ~old & VM_ACCOUNT)
+			vm_uncharge(n);
+		return PTR_ERR(v);
+	}
+	/* commit: no failure below */
+	vma_stat(mm, v->flags, -(s64)n);
+	v->flags = flags;
+	vma_set_prot(v);
+	vma_stat(mm, flags, n);
+	change_rights(v, start, end);
+	*vp = vma_try_merge(v);
+	return 0;
+}
+
+static int protect_range(struct mm *mm, u64 start, u64 end, u64 prot, u64 grows, int pkey)
+{
+	struct vma *v = vma_find(mm, start);
+	int err;
+
+	if (!v)
+		return -ENOMEM;
+	if (grows & PROT_GROWSDOWN) {
+		if (v->start >= end)
+			return -ENOMEM;
+		start = v->start;
+		if (!(v->flags & VM_GROWSDOWN))
+			return -EINVAL;
+	} else {
+		if (v->start > start)
+			return -ENOMEM;
+		if (grows & PROT_GROWSUP)
+			return -EINVAL; /* no such mappings on this machine */
+	}
+	for (;;) {
+		u64 next = min(v->end, end), flags;
+
+		flags = (v->flags & ~(VM_READ | VM_WRITE | VM_EXEC)) | (prot & (PROT_READ | PROT_WRITE | PROT_EXEC));
+		if (pkey >= 0)
+			flags = (flags & ~(15ull << VM_PKEY_SHIFT)) | (u64)pkey << VM_PKEY_SHIFT;
+		if (flags & ~(flags >> 4) & (VM_READ | VM_WRITE | VM_EXEC))
+			return -EACCES;
+		err = protect_one(mm, &v, start, next, flags);
+		if (err || next >= end)
+			return err;
+		start = next;
+		if (v->end <= start)
+			v = vma_next(v);
+		if (!v || v->start > start)
+			return -ENOMEM;
+	}
+}
+
+int do_mprotect(struct mm *mm, u64 addr, u64 len, u64 prot, int pkey)
+{
+	u64 grows = prot & (PROT_GROWSDOWN | PROT_GROWSUP), end;
+	int err;
+
+	prot &= ~grows;
+	if (grows == (PROT_GROWSDOWN | PROT_GROWSUP) || addr & ~PAGE_MASK)
+		return -EINVAL;
+	if (!len)
+		return 0;
+	end = addr + PAGE_ALIGN(len);
+	if (end <= addr)
+		return -ENOMEM;
+	if (prot & ~(u64)(PROT_READ | PROT_WRITE | PROT_EXEC | PROT_SEM))
+		return -EINVAL;
+	down_write(&mm->lock);
+	err = protect_range(mm, addr, end, prot, grows, pkey);
+	up_write(&mm->lock);
+	return err;
+}

@@ -1,0 +1,182 @@
+/*
+ * What the files of the virtual level share among themselves.
+ *
+ * Page-table entries of user space. Present entries have PTE_P, or PTE_PROTNONE when the mapping gives no right at all:
+ * the page stays mapped for us (counted, found by every walk) while the CPU faults on each access, kernel mode included.
+ * Software entries (markers) have neither bit. A table page's pt_lock guards its entries at the PTE and PMD level; PUD and PGD
+ * entries are set under mm->page_table_lock and, like table entries in a PMD, are taken away only with mm->lock held for writing and
+ * the range out of the reverse map. So a walker that holds mm->lock (any way), or the lock of a reverse-map structure the VMA is in,
+ * may follow table entries without a lock. A huge PMD may turn into a table under the PMD lock at any time, never back
+ * without mm->lock held for writing.
+ *
+ * Every entry that maps a page (not PTE_SPECIAL) stands for one in refcount and one in mapcount of the page's head.
+ */
+#ifndef MM_VM_H
+#define MM_VM_H
+
+#include <kernel/printk.h>
+#include <lib/assert.h>
+#include <lib/err.h>
+#include <mm/alloc.h>
+#include <mm/mapping.h>
+#include <mm/mm.h>
+#include <mm/slab.h>
+#include <mm/vmatree.h>
+#include <x86/cpu.h>
+
+#define PTE_PROTNONE PTE_G /* with PTE_P clear */
+#define PAGE_ALIGN(x) (((x) + PAGE_SIZE - 1) & PAGE_MASK)
+#define HPAGE_ORDER 9
+#define HPAGE_PAGES 512u
+#define MAX_MAP_COUNT 65530
+
+static inline bool pte_mapped(pte_t e) { return e.v & (PTE_P | PTE_PROTNONE); }
+static inline bool pmd_huge(pmd_t e) { return (e.v & PTE_PS) && pte_mapped(e); }
+static inline bool pmd_has_table(pmd_t e) { return (e.v & (PTE_P | PTE_PS)) == PTE_P; }
+static inline bool pte_has_page(pte_t e) { return pte_mapped(e) && !(e.v & PTE_SPECIAL); }
+static inline struct page *pte_frame(pte_t e) { return pfn_to_page(pte_pfn(e)); } /* may be a tail */
+static inline spinlock_t *pt_lock_of(const pte_t *p) { return &virt_to_page(p)->pt_lock; }
+static inline u64 npages_of(const struct vma *v) { return (v->end - v->start) >> PAGE_SHIFT; }
+static inline u64 vma_index(const struct vma *v, u64 addr) { return v->pgoff + ((addr - v->start) >> PAGE_SHIFT); }
+static inline bool vma_anonymous(const struct vma *v) { return !v->ops; }
+static inline bool vm_private_write(u64 flags) { return (flags & (VM_SHARED | VM_MAYWRITE)) == VM_MAYWRITE; }
+static inline void mm_add_rss(struct mm *mm, int kind, s64 n) { __atomic_fetch_add(&mm->rss[kind], n, __ATOMIC_RELAXED); }
+
+/* refcount and mapcount lie side by side: an entry takes or gives both at once. */
+#define PAGE_ENTRY ((1ull << 32) + 1)
+_Static_assert(offsetof(struct page, mapcount) == offsetof(struct page, refcount) + 4, "one word");
+static inline u64 *page_counts(struct page *p) { return (u64 *)(void *)&p->refcount; }
+static inline void page_entry_add(struct page *p, u64 n) { __atomic_fetch_add(page_counts(p), n * PAGE_ENTRY, __ATOMIC_RELAXED); }
+/* The mapping part only; the reference goes to a gather. */
+static inline void page_unmap_one(struct page *p) { __atomic_fetch_sub(&p->mapcount, 1, __ATOMIC_RELEASE); }
+/* Which counter a mapped page belongs to. */
+static inline int page_rss(const struct page *p)
+{
+	if (likely(page_type(p) == PT_ANON))
+		return RSS_ANON;
+	return page_flag(p, PG_SWAPBACKED) ? RSS_SHMEM : RSS_FILE;
+}
+/* An anonymous page nobody else can see: its references are this one entry and pins taken through it. */
+static inline bool page_exclusive(const struct page *p)
+{
+	return READ_ONCE(p->mapcount) == 1 && (u64)READ_ONCE(p->refcount) == 1 + READ_ONCE(p->private);
+}
+
+/*
+ * All VMAs that may map an anonymous page: those descended from one VMA by fork, split and move. A page names its group
+ * and its index; a VMA of the group has it, if at all, at start + (index - pgoff). Freed (SLAB_RCU) with its last VMA; a
+ * mapped page's group cannot go away under group->lock.
+ */
+struct anon_group {
+	spinlock_t lock;
+	struct list_head vmas; /* (lock) by anon_link */
+};
+int anon_group_attach(struct vma *v); /* gives v a group; 0 or -ENOMEM. => m read */
+static inline int anon_prepare(struct vma *v) { return likely(READ_ONCE(v->anon)) ? 0 : anon_group_attach(v); }
+void anon_group_join(struct vma *v, struct anon_group *g); /* v->anon is NULL and v invisible */
+void anon_group_leave(struct vma *v);
+void anon_init(void);
+
+/* ptwalk.c: the PMD entry of an address, or NULL when an upper table is missing (_alloc: when out of memory). */
+pmd_t *pt_pmd(struct mm *mm, u64 addr);
+pmd_t *pt_pmd_alloc(struct mm *mm, u64 addr);
+int pt_table_alloc(struct mm *mm, pmd_t *pmd); /* puts a PTE table into an empty PMD entry; 0 (also when there is one) or -ENOMEM */
+struct page *pt_page_alloc(struct mm *mm); /* counted for the mm */
+void pt_page_free(struct mm *mm, struct page *p); /* never was visible */
+pte_t *pt_pte(struct mm *mm, u64 addr); /* PTE entry, NULL when there is no table (or a huge page) */
+/* Frees the tables of [start, end) that hold nothing outside [floor, ceiling). => m write; entries already gone */
+void pt_free_range(struct tlb_gather *g, u64 start, u64 end, u64 floor, u64 ceiling);
+u64 vm_prot(u64 vmflags); /* entry bits of a mapping with these rights; no PTE_W when private */
+void vma_set_prot(struct vma *v);
+
+/* zap.c: takes out what is mapped in the range. Pages go to the gather. keep_anon: private copies stay (truncation without even_private).
+ * => m write, or m read (MADV_DONTNEED), or the VMA's rmap lock; huge pages at partial edges were split */
+#define ZAP_KEEP_ANON 1u
+void zap_range(struct tlb_gather *g, struct vma *v, u64 start, u64 end, unsigned how);
+void zap_vma_range(struct vma *v, u64 start, u64 end); /* with its own gather, flushed */
+struct page *huge_zap_pmd(struct vma *v, pmd_t *pmd, s64 *rss); /* huge.c */
+
+/* vma.c */
+struct vma *vma_new(struct mm *mm, u64 start, u64 end, u64 flags, u64 pgoff);
+void vma_free(struct vma *v); /* drops file and group; unlinked before */
+/* Copy of the part from @start on: not linked; file referenced, group joined, ops->open called; NULL when out of memory. */
+struct vma *vma_dup(struct vma *v, struct mm *mm, u64 start);
+void vma_link(struct mm *mm, struct vma *v); /* tree and reverse map */
+void vma_unlink_rmap(struct vma *v);
+void vma_adjust(struct vma *v, u64 start, u64 end, u64 pgoff); /* moves ends under the reverse-map locks */
+/* Splits at @addr: v keeps [start, addr), the new VMA (returned) has the rest. ERR_PTR(-ENOMEM, -EINVAL). => m write */
+struct vma *vma_split(struct vma *v, u64 addr);
+/* Makes [start,end)∩v a VMA of its own. The VMA or ERR_PTR. */
+struct vma *vma_isolate(struct vma *v, u64 start, u64 end);
+/* Joins v with neighbours that continue it; returns the VMA that now covers v's range. */
+struct vma *vma_try_merge(struct vma *v);
+/* Can a mapping like this be appended to @prev (or put before @next)? */
+bool vma_can_follow(const struct vma *prev, const struct vma *v);
+void vma_stat(struct mm *mm, u64 flags, s64 npages); /* total, data, exec, stack */
+bool mm_may_expand(struct mm *mm, u64 flags, u64 npages);
+/* Is every page of [start, end) in some VMA? */
+bool vma_range_full(struct mm *mm, u64 start, u64 end);
+void vma_init_cache(void);
+
+/* commit.c: overcommit accounting in pages. 0 or -ENOMEM. */
+int vm_charge(struct mm *mm, u64 npages);
+void vm_uncharge(u64 npages);
+static inline bool vm_accountable(u64 flags) { return (flags & (VM_NORESERVE | VM_SHARED | VM_WRITE | VM_HUGETLB)) == VM_WRITE; }
+
+/* munmap.c. => m write */
+int munmap_locked(struct mm *mm, u64 start, u64 end);
+/* mmap.c */
+s64 mm_find_area(struct mm *mm, u64 addr, u64 len, u64 flags, u64 align);
+bool mlock_allowed(struct mm *mm, u64 more_pages);
+s64 mmap_locked(struct mm *mm, struct file *file, u64 addr, u64 len, u64 vmflags, u64 pgoff);
+
+/* fault.c. => m read */
+int handle_fault(struct fault *f);
+int fault_to_errno(int fr); /* -ENOMEM, -EFAULT... */
+/* Makes pages of the range present: private writable mappings written to, all of them, or as the first access would be a read.
+ * BEST: goes on where a page cannot be had. 0 or -errno of the first failure. => takes m itself */
+#define POPULATE_PRIVATE 1u
+#define POPULATE_WRITE 2u
+#define POPULATE_BEST 4u
+int mm_populate(struct mm *mm, u64 start, u64 end, unsigned how);
+int map_page_at(struct fault *f, pmd_t *pmd, struct page *p, bool write); /* takes over the reference */
+int file_fault(struct fault *f, pmd_t *pmd);
+int stack_expand(struct mm *mm, struct vma *v, u64 addr); /* => m write */
+bool filemap_map_around(struct fault *f, pmd_t *pmd);
+
+/* huge.c */
+enum { THP_ALWAYS, THP_MADVISE, THP_NEVER };
+extern int thp_enabled, thp_defrag;
+bool huge_eligible(const struct vma *v, u64 addr);
+int huge_anon_fault(struct fault *f, pmd_t *pmd); /* FR_OK, or FR_RETRY: use small pages */
+int huge_wp_fault(struct fault *f, pmd_t *pmd, pmd_t e);
+/* Turns a huge entry into a table of 512 (nothing when it is none). 0 or -ENOMEM. */
+int huge_split_pmd(struct vma *v, pmd_t *pmd, u64 addr);
+int huge_split_at(struct vma *v, u64 addr); /* when a huge page straddles addr */
+int huge_split_edges(struct vma *v, u64 start, u64 end);
+int huge_collapse_range(struct vma *v, u64 start, u64 end); /* MADV_COLLAPSE. => m write */
+int huge_collapse(struct vma *v, u64 base); /* one aligned 2 MiB range; 0 or -errno. => m write */
+int huge_copy_pmd(struct mm *mm, struct vma *dst, struct vma *src, u64 addr, pmd_t *dpmd, pmd_t *spmd);
+extern struct vm_counters { u64 fault_alloc, fault_fallback, split_page, split_pmd, collapse, collapse_failed, zero_read; } thp_stats;
+
+/* mapping.c. => mapping->rmap_lock for writing */
+void mapping_vma_insert_locked(struct mapping *m, struct vma *v);
+void mapping_vma_remove_locked(struct mapping *m, struct vma *v);
+
+void change_rights(struct vma *v, u64 start, u64 end); /* mprotect.c: v->prot to existing entries, flushed */
+
+/* rmap.c: calls @fn for every entry that maps @p (a head): under the entry's lock. Stops when fn returns false. */
+struct rmap_walk {
+	bool (*fn)(struct rmap_walk *w, struct vma *v, u64 addr, pte_t *entry, bool huge);
+	void *arg;
+};
+void rmap_walk(struct page *p, struct rmap_walk *w);
+typedef bool (*rmap_vma_fn)(struct rmap_walk *w, struct vma *v, struct page *p, u64 n);
+void mapping_walk_vmas(struct mapping *m, struct page *p, struct rmap_walk *w, rmap_vma_fn fn, u64 n);
+bool mapping_drop_page(struct mapping *m, struct page *p);
+
+extern struct list_head all_mms; /* (mm_list_lock) */
+extern spinlock_t mm_list_lock;
+extern u64 max_map_count;
+
+#endif

@@ -1,0 +1,223 @@
+/*
+ * Single VMAs: creation, splitting, merging and their places in the three structures that know them (tree, reverse map
+ * of the file, anonymous group).
+ *
+ * Life cycle: vma_new or vma_dup (private to the caller) -> vma_link (visible to faults and to reverse-map walks) ->
+ * vma_adjust as neighbours are unmapped or merged -> out of the tree -> entries zapped -> vma_unlink_rmap (waits for
+ * walkers) -> page tables freed -> vma_free.
+ *
+ * A walk of the reverse map computes addresses from start and pgoff under the lock of its structure only. So whoever moves
+ * an end of a linked VMA holds, besides mm->lock for writing, those locks: vma_adjust.
+ */
+#include "vm.h"
+
+static struct kmem_cache *vma_cache;
+
+void vma_init_cache(void)
+{
+	vma_cache = kmem_cache_create("vm_area_struct", sizeof(struct vma), 8, SLAB_PANIC, NULL);
+}
+
+struct vma *vma_new(struct mm *mm, u64 start, u64 end, u64 flags, u64 pgoff)
+{
+	struct vma *v = kmem_cache_alloc(vma_cache, GFP_KERNEL);
+
+	if (unlikely(!v))
+		return NULL;
+	*v = (struct vma){ .start = start, .end = end, .flags = flags, .pgoff = pgoff, .mm = mm };
+	v->prot = vm_prot(flags);
+	return v;
+}
+
+void vma_free(struct vma *v)
+{
+	if (v->ops && v->ops->close)
+		v->ops->close(v);
+	if (v->anon)
+		anon_group_leave(v);
+	if (v->file)
+		vma_file_put(v->file);
+	if (unlikely(v->policy))
+		kfree(v->policy);
+	kmem_cache_free(vma_cache, v);
+}
+
+struct vma *vma_dup(struct vma *v, struct mm *mm, u64 start)
+{
+	struct vma *n = kmem_cache_alloc(vma_cache, GFP_KERNEL);
+
+	if (unlikely(!n))
+		return NULL;
+	*n = *v;
+	n->mm = mm;
+	n->anon = NULL;
+	n->start = start;
+	n->pgoff = vma_index(v, start);
+	if (unlikely(v->policy)) {
+		n->policy = kmemdup(v->policy, ksize(v->policy), GFP_KERNEL);
+		if (!n->policy) {
+			kmem_cache_free(vma_cache, n);
+			return NULL;
+		}
+	}
+	if (v->anon)
+		anon_group_join(n, v->anon);
+	if (n->file)
+		vma_file_get(n->file);
+	if (n->ops && n->ops->open)
+		n->ops->open(n);
+	return n;
+}
+
+void vma_link(struct mm *mm, struct vma *v)
+{
+	vmatree_insert(mm, v);
+	if (v->mapping)
+		mapping_add_vma(v->mapping, v);
+}
+
+void vma_unlink_rmap(struct vma *v)
+{
+	if (v->mapping)
+		mapping_del_vma(v->mapping, v);
+	if (v->anon)
+		anon_group_leave(v);
+}
+
+void vma_adjust(struct vma *v, u64 start, u64 end, u64 pgoff)
+{
+	struct anon_group *g = v->anon;
+
+	struct mapping *m = v->mapping;
+
+	if (m) {
+		down_write(&m->rmap_lock);
+		mapping_vma_remove_locked(m, v);
+	}
+	if (g)
+		spin_lock(&g->lock);
+	v->pgoff = pgoff;
+	vmatree_resize(v->mm, v, start, end);
+	if (g)
+		spin_unlock(&g->lock);
+	if (m) {
+		mapping_vma_insert_locked(m, v);
+		up_write(&m->rmap_lock);
+	}
+}
+
+struct vma *vma_split(struct vma *v, u64 addr)
+{
+	struct mm *mm = v->mm;
+	struct vma *n;
+	int err;
+
+	ASSERT(v->start < addr && addr < v->end);
+	if (mm->nr_vmas >= max_map_count)
+		return ERR_PTR(-ENOMEM);
+	if (v->ops && v->ops->may_split && (err = v->ops->may_split(v, addr)))
+		return ERR_PTR(err);
+	if (huge_split_at(v, addr))
+		return ERR_PTR(-ENOMEM);
+	n = vma_dup(v, mm, addr);
+	if (!n)
+		return ERR_PTR(-ENOMEM);
+	/* both cover the upper part for a moment: a walk of the reverse map must never find neither */
+	if (n->mapping)
+		mapping_add_vma(n->mapping, n);
+	vma_adjust(v, v->start, addr, v->pgoff);
+	vmatree_insert(mm, n);
+	return n;
+}
+
+struct vma *vma_isolate(struct vma *v, u64 start, u64 end)
+{
+	if (v->start < start) {
+		v = vma_split(v, start);
+		if (IS_ERR(v))
+			return v;
+	}
+	if (end < v->end) {
+		struct vma *rest = vma_split(v, end);
+
+		if (IS_ERR(rest))
+			return rest;
+	}
+	return v;
+}
+
+bool vma_can_follow(const struct vma *a, const struct vma *b)
+{
+	if (a->end != b->start || a->flags != b->flags || a->file != b->file || a->ops != b->ops)
+		return false;
+	if (a->pgoff + npages_of(a) != b->pgoff)
+		return false;
+	if (a->flags & (VM_IO | VM_DONTEXPAND | VM_PFNMAP | VM_MIXEDMAP | VM_HUGETLB))
+		return false;
+	if (a->anon != b->anon && a->anon && b->anon)
+		return false;
+	if (a->ops && a->ops->close)
+		return false;
+	return a->uffd == b->uffd && a->anon_name == b->anon_name && !a->policy && !b->policy && a->private == b->private;
+}
+
+/* b, which follows a, is swallowed. */
+static void merge_pair(struct vma *a, struct vma *b)
+{
+	struct mm *mm = a->mm;
+	u64 end = b->end;
+
+	if (!a->anon && b->anon)
+		anon_group_join(a, b->anon); /* before b's pages become a's */
+	vmatree_erase(mm, b);
+	vma_adjust(a, a->start, end, a->pgoff);
+	vma_unlink_rmap(b);
+	vma_free(b);
+}
+
+struct vma *vma_try_merge(struct vma *v)
+{
+	struct vma *n = vma_prev(v);
+
+	if (n && vma_can_follow(n, v)) {
+		merge_pair(n, v);
+		v = n;
+	}
+	n = vma_next(v);
+	if (n && vma_can_follow(v, n))
+		merge_pair(v, n);
+	return v;
+}
+
+void vma_stat(struct mm *mm, u64 flags, s64 npages)
+{
+	mm->total_vm += npages;
+	if ((flags & (VM_EXEC | VM_WRITE | VM_GROWSDOWN)) == VM_EXEC)
+		mm->exec_vm += npages;
+	else if (flags & VM_GROWSDOWN)
+		mm->stack_vm += npages;
+	else if ((flags & (VM_WRITE | VM_SHARED)) == VM_WRITE)
+		mm->data_vm += npages;
+}
+
+bool mm_may_expand(struct mm *mm, u64 flags, u64 npages)
+{
+	if (mm->total_vm + npages > mm->rlimit_as >> PAGE_SHIFT)
+		return false;
+	if ((flags & (VM_WRITE | VM_SHARED | VM_GROWSDOWN)) == VM_WRITE &&
+	    mm->data_vm + npages > mm->rlimit_data >> PAGE_SHIFT)
+		return false;
+	return true;
+}
+
+bool vma_range_full(struct mm *mm, u64 start, u64 end)
+{
+	struct vma *v = vma_find(mm, start);
+
+	for (; v && v->start <= start; v = vma_next(v)) {
+		if (v->end >= end)
+			return true;
+		start = v->end;
+	}
+	return false;
+}

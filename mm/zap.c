@@ -1,0 +1,134 @@
+/*
+ * Taking mappings out of page tables.
+ *
+ * The pages taken out are collected in a gather and freed after one flush for all of them. An entry's reference moves
+ * to the gather; its share of mapcount is given up at once, under the table's lock. When the gather is full the walk
+ * leaves the table's lock, flushes, and goes on where it was.
+ *
+ * A dirty entry of a page-cache page leaves its mark on the page before the page can lose its last mapping. A CPU that
+ * still has the translation may go on writing until the flush; the page is kept by the gather until then, and is dirty
+ * already.
+ */
+#include "vm.h"
+
+struct zap {
+	struct tlb_gather *g;
+	struct vma *v;
+	unsigned how;
+	s64 rss[NR_RSS];
+};
+
+/* One entry. True when the gather is full. */
+static inline bool zap_entry(struct zap *z, pte_t *entry, pte_t e)
+{
+	struct page *p;
+	int kind;
+
+	if (unlikely(!pte_has_page(e))) {
+		pte_set(entry, (pte_t){ 0 });
+		return false;
+	}
+	p = page_head(pte_frame(e));
+	kind = page_rss(p);
+	if (unlikely(z->how & ZAP_KEEP_ANON) && kind == RSS_ANON)
+		return false;
+	e = pte_get_and_clear(entry);
+	if (kind != RSS_ANON && pte_dirty(e) && !page_flag(p, PG_DIRTY))
+		page_set_flag(p, PG_DIRTY);
+	page_unmap_one(p);
+	z->rss[kind]--;
+	return tlb_gather_page(z->g, p);
+}
+
+/* The part of one PTE table. Returns where it stopped. */
+static u64 zap_table(struct zap *z, pte_t *entry, u64 addr, u64 end)
+{
+	spinlock_t *lock = pt_lock_of(entry);
+	u64 first = 0, last = 0;
+	bool full = false;
+
+	spin_lock(lock);
+	for (; addr < end && !full; addr += PAGE_SIZE, entry++) {
+		pte_t e = pte_read(entry);
+
+		if (pte_none(e))
+			continue;
+		if (!last)
+			first = addr;
+		last = addr + PAGE_SIZE;
+		full = zap_entry(z, entry, e);
+	}
+	spin_unlock(lock);
+	if (last)
+		tlb_gather_range(z->g, first, last);
+	return addr;
+}
+
+static void zap_huge(struct zap *z, pmd_t *pmd, u64 addr)
+{
+	struct page *p = huge_zap_pmd(z->v, pmd, z->rss);
+
+	if (!p)
+		return;
+	tlb_gather_range(z->g, addr, addr + PMD_SIZE);
+	if (tlb_gather_page(z->g, p))
+		tlb_gather_flush(z->g);
+}
+
+/* End of the part of [addr, end) that one entry of @shift bits covers. */
+static inline u64 span_end(u64 addr, u64 end, unsigned shift)
+{
+	u64 next = (addr | ((1ull << shift) - 1)) + 1;
+
+	return min(next, end);
+}
+
+static void zap_walk(struct zap *z, u64 addr, u64 end)
+{
+	struct mm *mm = z->v->mm;
+
+	while (addr < end) {
+		pmd_t *pmd = pt_pmd(mm, addr), e;
+		u64 next = span_end(addr, end, PMD_SHIFT);
+
+		if (!pmd) {
+			bool no_pud = !pte_present(pte_read(&mm->pgd[pgd_index(addr)]));
+
+			addr = span_end(addr, end, no_pud ? PGDIR_SHIFT : PUD_SHIFT);
+			continue;
+		}
+		e = pte_read(pmd);
+		if (pmd_huge(e) && next - addr == PMD_SIZE) {
+			zap_huge(z, pmd, addr);
+			addr = next;
+			continue;
+		}
+		if (!pmd_has_table(e)) {
+			ASSERT(!pmd_huge(e)); /* edges were split */
+			addr = next;
+			continue;
+		}
+		addr = zap_table(z, table_of(e) + pte_index(addr), addr, next);
+		if (z->g->npages == TLB_GATHER_PAGES)
+			tlb_gather_flush(z->g);
+	}
+}
+
+void zap_range(struct tlb_gather *g, struct vma *v, u64 start, u64 end, unsigned how)
+{
+	struct zap z = { .g = g, .v = v, .how = how };
+
+	zap_walk(&z, start, end);
+	for (int i = 0; i < NR_RSS; i++)
+		if (z.rss[i])
+			mm_add_rss(v->mm, i, z.rss[i]);
+}
+
+void zap_vma_range(struct vma *v, u64 start, u64 end)
+{
+	struct tlb_gather g;
+
+	tlb_gather_init(&g, v->mm, false);
+	zap_range(&g, v, start, end, 0);
+	tlb_gather_flush(&g);
+}
