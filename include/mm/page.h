@@ -18,7 +18,8 @@ struct mapping;
 struct anon_group;
 struct kmem_cache;
 
-enum page_type { PT_RESERVED, PT_FREE, PT_PCP, PT_SLAB, PT_TABLE, PT_ANON, PT_FILE, PT_KERNEL, PT_BOOT };
+enum page_type { PT_RESERVED, PT_FREE, PT_PCP, PT_SLAB, PT_TABLE, PT_ANON, PT_FILE, PT_KERNEL, PT_BOOT,
+	PT_FREE_INNER /* was the head of a free block before it merged */ };
 
 /* flags: low bits below; type in bits 40-43, order of a compound head or free block in 44-49, zone in 50-53, node in 54-61 */
 #define PG_LOCKED 0
