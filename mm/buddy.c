@@ -355,8 +355,11 @@ bool buddy_take_range(struct buddy *b, u64 pfn, u64 n)
 		 * whose pages are not PT_FREE. */
 		buddy_free_range(b, head, at);
 		buddy_free_range(b, end < stop ? end : stop, stop);
-		for (; at < min(stop, end); at++)
-			mark_handed_out(b, &b->map[at], block_mt(b, at));
+		for (; at < min(stop, end); at++) {
+			enum mobility mt = block_mt(b, at);
+
+			mark_handed_out(b, &b->map[at], mt == MT_ISOLATE ? MT_MOVABLE : mt);
+		}
 	}
 	return true;
 }

@@ -1,0 +1,49 @@
+/*
+ * vmstat.h - counters of the memory manager, per CPU and summed when read.
+ *
+ * Events only grow (/proc/vmstat); states go up and down and are exact when quiet.  Counting is
+ * one instruction on this CPU, safe against interrupts, no lock.
+ */
+#ifndef MM_VMSTAT_H
+#define MM_VMSTAT_H
+
+#include <kernel/percpu.h>
+
+#define VM_EVENTS(X)								\
+	X(PGALLOC, "pgalloc") X(PGFREE, "pgfree") X(PGFAULT, "pgfault")		\
+	X(PGMAJFAULT, "pgmajfault") X(PGFAULT_ANON, "pgfault_anon")		\
+	X(PGFAULT_COW, "pgfault_cow") X(PGFAULT_COW_REUSE, "pgfault_cow_reuse")	\
+	X(PGFAULT_FILE, "pgfault_file") X(PGFAULT_AROUND, "pgfault_around")	\
+	X(PGPGIN, "pgpgin") X(PGPGOUT, "pgpgout") X(PSWPIN, "pswpin")		\
+	X(PSWPOUT, "pswpout") X(PGSCAN, "pgscan") X(PGSTEAL, "pgsteal")		\
+	X(PGMIGRATE_SUCCESS, "pgmigrate_success") X(PGMIGRATE_FAIL, "pgmigrate_fail") \
+	X(COMPACT_STALL, "compact_stall") X(COMPACT_SUCCESS, "compact_success")	\
+	X(THP_FAULT_ALLOC, "thp_fault_alloc") X(THP_FAULT_FALLBACK, "thp_fault_fallback") \
+	X(THP_COLLAPSE_ALLOC, "thp_collapse_alloc") X(THP_SPLIT_PAGE, "thp_split_page") \
+	X(THP_SPLIT_PMD, "thp_split_pmd") X(OOM_KILL, "oom_kill")		\
+	X(SLABS_MADE, "slabs_made") X(SLABS_FREED, "slabs_freed")
+
+#define VM_STATES(X)								\
+	X(NR_ANON, "nr_anon_pages") X(NR_MAPPED, "nr_mapped")			\
+	X(NR_SLAB, "nr_slab_unreclaimable") X(NR_PAGETABLE, "nr_page_table_pages") \
+	X(NR_KSTACK_PAGES, "nr_kernel_stack_pages") X(NR_VMALLOC, "nr_vmalloc_pages") \
+	X(NR_ANON_THPS, "nr_anon_transparent_hugepages") X(NR_MLOCK, "nr_mlock") \
+	X(NR_DIRTY, "nr_dirty") X(NR_WRITEBACK, "nr_writeback")			\
+	X(NR_COMMITTED, "nr_committed") X(NR_PERCPU, "nr_percpu_pages")
+
+#define VM_ENUM(sym, text) sym,
+enum vm_event { VM_EVENTS(VM_ENUM) NR_VM_EVENTS };
+enum vm_state { VM_STATES(VM_ENUM) NR_VM_STATES };
+
+DECLARE_PER_CPU(u64, vm_events[NR_VM_EVENTS]);
+DECLARE_PER_CPU(s64, vm_states[NR_VM_STATES]);
+
+#define count_vm_event(e)	this_cpu_inc(vm_events[e])
+#define count_vm_events(e, n)	this_cpu_add(vm_events[e], n)
+#define mod_vm_state(s, n)	this_cpu_add(vm_states[s], (s64)(n))
+
+u64 vm_event_sum(enum vm_event e);
+/* Never below 0: a page may be counted up on one CPU and down on another. */
+u64 vm_state_sum(enum vm_state s);
+
+#endif

@@ -1,0 +1,416 @@
+/*
+ * section.c - page structs for all memory, made when they are needed.
+ *
+ * A section is 128 MiB of frames, whose page structs fill exactly one 2 MiB page of the array at
+ * PAGE_ARRAY_BASE.  States:
+ *   NONE       no memory of ours in it
+ *   DEFERRED   only free (or releasable) memory of one zone: no page structs; its usable pages
+ *              are counted in zone->deferred and are as good as free
+ *   PRESENT    page structs exist, bit set in section_map
+ * A section becomes PRESENT at boot when anything in it is in use, when it spans zones or nodes,
+ * or when it is the first of its 64 GiB (so that the page tables above its slot exist); otherwise
+ * when its zone runs low (zone_grow).  So a large machine pays for page structs, in time and in
+ * memory, as it uses its memory: 1.6 % of what was ever touched.
+ *
+ * Making one present: zero the 2 MiB, mark what is no memory as reserved, map the array's page,
+ * publish the bit, free the memory into the buddy.  Structs of free memory stay all zero until
+ * the block they are in is handed out: the buddy only marks heads.  The 2 MiB come from the
+ * zone's buddy or, when it has none, from the section itself.
+ *
+ * grow_lock serialises growth and guards states, deferred and managed; zone locks nest inside.
+ * Readers of section_map need no lock: bits are only ever set, and after the structs are there.
+ */
+#include <mm/section.h>
+
+#include <kernel/printk.h>
+#include <lib/assert.h>
+#include <lib/bitmap.h>
+#include <lib/string.h>
+#include <x86/cpu.h>
+#include <x86/pgtable.h>
+
+enum section_state { SECTION_NONE, SECTION_DEFERRED, SECTION_PRESENT };
+
+#define ARRAY_PAGES	PAGEBLOCK_PAGES		/* page structs of one section */
+#define GROUP_SECTIONS	512			/* one page-table page of the array */
+
+u64 *section_map;
+u64 nr_sections;
+u64 node_movable_start[MAX_NODES];
+static u8 *section_state;
+static u8 *block_mt;
+static u64 array_pages;
+static DEFINE_SPINLOCK(grow_lock);
+
+bool pfn_valid(u64 pfn)
+{
+	return pfn < max_pfn && test_bit(pfn >> SECTION_ORDER, section_map);
+}
+
+u64 page_array_pages(void)
+{
+	return READ_ONCE(array_pages);
+}
+
+static bool will_be_ours(u32 type)
+{
+	return type == HANDOFF_MEM_USABLE || type == HANDOFF_MEM_BOOT_SERVICES ||
+	       type == HANDOFF_MEM_LOADER;
+}
+
+static u64 home_bits(int node, enum zone_nr zone)
+{
+	return (u64)zone << PG_ZONE_SHIFT | (u64)node << PG_NODE_SHIFT;
+}
+
+static u64 section_end(u64 s)
+{
+	return min((s + 1) << SECTION_ORDER, max_pfn);
+}
+
+/* A naturally aligned 2 MiB of usable memory in the section, or 0. */
+static u64 room_for_array(u64 s)
+{
+	struct phys_piece p;
+
+	for_each_piece(p, s << SECTION_ORDER, section_end(s)) {
+		u64 at = ALIGN(p.start, ARRAY_PAGES);
+
+		if (region_usable(p.type) && at && at + ARRAY_PAGES <= p.end)
+			return at;
+	}
+	return 0;
+}
+
+/* Must the section have its page structs from the start?  *ours: any memory of ours at all. */
+static bool needed_at_boot(u64 s, bool *ours)
+{
+	u64 start = s << SECTION_ORDER, end = section_end(s);
+	int node = -1, zone = -1;
+	bool needed = bootmem_touches(start, end);
+	struct phys_piece p;
+
+	*ours = needed;
+	for_each_piece(p, start, end) {
+		if (p.type == HANDOFF_MEM_KERNEL || p.type == HANDOFF_MEM_PAGE_TABLES) {
+			*ours = needed = true;
+		} else if (will_be_ours(p.type)) {
+			*ours = true;
+			if (node >= 0 && (p.node != node || (int)p.zone != zone))
+				needed = true;
+			node = p.node;
+			zone = (int)p.zone;
+		}
+	}
+	return needed || (*ours && !room_for_array(s));
+}
+
+/* Fills the zeroed page structs of what is not free memory. */
+static void mark_pieces(u64 s)
+{
+	struct phys_piece p;
+
+	for_each_piece(p, s << SECTION_ORDER, section_end(s)) {
+		u64 flags = home_bits(p.node, p.zone) | (u64)PT_RESERVED << PG_TYPE_SHIFT;
+
+		if (region_usable(p.type))
+			continue;
+		for (u64 pfn = p.start; pfn < p.end; pfn++) {
+			page_array[pfn].flags = flags;
+			page_array[pfn].refcount = 1;
+		}
+	}
+}
+
+static void mark_in_use(u64 pfn, u64 n, enum page_type type)
+{
+	struct phys_piece p;
+
+	for_each_piece(p, pfn, pfn + n) {
+		for (u64 i = p.start; i < p.end; i++) {
+			page_array[i].flags = home_bits(p.node, p.zone) | (u64)type << PG_TYPE_SHIFT;
+			page_array[i].refcount = 1;
+		}
+	}
+}
+
+static void publish(u64 s)
+{
+	smp_wmb();	/* structs before the bit: pairs with the address dependency of readers */
+	set_bit(s, section_map);
+	section_state[s] = SECTION_PRESENT;
+	array_pages += ARRAY_PAGES;
+}
+
+static void make_present_at_boot(u64 s)
+{
+	u64 start = s << SECTION_ORDER;
+	struct page *array = bootmem_alloc(ARRAY_PAGES << PAGE_SHIFT, PMD_SIZE, pfn_to_node(start));
+
+	if (kmap_range((u64)&page_array[start], virt_to_phys(array), ARRAY_PAGES << PAGE_SHIFT,
+		       PROT_KERNEL, true))
+		panic("mm: cannot map the page array");
+	mark_pieces(s);
+	publish(s);
+}
+
+/* Maps a section's page structs.  The tables above exist, so this takes no lock and no memory. */
+static bool map_array(u64 s, u64 pfn)
+{
+	u64 va = (u64)&page_array[s << SECTION_ORDER];
+	pgd_t *pgd = kernel_pgd + pgd_index(va);
+	pud_t *pud;
+	pmd_t *pmd;
+
+	if (!pte_present(pte_read(pgd)))
+		return false;
+	pud = table_of(pte_read(pgd)) + pud_index(va);
+	if (!pte_present(pte_read(pud)))
+		return false;
+	pmd = table_of(pte_read(pud)) + pmd_index(va);
+	pte_set(pmd, pte_make(pfn << PAGE_SHIFT, PROT_KERNEL | PTE_PS));
+	return true;
+}
+
+/* Usable pages of a section, given to fn piece by piece when there is one. */
+static u64 usable_pages(u64 s, void (*fn)(u64 start, u64 end))
+{
+	struct phys_piece p;
+	u64 n = 0;
+
+	for_each_piece(p, s << SECTION_ORDER, section_end(s)) {
+		if (!region_usable(p.type))
+			continue;
+		n += p.end - p.start;
+		if (fn)
+			fn(p.start, p.end);
+	}
+	return n;
+}
+
+/* Frees a range of one zone whose structs are there; refcounts are 0. */
+static void free_range(u64 start, u64 end)
+{
+	struct phys_piece p;
+
+	for_each_piece(p, start, end) {
+		struct zone *z = &nodes[p.node]->zone[p.zone];
+		u64 flags;
+
+		spin_lock_irqsave(&z->lock, flags);
+		buddy_free_range(&z->b, p.start, p.end);
+		spin_unlock_irqrestore(&z->lock, flags);
+	}
+}
+
+static u64 self_array;	/* (grow_lock) 2 MiB inside the section that hold its own structs */
+
+static void free_around_array(u64 start, u64 end)
+{
+	if (self_array >= start && self_array < end) {
+		free_range(start, self_array);
+		free_range(self_array + ARRAY_PAGES, end);
+	} else {
+		free_range(start, end);
+	}
+}
+
+/* 2 MiB from the zone itself, if it can spare them. */
+static u64 array_from_buddy(struct zone *z)
+{
+	struct page *p = NULL;
+	u64 flags;
+
+	spin_lock_irqsave(&z->lock, flags);
+	if (z->b.nr_free > z->wmark[WMARK_MIN] + ARRAY_PAGES)
+		p = buddy_alloc(&z->b, PAGEBLOCK_ORDER, MT_UNMOVABLE);
+	spin_unlock_irqrestore(&z->lock, flags);
+	return p ? page_to_pfn(p) : 0;
+}
+
+static void make_present(struct zone *z, u64 s)
+{
+	u64 usable = usable_pages(s, NULL), pfn = array_from_buddy(z);
+
+	self_array = 0;
+	if (!pfn)
+		self_array = pfn = room_for_array(s);
+	clear_pages(phys_to_virt(pfn << PAGE_SHIFT), ARRAY_PAGES);
+	VERIFY(map_array(s, pfn));
+	mark_pieces(s);
+	publish(s);
+	mark_in_use(pfn, ARRAY_PAGES, PT_BOOT);
+	usable_pages(s, free_around_array);
+	z->deferred -= usable;
+	z->grown++;
+}
+
+bool zone_grow(struct zone *z)
+{
+	u64 s, last;
+	bool grown = false;
+
+	if (!READ_ONCE(z->deferred) || in_interrupt())
+		return false;
+	spin_lock(&grow_lock);
+	last = (z->end_pfn - 1) >> SECTION_ORDER;
+	for (s = z->start_pfn >> SECTION_ORDER; s <= last && !grown; s++) {
+		struct phys_piece p;
+
+		if (section_state[s] != SECTION_DEFERRED)
+			continue;
+		/* Of a deferred section every usable piece is of one zone. */
+		for_each_piece(p, s << SECTION_ORDER, section_end(s)) {
+			if (region_usable(p.type))
+				break;
+		}
+		if (!region_usable(p.type) || p.node != z->node || p.zone != z->nr)
+			continue;
+		make_present(z, s);
+		grown = true;
+	}
+	spin_unlock(&grow_lock);
+	return grown;
+}
+
+/* Counts a section's usable pages as deferred. */
+static void defer(u64 s)
+{
+	struct phys_piece p;
+
+	section_state[s] = SECTION_DEFERRED;
+	for_each_piece(p, s << SECTION_ORDER, section_end(s)) {
+		struct zone *z = &nodes[p.node]->zone[p.zone];
+
+		if (!region_usable(p.type))
+			continue;
+		z->deferred += p.end - p.start;
+		z->managed += p.end - p.start;
+	}
+}
+
+static void take_over(u64 start, u64 end)
+{
+	struct phys_piece p;
+
+	for_each_piece(p, start, end) {
+		u64 at = p.start;
+
+		while (at < p.end) {
+			u64 stop = min(section_end(at >> SECTION_ORDER), p.end);
+
+			if (section_state[at >> SECTION_ORDER] == SECTION_PRESENT) {
+				nodes[p.node]->zone[p.zone].managed += stop - at;
+				free_range(at, stop);
+			}
+			at = stop;
+		}
+	}
+}
+
+static void init_buddies(void)
+{
+	struct zone *z;
+
+	for_each_zone(z)
+		buddy_init(&z->b, page_array, z->start_pfn, z->end_pfn, home_bits(z->node, z->nr),
+			   block_mt, section_map);
+}
+
+/* What boot memory gave out, in sections that are present. */
+static void mark_boot_memory(u64 s)
+{
+	u64 end = section_end(s);
+
+	for (u64 pfn = s << SECTION_ORDER; pfn < end; pfn++) {
+		struct page *p = &page_array[pfn];
+
+		if (!p->flags && bootmem_touches(pfn, pfn + 1))
+			mark_in_use(pfn, 1, PT_BOOT);
+	}
+}
+
+void sections_init(void)
+{
+	u64 s, group = U64_MAX;
+	bool ours, changed;
+
+	nr_sections = DIV_ROUND_UP(max_pfn, SECTION_PAGES);
+	section_map = bootmem_alloc(BITS_TO_WORDS(nr_sections) * 8, 8, NUMA_NO_NODE);
+	section_state = bootmem_alloc(nr_sections, 8, NUMA_NO_NODE);
+	block_mt = bootmem_alloc((nr_sections << (SECTION_ORDER - PAGEBLOCK_ORDER)), 8,
+				 NUMA_NO_NODE);
+	memset(block_mt, MT_MOVABLE, nr_sections << (SECTION_ORDER - PAGEBLOCK_ORDER));
+	init_buddies();
+	/* Each section made present takes boot memory, perhaps from another section. */
+	do {
+		changed = false;
+		group = U64_MAX;
+		for (s = 0; s < nr_sections; s++) {
+			bool needed = needed_at_boot(s, &ours);
+
+			if (ours && s / GROUP_SECTIONS != group) {
+				group = s / GROUP_SECTIONS;
+				needed = true;
+			}
+			if (!needed || section_state[s] == SECTION_PRESENT)
+				continue;
+			make_present_at_boot(s);
+			changed = true;
+		}
+	} while (changed);
+	for (s = 0; s < nr_sections; s++) {
+		needed_at_boot(s, &ours);
+		if (section_state[s] == SECTION_PRESENT)
+			mark_boot_memory(s);
+		else if (ours)
+			defer(s);
+	}
+	bootmem_retire(take_over);
+}
+
+/* One region that the boot is done with. */
+static u64 release_region(struct phys_region *r)
+{
+	struct phys_piece p;
+	u64 n = 0;
+
+	r->type = HANDOFF_MEM_USABLE;
+	for_each_piece(p, r->start, r->end) {
+		struct zone *z = &nodes[p.node]->zone[p.zone];
+
+		if (!region_usable(p.type))	/* kept: the stack, the trampoline */
+			continue;
+		n += p.end - p.start;
+		z->managed += p.end - p.start;
+		for (u64 at = p.start; at < p.end;) {
+			u64 stop = min(section_end(at >> SECTION_ORDER), p.end);
+
+			if (section_state[at >> SECTION_ORDER] == SECTION_PRESENT) {
+				for (u64 pfn = at; pfn < stop; pfn++)
+					page_array[pfn].refcount = 0;
+				free_range(at, stop);
+			} else {
+				z->deferred += stop - at;
+			}
+			at = stop;
+		}
+	}
+	return n;
+}
+
+void mm_release_boot_memory(void)
+{
+	u64 n = 0;
+
+	spin_lock(&grow_lock);
+	for (u32 i = 0; i < nr_phys_regions; i++) {
+		struct phys_region *r = &phys_regions[i];
+
+		if (r->type == HANDOFF_MEM_LOADER || r->type == HANDOFF_MEM_BOOT_SERVICES)
+			n += release_region(r);
+	}
+	spin_unlock(&grow_lock);
+	zones_set_watermarks();
+	pr_info("mm: %llu KiB of loader and boot-services memory are free now\n", n * 4);
+}

@@ -1,0 +1,254 @@
+/*
+ * show.c - text about physical memory for /proc and /sys.
+ *
+ * Numbers are read without stopping anything: each is right at some moment, their sum may be off
+ * by what moved meanwhile.
+ */
+#include <mm/show.h>
+
+#include <lib/seq_buf.h>
+#include <lib/string.h>
+#include <mm/mapping.h>
+#include <mm/section.h>
+#include <mm/slab_impl.h>
+#include <mm/vmstat.h>
+
+static void kb(struct seq_buf *m, const char *name, u64 pages)
+{
+	size_t start = m->len;
+
+	seq_puts(m, name);
+	seq_putc(m, ':');
+	seq_pad_to(m, start, 16);
+	seq_printf(m, "%8llu kB\n", pages * 4);
+}
+
+static u64 sat_sub(u64 a, u64 b)
+{
+	return a > b ? a - b : 0;
+}
+
+void meminfo_show(struct seq_buf *m)
+{
+	u64 total = nr_total_pages(), free = nr_free_pages(), low = 0;
+	u64 shmem = nr_shmem_pages(), cached = nr_file_pages() + shmem;
+	u64 anon = vm_state_sum(NR_ANON), limit = total * overcommit_ratio / 100;
+	struct zone *z;
+
+	for_each_zone(z)
+		low += z->wmark[WMARK_LOW];
+	kb(m, "MemTotal", total);
+	kb(m, "MemFree", free);
+	/* What could be had without swapping: free memory and file pages, less the reserves. */
+	kb(m, "MemAvailable", min(sat_sub(free, low) + cached - shmem, total));
+	kb(m, "Buffers", 0);
+	kb(m, "Cached", cached);
+	kb(m, "SwapCached", 0);
+	kb(m, "Active", anon);
+	kb(m, "Inactive", cached);
+	kb(m, "Active(anon)", anon);
+	kb(m, "Inactive(anon)", shmem);
+	kb(m, "Active(file)", 0);
+	kb(m, "Inactive(file)", cached - shmem);
+	kb(m, "Unevictable", vm_state_sum(NR_MLOCK));
+	kb(m, "Mlocked", vm_state_sum(NR_MLOCK));
+	kb(m, "SwapTotal", 0);
+	kb(m, "SwapFree", 0);
+	kb(m, "Dirty", vm_state_sum(NR_DIRTY));
+	kb(m, "Writeback", vm_state_sum(NR_WRITEBACK));
+	kb(m, "AnonPages", anon);
+	kb(m, "Mapped", vm_state_sum(NR_MAPPED));
+	kb(m, "Shmem", shmem);
+	kb(m, "KReclaimable", 0);
+	kb(m, "Slab", vm_state_sum(NR_SLAB));
+	kb(m, "SReclaimable", 0);
+	kb(m, "SUnreclaim", vm_state_sum(NR_SLAB));
+	kb(m, "KernelStack", vm_state_sum(NR_KSTACK_PAGES));
+	kb(m, "PageTables", vm_state_sum(NR_PAGETABLE));
+	kb(m, "CommitLimit", limit);
+	kb(m, "Committed_AS", vm_state_sum(NR_COMMITTED));
+	kb(m, "VmallocTotal", (VMALLOC_END - VMALLOC_START) >> PAGE_SHIFT);
+	kb(m, "VmallocUsed", vm_state_sum(NR_VMALLOC));
+	kb(m, "Percpu", vm_state_sum(NR_PERCPU));
+	kb(m, "PageArray", page_array_pages());
+	kb(m, "AnonHugePages", vm_state_sum(NR_ANON_THPS) << PAGEBLOCK_ORDER);
+	seq_puts(m, "HugePages_Total:       0\nHugePages_Free:        0\n"
+		    "HugePages_Rsvd:        0\nHugePages_Surp:        0\n");
+	kb(m, "Hugepagesize", PAGEBLOCK_PAGES);
+}
+
+void node_meminfo_show(struct seq_buf *m, int node)
+{
+	u64 total = 0, free = nr_free_pages_node(node);
+
+	if (node < 0 || node >= MAX_NODES || !nodes[node])
+		return;
+	for (int i = 0; i < NR_ZONES; i++)
+		total += nodes[node]->zone[i].managed;
+	seq_printf(m, "Node %d MemTotal:       %8llu kB\n", node, total * 4);
+	seq_printf(m, "Node %d MemFree:        %8llu kB\n", node, free * 4);
+	seq_printf(m, "Node %d MemUsed:        %8llu kB\n", node, sat_sub(total, free) * 4);
+}
+
+void node_distance_show(struct seq_buf *m, int node)
+{
+	bool first = true;
+
+	for (int n = 0; n < MAX_NODES; n++) {
+		if (!nodes[n])
+			continue;
+		seq_printf(m, "%s%u", first ? "" : " ", node_distance[node][n]);
+		first = false;
+	}
+	seq_putc(m, '\n');
+}
+
+/* Orders 0..10 as elsewhere; larger blocks count as so many of order 10. */
+#define SHOWN_ORDERS 11
+
+static u64 blocks_shown(const u64 *nr_blocks, unsigned int order)
+{
+	u64 n = READ_ONCE(nr_blocks[order]);
+
+	if (order == SHOWN_ORDERS - 1)
+		for (unsigned int o = order + 1; o < NR_ORDERS; o++)
+			n += READ_ONCE(nr_blocks[o]) << (o - order);
+	return n;
+}
+
+void buddyinfo_show(struct seq_buf *m)
+{
+	struct zone *z;
+
+	for_each_zone(z) {
+		seq_printf(m, "Node %d, zone %8s ", z->node, zone_names[z->nr]);
+		for (unsigned int o = 0; o < SHOWN_ORDERS; o++) {
+			u64 n = 0;
+
+			for (unsigned int mt = 0; mt < MT_NR; mt++)
+				n += blocks_shown(z->b.nr_blocks[mt], o);
+			if (o == SHOWN_ORDERS - 1)
+				n += READ_ONCE(z->deferred) >> o;
+			seq_printf(m, "%6llu ", n);
+		}
+		seq_putc(m, '\n');
+	}
+}
+
+static const char *const mt_names[MT_NR] = { "Unmovable", "Movable", "Reclaimable", "Isolate" };
+
+void pagetypeinfo_show(struct seq_buf *m)
+{
+	struct zone *z;
+
+	seq_printf(m, "Page block order: %d\nPages per block:  %llu\n\n", PAGEBLOCK_ORDER,
+		   PAGEBLOCK_PAGES);
+	seq_puts(m, "Free pages count per migrate type at order ");
+	for (unsigned int o = 0; o < SHOWN_ORDERS; o++)
+		seq_printf(m, "%6u ", o);
+	seq_putc(m, '\n');
+	for_each_zone(z) {
+		for (unsigned int mt = 0; mt < MT_NR; mt++) {
+			seq_printf(m, "Node %4d, zone %8s, type %12s ", z->node, zone_names[z->nr],
+				   mt_names[mt]);
+			for (unsigned int o = 0; o < SHOWN_ORDERS; o++)
+				seq_printf(m, "%6llu ", blocks_shown(z->b.nr_blocks[mt], o));
+			seq_putc(m, '\n');
+		}
+	}
+	seq_puts(m, "\nNumber of blocks type     Unmovable      Movable  Reclaimable      Isolate\n");
+	for_each_zone(z) {
+		u64 count[MT_NR] = { 0 };
+
+		for (u64 b = z->start_pfn >> PAGEBLOCK_ORDER; b < z->end_pfn >> PAGEBLOCK_ORDER; b++)
+			count[z->b.block_mt[b] % MT_NR]++;
+		seq_printf(m, "Node %d, zone %8s ", z->node, zone_names[z->nr]);
+		for (unsigned int mt = 0; mt < MT_NR; mt++)
+			seq_printf(m, "%12llu ", count[mt]);
+		seq_putc(m, '\n');
+	}
+}
+
+void zoneinfo_show(struct seq_buf *m)
+{
+	struct zone *z;
+
+	for_each_zone(z) {
+		seq_printf(m, "Node %d, zone %8s\n", z->node, zone_names[z->nr]);
+		seq_printf(m, "  pages free     %llu\n", z->b.nr_free + z->deferred);
+		seq_printf(m, "        min      %llu\n        low      %llu\n        high     %llu\n",
+			   z->wmark[WMARK_MIN], z->wmark[WMARK_LOW], z->wmark[WMARK_HIGH]);
+		seq_printf(m, "        spanned  %llu\n        present  %llu\n        managed  %llu\n",
+			   z->spanned, z->present, z->managed);
+		seq_printf(m, "        deferred %llu\n        reserve  %llu\n", z->deferred, z->reserve);
+		seq_printf(m, "  allocs %llu\n  frees %llu\n  grown %llu\n", z->allocs, z->frees,
+			   z->grown);
+		seq_printf(m, "  node_unreclaimable:  0\n  start_pfn:           %llu\n", z->start_pfn);
+	}
+}
+
+static const char *region_name(u32 type)
+{
+	switch (type) {
+	case HANDOFF_MEM_USABLE:
+	case HANDOFF_MEM_BOOT_SERVICES:
+	case HANDOFF_MEM_LOADER:
+	case HANDOFF_MEM_PAGE_TABLES:
+	case HANDOFF_MEM_KERNEL:
+		return "System RAM";
+	case HANDOFF_MEM_ACPI_RECLAIM:
+		return "ACPI Tables";
+	case HANDOFF_MEM_ACPI_NVS:
+		return "ACPI Non-volatile Storage";
+	case HANDOFF_MEM_UNUSABLE:
+		return "Unusable memory";
+	case HANDOFF_MEM_MMIO:
+		return "MMIO";
+	default:
+		return "Reserved";
+	}
+}
+
+/* Neighbours of one name are one line; the kernel image stands inside its RAM. */
+void iomem_show(struct seq_buf *m)
+{
+	for (u32 i = 0, k; i < nr_phys_regions; i = k) {
+		const struct phys_region *r = &phys_regions[i];
+		const char *name = region_name(r->type);
+
+		for (k = i + 1; k < nr_phys_regions; k++)
+			if (phys_regions[k].start != phys_regions[k - 1].end ||
+			    !streq(region_name(phys_regions[k].type), name))
+				break;
+		seq_printf(m, "%08llx-%08llx : %s\n", r->start << PAGE_SHIFT,
+			   (phys_regions[k - 1].end << PAGE_SHIFT) - 1, name);
+		for (u32 j = i; j < k; j++)
+			if (phys_regions[j].type == HANDOFF_MEM_KERNEL)
+				seq_printf(m, "  %08llx-%08llx : Kernel image\n",
+					   phys_regions[j].start << PAGE_SHIFT,
+					   (phys_regions[j].end << PAGE_SHIFT) - 1);
+	}
+}
+
+static void slabinfo_line(struct kmem_cache *c, void *arg)
+{
+	struct kmem_usage u;
+	size_t start;
+	struct seq_buf *m = arg;
+
+	kmem_usage(c, &u);
+	start = m->len;
+	seq_puts(m, c->name);
+	seq_pad_to(m, start, 17);
+	seq_printf(m, " %6llu %6llu %6u %4u %4u : tunables %4u %4u %4u : slabdata %6llu %6llu %6llu\n",
+		   u.active, u.total, c->shape.stride, c->shape.count, 1u << c->shape.order, 0u, 0u,
+		   0u, u.slabs, u.slabs, u.cached);
+}
+
+void slabinfo_show(struct seq_buf *m)
+{
+	seq_puts(m, "slabinfo - version: 2.1\n# name            <active_objs> <num_objs> <objsize> "
+		    "<objperslab> <pagesperslab> : tunables <limit> <batchcount> <sharedfactor> : "
+		    "slabdata <active_slabs> <num_slabs> <sharedavail>\n");
+	kmem_for_each(slabinfo_line, m);
+}

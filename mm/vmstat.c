@@ -1,0 +1,51 @@
+/* vmstat.c - sums of the per-CPU counters, and /proc/vmstat. */
+#include <mm/vmstat.h>
+
+#include <kernel/cpumask.h>
+#include <lib/seq_buf.h>
+#include <mm/alloc.h>
+#include <mm/show.h>
+#include <x86/tlb.h>
+
+DEFINE_PER_CPU(u64, vm_events[NR_VM_EVENTS]);
+DEFINE_PER_CPU(s64, vm_states[NR_VM_STATES]);
+
+#define VM_TEXT(sym, text) text,
+static const char *const event_names[] = { VM_EVENTS(VM_TEXT) };
+static const char *const state_names[] = { VM_STATES(VM_TEXT) };
+
+u64 vm_event_sum(enum vm_event e)
+{
+	u64 n = 0;
+	int cpu;
+
+	for_each_online_cpu(cpu)
+		n += READ_ONCE(per_cpu(vm_events[e], cpu));
+	return n;
+}
+
+u64 vm_state_sum(enum vm_state s)
+{
+	s64 n = 0;
+	int cpu;
+
+	for_each_online_cpu(cpu)
+		n += READ_ONCE(per_cpu(vm_states[s], cpu));
+	return n > 0 ? (u64)n : 0;
+}
+
+void vmstat_show(struct seq_buf *m)
+{
+	struct tlb_stats t;
+
+	seq_printf(m, "nr_free_pages %llu\n", nr_free_pages());
+	for (unsigned int i = 0; i < NR_VM_STATES; i++)
+		seq_printf(m, "%s %llu\n", state_names[i], vm_state_sum(i));
+	for (unsigned int i = 0; i < NR_VM_EVENTS; i++)
+		seq_printf(m, "%s %llu\n", event_names[i], vm_event_sum(i));
+	tlb_stats_sum(&t);
+	seq_printf(m, "tlb_ipis_sent %llu\ntlb_ipis_avoided %llu\ntlb_ipis_merged %llu\n",
+		   t.ipis_sent, t.ipis_avoided, t.ipis_merged);
+	seq_printf(m, "nr_tlb_local_flush_one %llu\nnr_tlb_local_flush_all %llu\n", t.flush_local,
+		   t.flush_full);
+}
