@@ -124,7 +124,6 @@ int huge_collapse(struct vma *v, u64 base)
 	install(v, pmd, huge, base);
 	release_parts(table);
 	mm_add_rss(mm, RSS_ANON, HPAGE_PAGES - present);
-	__atomic_fetch_sub(&mm->pgtables_bytes, PAGE_SIZE, __ATOMIC_RELAXED);
 	tlb_gather_init(&g, mm, false);
 	tlb_gather_range(&g, base, base + PAGE_SIZE);
 	tlb_gather_table(&g, virt_to_page(table));

@@ -14,16 +14,11 @@
 
 struct page *pt_page_alloc(struct mm *mm)
 {
-	struct page *p = page_table_alloc(mm, GFP_KERNEL);
-
-	if (likely(p))
-		__atomic_fetch_add(&mm->pgtables_bytes, PAGE_SIZE, __ATOMIC_RELAXED);
-	return p;
+	return page_table_alloc(mm, GFP_KERNEL);
 }
 
 void pt_page_free(struct mm *mm, struct page *p)
 {
-	__atomic_fetch_sub(&mm->pgtables_bytes, PAGE_SIZE, __ATOMIC_RELAXED);
 	page_table_free(p);
 }
 
@@ -89,7 +84,6 @@ static void free_entry(struct tlb_gather *g, pte_t *entry, u64 from, u64 to)
 	struct page *p = phys_to_page(pte_pa(*entry));
 
 	pte_set(entry, (pte_t){ 0 });
-	__atomic_fetch_sub(&g->mm->pgtables_bytes, PAGE_SIZE, __ATOMIC_RELAXED);
 	/* the walker may have cached the upper entry: any address below it must be flushed */
 	tlb_gather_range(g, from, min(to, from + PAGE_SIZE));
 	tlb_gather_table(g, p);

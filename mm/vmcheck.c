@@ -1,0 +1,206 @@
+/*
+ * Checkers of the virtual level.
+ *
+ * mm_check, with the mm's lock held for writing (nobody faults in it):
+ *	1. the VMA tree is in order and agrees with the list and the count;
+ *	2. every entry that maps something lies in a VMA, and gives no right the VMA does not give;
+ *	3. an anonymous page sits where its group and index say, a page-cache page belongs to the VMA's mapping;
+ *	4. entries add up to the rss counters, table pages to pgtables_bytes, VMAs to total_vm;
+ *	5. the page is not free, and has at least as many references as mappings.
+ * rmap_check: for every mapped page, a walk of the reverse map finds as many entries as mapcount says. Other address spaces go on
+ * running; a page whose mapcount moves meanwhile is looked at again.
+ */
+#include <mm/check.h>
+#include "vm.h"
+
+struct walk {
+	struct mm *mm;
+	s64 rss[NR_RSS];
+	u64 tables, bad;
+	bool rmap; /* second pass: reverse map only */
+};
+
+#define COMPLAIN(w, ...)                                     \
+	do {                                                 \
+		if ((w)->bad++ < 20)                         \
+			pr_err("mm_check: " __VA_ARGS__);    \
+	} while (0)
+
+static void check_place(struct walk *w, struct vma *v, u64 addr, struct page *p, struct page *head)
+{
+	u64 index = head->index + (u64)(p - head);
+
+	if (page_type(head) == PT_ANON) {
+		if (head->anon != v->anon)
+			COMPLAIN(w, "mm %p %#llx: page %#llx has group %p, vma has %p\n", w->mm, addr, page_to_pfn(p), head->anon,
+				 v->anon);
+		if (index != vma_index(v, addr))
+			COMPLAIN(w, "mm %p %#llx: page %#llx has index %#llx, address says %#llx\n", w->mm, addr, page_to_pfn(p),
+				 index, vma_index(v, addr));
+	} else if (page_type(head) == PT_FILE) {
+		if (head->mapping && head->mapping != v->mapping)
+			COMPLAIN(w, "mm %p %#llx: page %#llx has mapping %p, vma has %p\n", w->mm, addr, page_to_pfn(p),
+				 head->mapping, v->mapping);
+	} else {
+		COMPLAIN(w, "mm %p %#llx: maps page %#llx of type %d\n", w->mm, addr, page_to_pfn(p), page_type(head));
+	}
+}
+
+struct count {
+	u64 n;
+};
+
+static bool count_entry(struct rmap_walk *rw, struct vma *v, u64 addr, pte_t *entry, bool huge)
+{
+	((struct count *)rw->arg)->n++;
+	return true;
+}
+
+static void check_rmap(struct walk *w, u64 addr, struct page *head)
+{
+	struct count c = { 0 };
+	struct rmap_walk rw = { .fn = count_entry, .arg = &c };
+	s32 before = 0;
+
+	for (int i = 0; i < 5; i++) {
+		c.n = 0;
+		before = READ_ONCE(head->mapcount);
+		rmap_walk(head, &rw);
+		if (c.n == (u64)before || (page_type(head) == PT_FILE && !head->mapping))
+			return;
+	}
+	if (before == READ_ONCE(head->mapcount))
+		COMPLAIN(w, "mm %p %#llx: page %#llx has mapcount %d, reverse map finds %llu\n", w->mm, addr, page_to_pfn(head),
+			 before, c.n);
+}
+
+static void check_entry(struct walk *w, u64 addr, pte_t e, u64 size)
+{
+	struct vma *v = vma_at(w->mm, addr);
+	struct page *p, *head;
+
+	if (!v || addr + size > v->end) {
+		COMPLAIN(w, "mm %p %#llx: entry %#llx outside all vmas\n", w->mm, addr, e.v);
+		return;
+	}
+	if (!pte_mapped(e))
+		return;
+	if (pte_write(e) && !(v->flags & VM_WRITE))
+		COMPLAIN(w, "mm %p %#llx: entry %#llx writable, vma flags %#llx\n", w->mm, addr, e.v, v->flags);
+	if (cpu_has(nx) && pte_present(e) && !(e.v & PTE_NX) && !(v->flags & VM_EXEC))
+		COMPLAIN(w, "mm %p %#llx: entry %#llx executable, vma flags %#llx\n", w->mm, addr, e.v, v->flags);
+	if (e.v & PTE_SPECIAL)
+		return;
+	p = pte_frame(e);
+	head = page_head(p);
+	if (w->rmap) {
+		check_rmap(w, addr, head);
+		return;
+	}
+	check_place(w, v, addr, p, head);
+	if (READ_ONCE(head->mapcount) < 1 || READ_ONCE(head->refcount) < READ_ONCE(head->mapcount))
+		COMPLAIN(w, "mm %p %#llx: page %#llx has refcount %d, mapcount %d\n", w->mm, addr, page_to_pfn(p), head->refcount,
+			 head->mapcount);
+	w->rss[page_rss(head)] += size >> PAGE_SHIFT;
+}
+
+static void walk_level(struct walk *w, pte_t *table, unsigned shift, u64 base, unsigned n)
+{
+	w->tables++;
+	for (unsigned i = 0; i < n; i++) {
+		u64 addr = base + ((u64)i << shift);
+		pte_t e = pte_read(&table[i]);
+
+		if (pte_none(e))
+			continue;
+		if (shift == PAGE_SHIFT || (shift == PMD_SHIFT && pmd_huge(e)))
+			check_entry(w, addr, e, 1ull << shift);
+		else if (pmd_has_table(e))
+			walk_level(w, table_of(e), shift - 9, addr, PTRS);
+		else
+			COMPLAIN(w, "mm %p %#llx: upper entry is %#llx\n", w->mm, addr, e.v);
+	}
+}
+
+static void check_sums(struct walk *w)
+{
+	struct mm *mm = w->mm;
+	u64 total = 0;
+	struct vma *v;
+
+	for_each_vma(v, mm)
+		total += npages_of(v);
+	if (total != mm->total_vm)
+		COMPLAIN(w, "mm %p: total_vm is %llu, vmas have %llu pages\n", mm, mm->total_vm, total);
+	for (int i = 0; i < NR_RSS; i++)
+		if (w->rss[i] != READ_ONCE(mm->rss[i]))
+			COMPLAIN(w, "mm %p: rss[%d] is %lld, tables have %lld\n", mm, i, READ_ONCE(mm->rss[i]), w->rss[i]);
+	if (w->tables * PAGE_SIZE != READ_ONCE(mm->pgtables_bytes))
+		COMPLAIN(w, "mm %p: pgtables_bytes is %llu, found %llu tables\n", mm, mm->pgtables_bytes, w->tables);
+}
+
+static u64 check_locked(struct mm *mm, bool rmap)
+{
+	struct walk w = { .mm = mm, .rmap = rmap };
+	const struct vma *at;
+	const char *what;
+
+	walk_level(&w, mm->pgd, PGDIR_SHIFT, 0, PTRS / 2);
+	if (rmap)
+		return w.bad;
+	if (vmatree_check(mm, &what, &at))
+		COMPLAIN(&w, "mm %p: vma %p [%#llx,%#llx): %s\n", mm, at, at ? at->start : 0, at ? at->end : 0, what);
+	check_sums(&w);
+	return w.bad;
+}
+
+u64 mm_check(struct mm *mm)
+{
+	u64 bad;
+
+	down_write(&mm->lock);
+	bad = check_locked(mm, false);
+	up_write(&mm->lock);
+	return bad;
+}
+
+/* Calls the check for every live mm; each is held by a user reference meanwhile, so it cannot go under us. */
+static u64 for_all(bool rmap)
+{
+	struct mm *mm, *prev = NULL;
+	u64 bad = 0;
+
+	spin_lock(&mm_list_lock);
+	list_for_each_entry(mm, &all_mms, mm_list) {
+		if (!mm_get_not_zero(mm))
+			continue;
+		spin_unlock(&mm_list_lock);
+		if (prev)
+			mm_put(prev);
+		prev = mm;
+		if (rmap)
+			down_read(&mm->lock);
+		else
+			down_write(&mm->lock);
+		bad += check_locked(mm, rmap);
+		if (rmap)
+			up_read(&mm->lock);
+		else
+			up_write(&mm->lock);
+		spin_lock(&mm_list_lock);
+	}
+	spin_unlock(&mm_list_lock);
+	if (prev)
+		mm_put(prev);
+	return bad;
+}
+
+u64 mm_check_all(void)
+{
+	return for_all(false);
+}
+
+u64 rmap_check(void)
+{
+	return for_all(true);
+}

@@ -1,0 +1,413 @@
+/*
+ * What /proc tells about an address space: maps, smaps, numa_maps, status, statm, pagemap. The text is Linux's, blank for blank.
+ */
+#include <lib/seq_buf.h>
+#include <lib/string.h>
+#include "vm.h"
+
+struct usage { /* bytes, but pss << PSS_SHIFT */
+	u64 rss, pss, pss_dirty, pss_anon, pss_file, pss_shmem;
+	u64 shared_clean, shared_dirty, private_clean, private_dirty;
+	u64 referenced, anonymous, anon_huge, locked;
+	u64 pages, mapmax, node[MAX_NODES];
+};
+#define PSS_SHIFT 12
+
+static const char *vma_label(const struct vma *v, char *buf, u64 n)
+{
+	const struct mm *mm = v->mm;
+
+	if (v->file)
+		return vma_file_path(v->file, buf, n) < 0 ? "" : buf;
+	if (v->ops && v->ops->name)
+		return v->ops->name((struct vma *)v);
+	if (v->ops && v->anon_name)
+		return v->anon_name; /* special mapping */
+	if (v->start <= mm->brk && v->end >= mm->start_brk && mm->brk != mm->start_brk)
+		return "[heap]";
+	if (v->start <= mm->start_stack && v->end >= mm->start_stack)
+		return "[stack]";
+	if (v->anon_name) {
+		struct seq_buf s;
+
+		seq_buf_init(&s, buf, n - 1);
+		seq_printf(&s, "[anon:%s]", v->anon_name);
+		buf[s.len] = 0;
+		return buf;
+	}
+	return NULL;
+}
+
+static void show_header(struct seq_buf *s, const struct vma *v, char *buf)
+{
+	u64 dev = 0, ino = 0, off = 0;
+	size_t line = s->len;
+	const char *name;
+
+	if (v->file) {
+		vma_file_ids(v->file, &dev, &ino);
+		off = v->pgoff << PAGE_SHIFT;
+	}
+	seq_printf(s, "%08llx-%08llx %c%c%c%c %08llx %02llx:%02llx %llu ", v->start, v->end, v->flags & VM_READ ? 'r' : '-',
+		   v->flags & VM_WRITE ? 'w' : '-', v->flags & VM_EXEC ? 'x' : '-', v->flags & VM_MAYSHARE ? 's' : 'p', off,
+		   dev >> 20, dev & 0xfffff, ino);
+	name = vma_label(v, buf, PAGE_SIZE);
+	if (name && *name) {
+		seq_pad_to(s, line, 72);
+		seq_putc(s, ' ');
+		if (v->file)
+			seq_escape(s, name, "\n");
+		else
+			seq_puts(s, name);
+	}
+	seq_putc(s, '\n');
+}
+
+/* --- smaps --- */
+
+static void count_page(struct usage *u, const struct vma *v, struct page *p, pte_t e, u64 size)
+{
+	struct page *head = page_head(p);
+	s32 maps = max(READ_ONCE(head->mapcount), 1);
+	u64 pss = (size << PSS_SHIFT) / maps;
+	bool dirty = pte_dirty(e) || page_flag(head, PG_DIRTY), anon = page_type(head) == PT_ANON;
+
+	u->rss += size;
+	u->pss += pss;
+	if (dirty)
+		u->pss_dirty += pss;
+	if (anon)
+		u->pss_anon += pss;
+	else if (page_flag(head, PG_SWAPBACKED))
+		u->pss_shmem += pss;
+	else
+		u->pss_file += pss;
+	if (maps > 1)
+		*(dirty ? &u->shared_dirty : &u->shared_clean) += size;
+	else
+		*(dirty ? &u->private_dirty : &u->private_clean) += size;
+	if (pte_young(e) || page_flag(head, PG_REFERENCED))
+		u->referenced += size;
+	if (anon)
+		u->anonymous += size;
+	u->pages += size >> PAGE_SHIFT;
+	u->mapmax = max(u->mapmax, (u64)maps);
+	u->node[page_node(head) & (MAX_NODES - 1)] += size >> PAGE_SHIFT;
+	if (v->flags & VM_LOCKED)
+		u->locked += pss;
+}
+
+static void count_table(struct usage *u, const struct vma *v, pte_t *entry, u64 n)
+{
+	spinlock_t *lock = pt_lock_of(entry);
+
+	spin_lock(lock);
+	for (; n; n--, entry++) {
+		pte_t e = pte_read(entry);
+
+		if (pte_has_page(e))
+			count_page(u, v, pte_frame(e), e, PAGE_SIZE);
+	}
+	spin_unlock(lock);
+}
+
+/* => m read */
+static void count_vma(struct usage *u, const struct vma *v)
+{
+	u64 addr, next;
+
+	for (addr = v->start; addr < v->end; addr = next) {
+		pmd_t *pmd = pt_pmd(v->mm, addr), e;
+
+		next = min((addr | ((pmd ? PMD_SIZE : PUD_SIZE) - 1)) + 1, v->end);
+		if (!pmd)
+			continue;
+		e = pte_read(pmd);
+		if (pmd_huge(e)) {
+			count_page(u, v, pte_frame(e), e, PMD_SIZE);
+			u->anon_huge += PMD_SIZE;
+		} else if (pmd_has_table(e)) {
+			count_table(u, v, table_of(e) + pte_index(addr), (next - addr) >> PAGE_SHIFT);
+		}
+	}
+}
+
+static void line(struct seq_buf *s, const char *name, u64 bytes)
+{
+	seq_printf(s, "%-16s%8llu kB\n", name, bytes >> 10);
+}
+
+static void show_usage(struct seq_buf *s, const struct usage *u, bool rollup)
+{
+	line(s, "Rss:", u->rss);
+	line(s, "Pss:", u->pss >> PSS_SHIFT);
+	line(s, "Pss_Dirty:", u->pss_dirty >> PSS_SHIFT);
+	if (rollup) {
+		line(s, "Pss_Anon:", u->pss_anon >> PSS_SHIFT);
+		line(s, "Pss_File:", u->pss_file >> PSS_SHIFT);
+		line(s, "Pss_Shmem:", u->pss_shmem >> PSS_SHIFT);
+	}
+	line(s, "Shared_Clean:", u->shared_clean);
+	line(s, "Shared_Dirty:", u->shared_dirty);
+	line(s, "Private_Clean:", u->private_clean);
+	line(s, "Private_Dirty:", u->private_dirty);
+	line(s, "Referenced:", u->referenced);
+	line(s, "Anonymous:", u->anonymous);
+	line(s, "LazyFree:", 0);
+	line(s, "AnonHugePages:", u->anon_huge);
+	line(s, "ShmemPmdMapped:", 0);
+	line(s, "FilePmdMapped:", 0);
+	line(s, "Shared_Hugetlb:", 0);
+	line(s, "Private_Hugetlb:", 0);
+	line(s, "Swap:", 0);
+	line(s, "SwapPss:", 0);
+	line(s, "Locked:", u->locked >> PSS_SHIFT);
+}
+
+static const struct { u64 flag; char name[3]; } flag_names[] = {
+	{ VM_READ, "rd" }, { VM_WRITE, "wr" }, { VM_EXEC, "ex" }, { VM_SHARED, "sh" }, { VM_MAYREAD, "mr" },
+	{ VM_MAYWRITE, "mw" }, { VM_MAYEXEC, "me" }, { VM_MAYSHARE, "ms" }, { VM_GROWSDOWN, "gd" },
+	{ VM_UFFD_MISSING, "um" }, { VM_PFNMAP, "pf" }, { VM_UFFD_WP, "uw" }, { VM_LOCKED, "lo" }, { VM_IO, "io" },
+	{ VM_SEQ_READ, "sr" }, { VM_RAND_READ, "rr" }, { VM_DONTCOPY, "dc" }, { VM_DONTEXPAND, "de" },
+	{ VM_LOCKONFAULT, "lf" }, { VM_ACCOUNT, "ac" }, { VM_NORESERVE, "nr" }, { VM_HUGETLB, "ht" },
+	{ VM_SYNC, "sf" }, { VM_WIPEONFORK, "wf" }, { VM_DONTDUMP, "dd" }, { VM_MIXEDMAP, "mm" }, { VM_HUGEPAGE, "hg" },
+	{ VM_NOHUGEPAGE, "nh" }, { VM_MERGEABLE, "mg" }, { VM_UFFD_MINOR, "ui" },
+};
+
+static void show_flags(struct seq_buf *s, const struct vma *v)
+{
+	seq_puts(s, "VmFlags: ");
+	for (unsigned i = 0; i < ARRAY_SIZE(flag_names); i++)
+		if (v->flags & flag_names[i].flag)
+			seq_printf(s, "%s ", flag_names[i].name);
+	seq_putc(s, '\n');
+}
+
+static bool any_huge_range(const struct vma *v)
+{
+	u64 base = (v->start + PMD_SIZE - 1) & PMD_MASK;
+
+	return base >= v->start && huge_eligible(v, base);
+}
+
+static void show_smap(struct seq_buf *s, const struct vma *v, char *buf)
+{
+	struct usage u = { 0 };
+
+	count_vma(&u, v);
+	show_header(s, v, buf);
+	line(s, "Size:", v->end - v->start);
+	line(s, "KernelPageSize:", PAGE_SIZE);
+	line(s, "MMUPageSize:", PAGE_SIZE);
+	show_usage(s, &u, false);
+	seq_printf(s, "THPeligible:    %d\n", any_huge_range(v));
+	if (cpu_has(pku))
+		seq_printf(s, "ProtectionKey:  %8u\n", (unsigned)(v->flags >> VM_PKEY_SHIFT));
+	show_flags(s, v);
+}
+
+static void show_rollup(struct mm *mm, struct seq_buf *s)
+{
+	struct usage u = { 0 };
+	struct vma *v, *last = NULL;
+
+	for_each_vma(v, mm) {
+		count_vma(&u, v);
+		last = v;
+	}
+	if (!last)
+		return;
+	seq_printf(s, "%08llx-%08llx ---p 00000000 00:00 0 ", list_first_entry(&mm->vma_list, struct vma, list)->start, last->end);
+	for (int i = 0; i < 26; i++)
+		seq_putc(s, ' ');
+	seq_puts(s, "[rollup]\n");
+	show_usage(s, &u, true);
+}
+
+static void show_numa(struct seq_buf *s, const struct vma *v, char *buf)
+{
+	struct usage u = { 0 };
+	const char *name = vma_label(v, buf, PAGE_SIZE);
+
+	count_vma(&u, v);
+	seq_printf(s, "%08llx default", v->start);
+	if (v->file && name && *name)
+		seq_printf(s, " file=%s", name);
+	else if (name && !strcmp(name, "[heap]"))
+		seq_puts(s, " heap");
+	else if (name && !strcmp(name, "[stack]"))
+		seq_puts(s, " stack");
+	if (u.pages) {
+		if (u.anonymous)
+			seq_printf(s, " anon=%llu", u.anonymous >> PAGE_SHIFT);
+		if (u.shared_dirty + u.private_dirty)
+			seq_printf(s, " dirty=%llu", (u.shared_dirty + u.private_dirty) >> PAGE_SHIFT);
+		if (u.pages != u.anonymous >> PAGE_SHIFT && u.pages != (u.shared_dirty + u.private_dirty) >> PAGE_SHIFT)
+			seq_printf(s, " mapped=%llu", u.pages);
+		if (u.mapmax > 1)
+			seq_printf(s, " mapmax=%llu", u.mapmax);
+		for (int n = 0; n < MAX_NODES; n++)
+			if (u.node[n])
+				seq_printf(s, " N%d=%llu", n, u.node[n]);
+		seq_puts(s, " kernelpagesize_kB=4");
+	}
+	seq_putc(s, '\n');
+}
+
+int mm_maps_show(struct mm *mm, struct seq_buf *s, int detail)
+{
+	char *buf = kmalloc(PAGE_SIZE, GFP_KERNEL);
+	struct vma *v;
+
+	if (!buf)
+		return -ENOMEM;
+	down_read(&mm->lock);
+	if (detail == 2) {
+		show_rollup(mm, s);
+	} else {
+		for_each_vma(v, mm) {
+			if (detail == 0)
+				show_header(s, v, buf);
+			else if (detail == 1)
+				show_smap(s, v, buf);
+			else
+				show_numa(s, v, buf);
+			if (s->overflow)
+				break;
+		}
+	}
+	up_read(&mm->lock);
+	kfree(buf);
+	return 0;
+}
+
+/* --- totals --- */
+
+static u64 rss_of(const struct mm *mm, int kind)
+{
+	s64 n = READ_ONCE(mm->rss[kind]);
+
+	return n > 0 ? (u64)n : 0;
+}
+
+void mm_status_show(struct mm *mm, struct seq_buf *s)
+{
+	u64 anon = rss_of(mm, RSS_ANON), file = rss_of(mm, RSS_FILE), shmem = rss_of(mm, RSS_SHMEM);
+	u64 rss = anon + file + shmem, total = mm->total_vm, text, lib;
+
+	text = (PAGE_ALIGN(mm->end_code) - (mm->start_code & PAGE_MASK)) >> PAGE_SHIFT;
+	text = min(text, mm->exec_vm);
+	lib = mm->exec_vm - text;
+#define KB(name, pages) seq_printf(s, name ":\t%8llu kB\n", (u64)(pages) << 2)
+	KB("VmPeak", max(mm->hiwater_vm, total));
+	KB("VmSize", total);
+	KB("VmLck", mm->locked_vm);
+	KB("VmPin", mm->pinned_vm);
+	KB("VmHWM", max(mm->hiwater_rss, rss));
+	KB("VmRSS", rss);
+	KB("RssAnon", anon);
+	KB("RssFile", file);
+	KB("RssShmem", shmem);
+	KB("VmData", mm->data_vm);
+	KB("VmStk", mm->stack_vm);
+	KB("VmExe", text);
+	KB("VmLib", lib);
+	KB("VmPTE", mm->pgtables_bytes >> PAGE_SHIFT);
+	KB("VmSwap", rss_of(mm, RSS_SWAP));
+	KB("HugetlbPages", 0);
+#undef KB
+}
+
+void mm_statm(struct mm *mm, u64 v[7])
+{
+	v[0] = mm->total_vm;
+	v[2] = rss_of(mm, RSS_FILE) + rss_of(mm, RSS_SHMEM);
+	v[1] = v[2] + rss_of(mm, RSS_ANON);
+	v[3] = (PAGE_ALIGN(mm->end_code) - (mm->start_code & PAGE_MASK)) >> PAGE_SHIFT;
+	v[4] = 0;
+	v[5] = mm->data_vm + mm->stack_vm;
+	v[6] = 0;
+}
+
+/* --- pagemap, clear_refs --- */
+
+#define PM_PRESENT (1ull << 63)
+#define PM_FILE (1ull << 61)
+#define PM_EXCLUSIVE (1ull << 56)
+
+static u64 pagemap_entry(struct mm *mm, u64 addr)
+{
+	pmd_t *pmd = pt_pmd(mm, addr), e;
+	struct page *p, *head;
+	u64 out = PM_PRESENT;
+
+	if (!pmd)
+		return 0;
+	e = pte_read(pmd);
+	if (pmd_huge(e)) {
+		p = pte_frame(e) + pte_index(addr);
+	} else {
+		if (!pmd_has_table(e))
+			return 0;
+		e = pte_read(table_of(e) + pte_index(addr));
+		if (!pte_mapped(e))
+			return 0;
+		p = pte_frame(e);
+	}
+	out |= page_to_pfn(p);
+	if (e.v & PTE_SPECIAL)
+		return out;
+	head = page_head(p);
+	if (page_type(head) == PT_FILE)
+		out |= PM_FILE;
+	if (READ_ONCE(head->mapcount) == 1)
+		out |= PM_EXCLUSIVE;
+	return out;
+}
+
+int mm_pagemap_read(struct mm *mm, u64 first_page, u64 n, u64 *out)
+{
+	down_read(&mm->lock);
+	for (u64 i = 0; i < n; i++) {
+		u64 addr = (first_page + i) << PAGE_SHIFT;
+
+		out[i] = first_page + i < TASK_SIZE_MAX >> PAGE_SHIFT ? pagemap_entry(mm, addr) : 0;
+	}
+	up_read(&mm->lock);
+	return 0;
+}
+
+static void clear_young(struct vma *v)
+{
+	for (u64 addr = v->start; addr < v->end; addr += PAGE_SIZE) {
+		pte_t *entry = pt_pte(v->mm, addr);
+
+		if (!entry) {
+			addr = (addr | (PMD_SIZE - 1)) + 1 - PAGE_SIZE;
+			continue;
+		}
+		if (pte_present(pte_read(entry)))
+			__atomic_fetch_and(&entry->v, ~PTE_A, __ATOMIC_RELAXED);
+	}
+}
+
+int mm_clear_refs(struct mm *mm, int what)
+{
+	struct vma *v;
+
+	if (what < 1 || what > 5)
+		return -EINVAL;
+	if (what == 5) {
+		mm->hiwater_rss = 0;
+		return 0;
+	}
+	if (what == 4)
+		return 0; /* no soft-dirty tracking: as a kernel without CONFIG_MEM_SOFT_DIRTY */
+	down_write(&mm->lock);
+	for_each_vma(v, mm)
+		if (what == 1 || (what == 2) == !v->file)
+			clear_young(v);
+	tlb_flush_mm(mm);
+	up_write(&mm->lock);
+	return 0;
+}
