@@ -10,6 +10,7 @@
  * given to another mm without a flush.
  */
 #include <kernel/random.h>
+#include <mm/check.h>
 #include "vm.h"
 
 static struct kmem_cache *mm_cache;
@@ -39,6 +40,8 @@ void mm_init(void)
 	/* as Linux: a machine this small cannot spare 2 MiB for a few touched bytes */
 	if (nr_total_pages() < 512 * SZ_1M >> PAGE_SHIFT)
 		thp_enabled = THP_NEVER;
+	check_register("mm", mm_check_all);
+	check_register("rmap", rmap_check);
 }
 
 struct mm *mm_alloc(void)
