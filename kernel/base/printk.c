@@ -43,7 +43,7 @@ static DEFINE_SPINLOCK(log_lock);
 static struct console *consoles;
 static u32 console_busy; /* (a) somebody feeds */
 static u64 console_seq; /* (console_busy) next record to show */
-int console_loglevel = 8;
+int console_loglevel = 7;
 DEFINE_WAIT_QUEUE(log_wait);
 static u32 log_wake_pending;
 
@@ -216,11 +216,27 @@ void printk(int level, const char *fmt, ...)
 	emit(level & 7, text, n);
 }
 
+/* "quiet" and "loglevel=N"; the command line is known before the first console. */
+static void read_options(void)
+{
+	static bool done;
+
+	if (done)
+		return;
+	done = true;
+	if (cmdline_has("quiet"))
+		console_loglevel = LOG_WARN;
+	if (cmdline_has("debug"))
+		console_loglevel = LOG_DEBUG + 1;
+	console_loglevel = (int)cmdline_u64("loglevel", (u64)console_loglevel);
+}
+
 void console_register(struct console *c)
 {
 	struct console **end;
 	u64 seq = 0;
 
+	read_options();
 	while (xchg(&console_busy, 1))
 		spin_poll();
 	while (seq < console_seq && fetch(&seq, &feed_rec, feed_text)) {
