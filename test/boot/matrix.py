@@ -207,10 +207,11 @@ def cases():
     yield Boot("nokaslr", "--append nokaslr")
     for device in ("usb", "ahci", "nvme", "cd"):
         yield Boot(f"from-{device}", f"--boot-device {device}")
-    yield BadImage("kernel-truncated", truncate_kernel, r"kernel\.elf[^\n]*")
-    yield BadImage("kernel-corrupt", corrupt_kernel, r"kernel\.elf[^\n]*(ELF|image)")
-    yield BadImage("kernel-missing", no_kernel, r"kernel\.elf[^\n]*[Nn]ot [Ff]ound")
-    yield BadImage("initrd-missing", no_initrd, r"initrd[^\n]*")
+    loader = r"Quoin loader: [^\n]*"
+    yield BadImage("kernel-truncated", truncate_kernel, loader + r"kernel\.elf: [^\n]*(file|short|end)")
+    yield BadImage("kernel-corrupt", corrupt_kernel, loader + r"kernel\.elf: [^\n]*ELF")
+    yield BadImage("kernel-missing", no_kernel, loader + r"kernel\.elf: not found")
+    yield BadImage("initrd-missing", no_initrd, loader + r"no initrd: [^\n]*initrd\.img")
     yield Framebuffer()
     yield Interactive("interactive-poweroff", b"poweroff\r")
     yield Interactive("interactive-ctrl-a-x", b"\x01x")
