@@ -21,6 +21,7 @@ struct mm;
 #define TIF_RESTORE_SIGMASK 3
 #define TIF_MEMDIE 4
 #define TIF_SYSCALL_TRACE 8 /* system calls go through the slow path */
+#define TIF_FULL_REGS 9 /* the saved user registers were edited (exec, sigreturn): leave by the long way */
 #define TIF_WORK_MASK ((1u << TIF_SIGPENDING) | (1u << TIF_NEED_RESCHED) | (1u << TIF_NOTIFY_RESUME))
 
 #define SCHED_NORMAL 0

@@ -27,5 +27,7 @@ enum cache_type { CACHE_WB, CACHE_WC, CACHE_UC };
 /* Maps device memory into the kernel (vmalloc area). NULL when out of memory. */
 void *ioremap(u64 phys, u64 len, enum cache_type ct);
 void iounmap(void *p);
+/* The same before vmalloc exists, for the life of the kernel. NULL when its small window is used up. */
+void *early_ioremap(u64 phys, u64 len, enum cache_type ct);
 
 #endif

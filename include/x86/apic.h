@@ -1,0 +1,36 @@
+/* Local APIC, IOAPIC and the vector map. */
+#ifndef X86_APIC_H
+#define X86_APIC_H
+
+#include <kernel/cpumask.h>
+#include <lib/types.h>
+
+/* Vectors: 0x00-0x1f exceptions, 0x30-0xef devices, above them what is ours. Priority is the upper half (SDM 3A 10.8.3). */
+#define VECTOR_PIC 0x20 /* the masked PICs' spurious interrupts land on 0x20-0x2f */
+#define VECTOR_DEVICE 0x30
+#define VECTOR_DEVICE_END 0xf0
+#define VECTOR_TIMER 0xf0
+#define VECTOR_RESCHED 0xf8
+#define VECTOR_CALL 0xf9
+#define VECTOR_TLB 0xfa
+#define VECTOR_ERROR 0xfe
+#define VECTOR_SPURIOUS 0xff
+
+void pic_disable(void); /* remaps and masks both 8259s */
+void apic_init(void); /* finds the mode, enables the boot CPU's; then the IOAPICs */
+void apic_cpu_init(void); /* the running CPU's */
+bool apic_present(void);
+u32 apic_id(void); /* of the running CPU */
+void apic_eoi(void);
+void apic_send_ipi(int cpu, unsigned vector); /* => any context */
+void apic_send_nmi(int cpu);
+void apic_send_init(u32 id, bool assert);
+void apic_send_startup(u32 id, unsigned page);
+/* The timer: counts at apic_timer_khz; 0 stops it. */
+void apic_timer_mode(bool tsc_deadline);
+void apic_timer_set(u32 count);
+u32 apic_timer_read(void);
+/* A device vector has fired; hard interrupt context, EOI is done here. */
+void irq_device_interrupt(unsigned vector);
+
+#endif

@@ -1,0 +1,67 @@
+/* Bring-up steps of the machine layer, in the order kernel/main.c takes them, and what its parts share. */
+#ifndef X86_MACHINE_H
+#define X86_MACHINE_H
+
+#include <kernel/cpumask.h>
+#include <lib/types.h>
+
+struct handoff;
+struct pt_regs;
+struct thread;
+
+/* percpu.c */
+void percpu_boot_init(void); /* the first call of all */
+int percpu_cpu_init(int cpu, int node); /* memory of another CPU's variables; 0 or -ENOMEM */
+
+/* cpu.c */
+void cpu_detect(void); /* CPUID of the boot CPU against the command line */
+void cpu_enable(void); /* control registers and MSRs of the running CPU, as detected */
+bool cpu_matches_boot(void); /* the running CPU has every feature in use */
+void smap_patch(void); /* boot CPU, before interrupts */
+
+/* pgtable.c */
+void pgtable_note_handoff(const struct handoff *h); /* phys_to_virt works from here on */
+void pgtable_init(const struct handoff *h); /* adopts the loader's tables; needs bootmem */
+void pgtable_late(void); /* the page allocator works from now on */
+u64 pgtable_trampoline(u64 page); /* fills a low page as a root table with an identity part; its address */
+void pgtable_trampoline_done(void);
+
+/* tlb.c */
+void tlb_cpu_init(void); /* this CPU runs on kernel_pgd, nothing cached */
+
+/* traps.c */
+bool fixup_exception(struct pt_regs *regs);
+
+/* tsc.c, time of day */
+void clock_early_init(void); /* raw TSC with a guess, until calibrated */
+void clock_init(void); /* calibrates against HPET, PM timer or PIT; the APIC timer too */
+void clock_realtime_init(void); /* RTC */
+void clock_cpu_init(void); /* this CPU's event timer */
+void clock_sync_source(int cpu); /* boot CPU's half of the cross-CPU check */
+void clock_sync_target(void); /* the new CPU's half */
+void clock_event_interrupt(void);
+
+/* fpu.c */
+void fpu_init(void); /* boot CPU: sizes */
+void fpu_cpu_init(void);
+void page_ops_init(void); /* picks clear_page and copy_page by the vector registers in use */
+
+/* smp.c */
+void smp_init(const struct handoff *h); /* starts the other CPUs */
+void smp_call_interrupt(void);
+void smp_stop_others(void); /* panic: halts the other CPUs, which print their backtraces */
+/* NMI from smp_stop_others: true when it was for us. */
+bool smp_stop_nmi(struct pt_regs *regs);
+
+/* efi_rt.c */
+void efi_rt_init(const struct handoff *h);
+bool efi_rt_recover(struct pt_regs *regs); /* a fault inside a runtime call: regs now return from it */
+u64 efi_rt_time(void); /* seconds since 1970, 0 when the firmware cannot tell */
+
+/* thread.c */
+void arch_first_run(struct thread *prev);
+
+/* entry points in assembly */
+extern char kernel_entry[], ap_entry[], syscall_entry[], idt_stubs[];
+
+#endif

@@ -1,0 +1,477 @@
+/*
+ * The kernel half of the address space, and root tables of user address spaces.
+ *
+ * The loader's tables are adopted: its root becomes kernel_pgd, its lower half (the switch
+ * trampoline) is dropped. Every root table of the machine has the same upper 256 entries. To keep
+ * that true without ever visiting all address spaces, the second-level tables of everything the
+ * kernel may map later (page array, vmalloc, per-CPU areas, fixed mappings) are made at boot and
+ * never freed; below them tables come and go.
+ *
+ * Locking: none. The caller owns the virtual range. Two callers that need the same missing table
+ * both make one, one wins the compare-and-exchange, the other gives its table back. A table is freed
+ * only when the range being unmapped covers all of it, hence nobody else can be in it.
+ *
+ * Splitting a large page replaces one entry by a table that translates the same: no moment exists
+ * in which the range is unmapped (SDM vol. 3A 4.10.2 allows it as long as both agree).
+ */
+#include <boot/handoff.h>
+#include <boot/layout.h>
+#include <kernel/preempt.h>
+#include <kernel/printk.h>
+#include <lib/assert.h>
+#include <lib/string.h>
+#include <mm/alloc.h>
+#include <mm/vmalloc.h>
+#include <uapi/errno.h>
+#include <x86/cpu.h>
+#include <x86/io.h>
+#include <x86/machine.h>
+#include <x86/pgtable.h>
+#include <x86/tlb.h>
+
+u64 direct_map_base = DIRECT_MAP_START;
+u64 kimage_slide;
+pgd_t *kernel_pgd;
+static u64 kimage_phys, kimage_virt;
+static bool late;
+
+/* Before anything else may translate an address. */
+void pgtable_note_handoff(const struct handoff *h)
+{
+	direct_map_base = h->direct_virt;
+	kimage_slide = h->kernel_slide;
+	kimage_phys = h->kernel_phys;
+	kimage_virt = h->kernel_virt;
+	kernel_pgd = phys_to_virt(h->root_pt_phys);
+}
+
+u64 kimage_to_phys(const void *sym)
+{
+	return (u64)sym - kimage_virt + kimage_phys;
+}
+
+/* Physical address of a zeroed table page, 0 when out of memory. */
+static u64 table_new(void)
+{
+	if (!late)
+		return virt_to_phys(bootmem_alloc(PAGE_SIZE, PAGE_SIZE, NUMA_NO_NODE));
+	struct page *p = page_table_alloc(NULL, GFP_ATOMIC);
+	return p ? page_to_phys(p) : 0;
+}
+
+static void table_free(u64 pa)
+{
+	if (late)
+		page_table_free(phys_to_page(pa));
+}
+
+#define TABLE_BITS (PTE_P | PTE_W | PTE_A)
+
+static u64 level_size(int level)
+{
+	return PAGE_SIZE << (9 * level);
+}
+
+static unsigned level_index(u64 va, int level)
+{
+	return (va >> (PAGE_SHIFT + 9 * level)) & 511;
+}
+
+/* Large entries have PAT in bit 12 instead of 7, and PS. */
+static u64 leaf_bits(u64 prot, int level)
+{
+	if (level == 0)
+		return prot;
+	return (prot & ~PTE_PAT) | (prot & PTE_PAT ? PTE_PAT_LARGE : 0) | PTE_PS;
+}
+
+static u64 small_bits(u64 v)
+{
+	return (v & ~(PTE_PS | PTE_PAT_LARGE | PTE_ADDR_MASK)) | (v & PTE_PAT_LARGE ? PTE_PAT : 0);
+}
+
+static u64 large_pa(u64 v, int level)
+{
+	return v & PTE_ADDR_MASK & ~(level_size(level) - 1);
+}
+
+/* Replaces a large entry of @level by a table with the same translation. */
+static bool split(pte_t *e, int level)
+{
+	pte_t old = pte_read(e);
+	u64 pa = table_new(), base = large_pa(old.v, level);
+
+	if (!pa)
+		return false;
+	pte_t *t = phys_to_virt(pa);
+	for (unsigned i = 0; i < PTRS; i++)
+		t[i].v = (base + i * level_size(level - 1)) | leaf_bits(small_bits(old.v), level - 1);
+	if (!pte_cmpxchg(e, &old, pte_make(pa, TABLE_BITS)))
+		table_free(pa);
+	return true;
+}
+
+/* The table below @e, made when missing, split when it is a large page; NULL when out of memory. */
+static pte_t *next_table(pte_t *e, int level)
+{
+	for (;;) {
+		pte_t v = pte_read(e);
+
+		if (pmd_table(v))
+			return table_of(v);
+		if (pmd_large(v)) {
+			if (!split(e, level))
+				return NULL;
+			continue;
+		}
+		u64 pa = table_new();
+		if (!pa)
+			return NULL;
+		if (!pte_cmpxchg(e, &v, pte_make(pa, TABLE_BITS)))
+			table_free(pa);
+	}
+}
+
+static int leaf_level(u64 va, u64 pa, u64 len, bool large)
+{
+	if (large && cpu_has(gb_pages) && !((va | pa) & ~PUD_MASK) && len >= PUD_SIZE)
+		return 2;
+	if (large && !((va | pa) & ~PMD_MASK) && len >= PMD_SIZE)
+		return 1;
+	return 0;
+}
+
+int kmap_range(u64 va, u64 pa, u64 len, u64 prot, bool large)
+{
+	ASSERT(!((va | pa | len) & ~PAGE_MASK));
+	while (len) {
+		int level = leaf_level(va, pa, len, large);
+		pte_t *t = kernel_pgd;
+
+		for (int l = 3; t; l--) {
+			pte_t *e = &t[level_index(va, l)];
+
+			if (l == level && (!l || !pmd_table(pte_read(e)))) {
+				pte_set(e, pte_make(pa, leaf_bits(prot, l)));
+				break;
+			}
+			if (l == level) /* a table that smaller mappings left behind stays in use */
+				level--;
+			t = next_table(e, l);
+		}
+		if (!t)
+			return -ENOMEM;
+		u64 step = level_size(level);
+		va += step;
+		pa += step;
+		len -= step;
+	}
+	return 0;
+}
+
+/* The entry that maps @va, its level in *level; NULL when a table above is missing. */
+static pte_t *lookup(pgd_t *pgd, u64 va, int *level)
+{
+	pte_t *t = pgd;
+
+	for (int l = 3;; l--) {
+		pte_t *e = &t[level_index(va, l)];
+		pte_t v = pte_read(e);
+
+		*level = l;
+		if (l == 0 || pmd_large(v))
+			return e;
+		if (!pte_present(v))
+			return NULL;
+		t = table_of(v);
+	}
+}
+
+u64 kva_to_phys(u64 va)
+{
+	int level;
+	pte_t *e = lookup(kernel_pgd, va, &level);
+
+	if (!e || !pte_present(*e))
+		return ~0ull;
+	return large_pa(e->v, level) + (va & (level_size(level) - 1));
+}
+
+/* First address after @va that another entry of @level covers. */
+static u64 next_boundary(u64 va, int level)
+{
+	return (va & ~(level_size(level) - 1)) + level_size(level);
+}
+
+#define UNMAP_BATCH 32
+
+/* Takes the table of 2 MiB at @va out when the range covers it all. */
+static bool take_table(u64 va, u64 end, u64 *pa)
+{
+	pte_t *t = kernel_pgd;
+
+	if (va & ~PMD_MASK || end - va < PMD_SIZE)
+		return false;
+	for (int l = 3; l > 1; l--) {
+		pte_t v = pte_read(&t[level_index(va, l)]);
+		if (!pmd_table(v))
+			return false;
+		t = table_of(v);
+	}
+	pte_t *e = &t[level_index(va, 1)];
+	if (!pmd_table(pte_read(e)))
+		return false;
+	*pa = pte_pa(pte_get_and_clear(e));
+	return true;
+}
+
+void kunmap_range(u64 va, u64 len, bool free_tables)
+{
+	u64 start = va, end = va + len, tables[UNMAP_BATCH];
+	unsigned n = 0;
+	int level;
+
+	while (va < end) {
+		if (free_tables && late && take_table(va, end, &tables[n])) {
+			va += PMD_SIZE;
+			if (++n < UNMAP_BATCH)
+				continue;
+			tlb_flush_kernel_range(start, va);
+			while (n)
+				table_free(tables[--n]);
+			start = va;
+			continue;
+		}
+		pte_t *e = lookup(kernel_pgd, va, &level);
+		if (!e) {
+			va = next_boundary(va, level);
+			continue;
+		}
+		if (level && pte_present(*e) && (va & (level_size(level) - 1) || end - va < level_size(level))) {
+			VERIFY(split(e, level));
+			continue;
+		}
+		pte_set(e, pte_make(0, 0));
+		va = next_boundary(va, level);
+	}
+	tlb_flush_kernel_range(start, end);
+	while (n)
+		table_free(tables[--n]);
+}
+
+int kprotect_range(u64 va, u64 len, u64 prot)
+{
+	u64 start = va, end = va + len;
+	int level;
+
+	while (va < end) {
+		pte_t *e = lookup(kernel_pgd, va, &level);
+
+		if (!e || !pte_present(*e)) {
+			va = next_boundary(va, level);
+			continue;
+		}
+		if (level && (va & (level_size(level) - 1) || end - va < level_size(level))) {
+			if (!split(e, level))
+				return -ENOMEM;
+			continue;
+		}
+		pte_set(e, pte_make(large_pa(e->v, level), leaf_bits(prot, level)));
+		va = next_boundary(va, level);
+	}
+	tlb_flush_kernel_range(start, end);
+	return 0;
+}
+
+u64 cache_bits(int cache_type)
+{
+	switch (cache_type) {
+	case CACHE_WC:
+		return cpu_has(pat) ? PTE_PAT : PTE_PCD;
+	case CACHE_UC:
+		return PTE_PCD | PTE_PWT;
+	default:
+		return 0;
+	}
+}
+
+static void premake(u64 start, u64 end)
+{
+	for (u64 va = start; va < end && va >= start; va += level_size(3)) {
+		pgd_t *e = &kernel_pgd[pgd_index(va)];
+
+		if (!pte_present(*e))
+			pte_set(e, pte_make(table_new(), TABLE_BITS));
+	}
+}
+
+void pgtable_init(const struct handoff *h)
+{
+	u64 max = 0;
+	const char *r = phys_to_virt(h->regions);
+
+	for (u32 i = 0; i < h->nr_regions; i++, r += h->region_size) {
+		const struct handoff_region *reg = (const void *)r;
+		if (reg->flags & HANDOFF_REGION_DIRECT)
+			max = max_t(u64, max, reg->base + reg->npages * PAGE_SIZE);
+	}
+	for (unsigned i = 0; i < PTRS / 2; i++)
+		kernel_pgd[i].v = 0;
+	write_cr3(read_cr3());
+	premake(LAYOUT_PAGES_START, LAYOUT_PAGES_START + (max >> PAGE_SHIFT) * 64 + 1);
+	premake(LAYOUT_VMALLOC_START, LAYOUT_VMALLOC_END);
+	premake(LAYOUT_IMAGE_START & ~(level_size(3) - 1), LAYOUT_IMAGE_END);
+}
+
+void pgtable_late(void)
+{
+	late = true;
+}
+
+/*
+ * Device and firmware memory before vmalloc: a bump allocation at the top of the address space.
+ * => for the life of the kernel
+ */
+void *early_ioremap(u64 phys, u64 len, enum cache_type ct)
+{
+	static u64 next = LAYOUT_MODULES_END;
+	u64 start = phys & PAGE_MASK, n = ALIGN(phys + len, PAGE_SIZE) - start;
+
+	if (n > 0xe00000 || next + n > 0xffffffffffe00000ull || next + n < next)
+		return NULL;
+	u64 va = next;
+	if (kmap_range(va, start, n, PROT_KERNEL | cache_bits(ct), false))
+		return NULL;
+	next += n + PAGE_SIZE;
+	return (void *)(va + (phys - start));
+}
+
+void *ioremap(u64 phys, u64 len, enum cache_type ct)
+{
+	u64 start = phys & PAGE_MASK, n = ALIGN(phys + len, PAGE_SIZE) - start;
+	u64 va = vmalloc_reserve(n, n >= PMD_SIZE ? PMD_SIZE : PAGE_SIZE);
+
+	if (!va)
+		return NULL;
+	if (kmap_range(va, start, n, PROT_KERNEL | cache_bits(ct), true)) {
+		kunmap_range(va, n, true);
+		vmalloc_release(va);
+		return NULL;
+	}
+	return (void *)(va + (phys - start));
+}
+
+void iounmap(void *p)
+{
+	u64 va = (u64)p & PAGE_MASK, end = va;
+
+	if (!p)
+		return;
+	while (kva_to_phys(end) != ~0ull) /* the guard page ends the area */
+		end += PAGE_SIZE;
+	kunmap_range(va, end - va, true);
+	vmalloc_release(va);
+}
+
+/*
+ * Roots. A few are kept per CPU with the kernel half filled in and the user half zero, so that fork
+ * copies nothing. The kernel half never changes after boot, so a kept root cannot go stale.
+ */
+#define PGD_KEPT 4
+static DEFINE_PER_CPU(pgd_t *, pgd_kept[PGD_KEPT]);
+static DEFINE_PER_CPU(u32, nr_pgd_kept);
+
+pgd_t *pgd_alloc(void)
+{
+	pgd_t *pgd = NULL;
+
+	preempt_disable();
+	u32 n = this_cpu_read(nr_pgd_kept);
+	if (likely(n)) {
+		this_cpu_write(nr_pgd_kept, n - 1);
+		pgd = (*this_cpu_ptr(&pgd_kept))[n - 1];
+	}
+	preempt_enable();
+	if (likely(pgd))
+		return pgd;
+	struct page *p = page_table_alloc(NULL, GFP_KERNEL);
+	if (!p)
+		return NULL;
+	pgd = page_address(p);
+	memcpy(pgd + PTRS / 2, kernel_pgd + PTRS / 2, PAGE_SIZE / 2);
+	return pgd;
+}
+
+void pgd_free(pgd_t *pgd)
+{
+	memset(pgd, 0, PAGE_SIZE / 2);
+	preempt_disable();
+	u32 n = this_cpu_read(nr_pgd_kept);
+	if (likely(n < PGD_KEPT)) {
+		(*this_cpu_ptr(&pgd_kept))[n] = pgd;
+		this_cpu_write(nr_pgd_kept, n + 1);
+		pgd = NULL;
+	}
+	preempt_enable();
+	if (pgd)
+		page_table_free(virt_to_page(pgd));
+}
+
+/* The low page becomes a root table for CPUs that start: the kernel half and 1:1 for the first 2 MiB. */
+static u64 trampoline_tables[2];
+
+u64 pgtable_trampoline(u64 page)
+{
+	pgd_t *root = phys_to_virt(page);
+
+	for (int i = 0; i < 2; i++) {
+		trampoline_tables[i] = table_new();
+		if (!trampoline_tables[i])
+			return 0;
+	}
+	pte_t *pud = phys_to_virt(trampoline_tables[0]), *pmd = phys_to_virt(trampoline_tables[1]);
+	memset(root, 0, PAGE_SIZE / 2);
+	memcpy(root + PTRS / 2, kernel_pgd + PTRS / 2, PAGE_SIZE / 2);
+	root[0] = pte_make(trampoline_tables[0], TABLE_BITS);
+	pud[0] = pte_make(trampoline_tables[1], TABLE_BITS);
+	pmd[0] = pte_make(0, PTE_P | PTE_W | PTE_A | PTE_D | PTE_PS);
+	return page;
+}
+
+void pgtable_trampoline_done(void)
+{
+	for (int i = 0; i < 2; i++)
+		if (trampoline_tables[i])
+			table_free(trampoline_tables[i]);
+}
+
+/* The walk of the audit: effective rights are the AND of W and the OR of NX over the levels. */
+static void audit_table(unsigned *bad, const pte_t *t, int level, u64 va, bool w, bool x)
+{
+	unsigned first = level == 3 ? PTRS / 2 : 0;
+
+	for (unsigned i = first; i < PTRS; i++) {
+		pte_t e = pte_read(&t[i]);
+		u64 at = va + i * level_size(level);
+
+		if (level == 3)
+			at |= 0xffff000000000000ull;
+		if (!pte_present(e))
+			continue;
+		bool ew = w && pte_write(e), ex = x && !(e.v & PTE_NX);
+		if (!ew || !ex)
+			continue; /* nothing below can be both */
+		if (level && !(e.v & PTE_PS))
+			audit_table(bad, table_of(e), level - 1, at, ew, ex);
+		else if ((*bad)++ < 8)
+			pr_err("pgtable: %#llx is writable and executable (%#llx)\n", at, e.v);
+	}
+}
+
+unsigned pgtable_audit_wx(void)
+{
+	unsigned bad = 0;
+
+	audit_table(&bad, kernel_pgd, 3, 0, true, true);
+	return bad;
+}

@@ -1,0 +1,420 @@
+/*
+ * Address-space switches and TLB shootdown.
+ *
+ * Generations. mm->tlb.gen counts the edits that need a flush. Every CPU remembers, for each of its
+ * address-space slots, which generation the slot's cached translations are at least as new as. A slot
+ * is a PCID when the CPU has them; without PCID there is one slot, which every switch flushes. The
+ * code is the same.
+ *
+ * mm->tlb.cpus holds the CPUs whose CR3 points to the mm. A switch sets the bit before it reads the
+ * generation; an editor raises the generation before it reads the bits (both are locked operations,
+ * hence full barriers): either the editor sees the CPU and asks it, or the CPU sees the new
+ * generation and flushes. The same argument holds for a CPU that was lazy and wakes up, with the
+ * lazy flag in place of the bit.
+ *
+ * Lazy: a kernel thread keeps the old tables. Such a CPU uses no user translation, so it is asked for
+ * nothing, except when page-table pages are about to be freed (its walker may still follow them
+ * speculatively, SDM vol. 3A 4.10.3.1): then it leaves the mm for good, and is not asked again.
+ *
+ * Requests. An editor fills its own CPU's descriptor, sets its bit in the inbox of each target, sends
+ * an interrupt where the inbox was empty (else one is on its way already: merged), and waits until
+ * the targets have cleared themselves from the descriptor. The target takes its whole inbox at once,
+ * in the interrupt or in tlb_poll(), which every spinning loop calls: two editors with interrupts off
+ * that wait for each other, or for each other's locks, both make progress.
+ *
+ * Locking: the slots belong to their CPU, interrupts off. docs/design/memory.md has the proof.
+ */
+#include <kernel/cpumask.h>
+#include <kernel/preempt.h>
+#include <kernel/printk.h>
+#include <kernel/spinlock.h>
+#include <lib/assert.h>
+#include <mm/alloc.h>
+#include <mm/mm.h>
+#include <x86/apic.h>
+#include <x86/cpu.h>
+#include <x86/machine.h>
+#include <x86/tlb.h>
+
+#define NR_SLOTS 6 /* PCIDs 1..6; 0 is kernel_pgd */
+#define CR3_NOFLUSH (1ull << 63)
+/* Above so many pages one full flush of the address space is cheaper than INVLPGs. */
+#define FLUSH_CEILING 33
+
+struct slot { u64 ctx_id, gen; };
+
+struct tlb_state {
+	struct mm *loaded; /* whose tables are in CR3; NULL: kernel_pgd */
+	u32 slot; /* of loaded */
+	u32 next_slot;
+	bool lazy; /* a kernel thread runs on them */
+	struct slot slots[NR_SLOTS];
+};
+
+/* RANGE: flush. TABLES: flush, or leave when lazy. EVICT: leave, the mm is dying. KERNEL: global range. */
+enum { REQ_RANGE, REQ_TABLES, REQ_EVICT, REQ_KERNEL };
+struct request {
+	cpumask_t pending; /* (a) targets that have not answered */
+	struct mm *mm;
+	u64 start, end, gen;
+	u32 kind;
+	u32 shift;
+};
+
+static DEFINE_PER_CPU(struct tlb_state, tlb_state) __aligned(64);
+/* What other CPUs write stands on lines of its own. */
+static DEFINE_PER_CPU(struct request, tlb_request) __aligned(64);
+static DEFINE_PER_CPU(cpumask_t, tlb_inbox) __aligned(64);
+static DEFINE_PER_CPU(struct tlb_stats, tlb_stats) __aligned(64);
+static u64 last_ctx_id;
+
+void mm_tlb_init(struct mm_tlb *t)
+{
+	t->gen = 1;
+	t->cpus = 0;
+	t->ctx_id = __atomic_add_fetch(&last_ctx_id, 1, __ATOMIC_RELAXED);
+}
+
+void tlb_cpu_init(void)
+{
+	struct tlb_state *s = this_cpu_ptr(&tlb_state);
+
+	*s = (struct tlb_state){ .loaded = NULL };
+	write_cr3(virt_to_phys(kernel_pgd));
+}
+
+static u64 cr3_of(const struct mm *mm, u32 slot)
+{
+	return virt_to_phys(mm->pgd) | (cpu_has(pcid) ? slot + 1 : 0);
+}
+
+/* Drops every user translation of the loaded mm. */
+static void flush_loaded(struct tlb_state *s)
+{
+	write_cr3(cr3_of(s->loaded, s->slot));
+	this_cpu_inc(tlb_stats.flush_full);
+}
+
+/* Finds or takes the slot of @mm; true when its translations may be kept. */
+static bool choose_slot(struct tlb_state *s, struct mm *mm, u64 gen)
+{
+	if (cpu_has(pcid)) {
+		for (u32 i = 0; i < NR_SLOTS; i++)
+			if (s->slots[i].ctx_id == mm->tlb.ctx_id) {
+				s->slot = i;
+				bool fresh = s->slots[i].gen >= gen;
+				s->slots[i].gen = gen;
+				return fresh;
+			}
+		s->slot = s->next_slot;
+		s->next_slot = s->next_slot + 1 == NR_SLOTS ? 0 : s->next_slot + 1;
+	}
+	s->slots[s->slot] = (struct slot){ mm->tlb.ctx_id, gen };
+	return false;
+}
+
+static void leave(struct tlb_state *s, int cpu)
+{
+	struct mm *mm = s->loaded;
+
+	s->loaded = NULL;
+	s->lazy = false;
+	write_cr3(virt_to_phys(kernel_pgd));
+	__atomic_fetch_and(&mm->tlb.cpus, ~cpumask_of(cpu), __ATOMIC_SEQ_CST);
+}
+
+void tlb_switch_mm(struct mm *prev, struct mm *next)
+{
+	struct tlb_state *s = this_cpu_ptr(&tlb_state);
+
+	(void)prev;
+	if (!next) {
+		if (s->loaded)
+			WRITE_ONCE(s->lazy, true);
+		return;
+	}
+	if (next->pgd == kernel_pgd) {
+		if (s->loaded)
+			leave(s, smp_processor_id());
+		return;
+	}
+	if (s->loaded == next) {
+		if (!s->lazy)
+			return;
+		__atomic_exchange_n(&s->lazy, false, __ATOMIC_SEQ_CST); /* before the generation is read */
+		u64 gen = __atomic_load_n(&next->tlb.gen, __ATOMIC_ACQUIRE);
+		if (s->slots[s->slot].gen < gen) {
+			s->slots[s->slot].gen = gen;
+			flush_loaded(s);
+		}
+		return;
+	}
+	int cpu = smp_processor_id();
+	struct mm *old = s->loaded;
+	__atomic_fetch_or(&next->tlb.cpus, cpumask_of(cpu), __ATOMIC_SEQ_CST);
+	s->loaded = next;
+	s->lazy = false;
+	bool keep = choose_slot(s, next, __atomic_load_n(&next->tlb.gen, __ATOMIC_ACQUIRE));
+	write_cr3(cr3_of(next, s->slot) | (keep ? CR3_NOFLUSH : 0));
+	if (old)
+		__atomic_fetch_and(&old->tlb.cpus, ~cpumask_of(cpu), __ATOMIC_RELEASE);
+}
+
+void tlb_leave_lazy(void)
+{
+	u64 flags = local_irq_save();
+	struct tlb_state *s = this_cpu_ptr(&tlb_state);
+
+	if (s->loaded && s->lazy)
+		leave(s, smp_processor_id());
+	local_irq_restore(flags);
+}
+
+static void invlpg(u64 va)
+{
+	asm volatile("invlpg (%0)" ::"r"(va) : "memory");
+}
+
+/* Brings this CPU to generation @gen of @mm, of which [start,end) is the last step. => irqs off */
+static void flush_here(struct mm *mm, u64 start, u64 end, u32 shift, u64 gen)
+{
+	struct tlb_state *s = this_cpu_ptr(&tlb_state);
+
+	if (s->loaded != mm)
+		return;
+	struct slot *slot = &s->slots[s->slot];
+	if (slot->gen >= gen)
+		return;
+	if (slot->gen + 1 == gen && (end - start) >> shift <= FLUSH_CEILING) {
+		slot->gen = gen;
+		for (; start < end; start += 1ull << shift)
+			invlpg(start);
+		this_cpu_inc(tlb_stats.flush_local);
+		return;
+	}
+	/* Steps were missed or it is cheaper: everything, as new as the mm is now. */
+	slot->gen = __atomic_load_n(&mm->tlb.gen, __ATOMIC_ACQUIRE);
+	flush_loaded(s);
+}
+
+static void flush_kernel_here(u64 start, u64 end)
+{
+	if ((end - start) >> PAGE_SHIFT <= FLUSH_CEILING) {
+		for (; start < end; start += PAGE_SIZE)
+			invlpg(start);
+		return;
+	}
+	u64 cr4 = read_cr4();
+	if (cpu_has(pge)) { /* a change of PGE drops everything, all PCIDs, global too: SDM vol. 3A 4.10.4.1 */
+		write_cr4(cr4 & ~(1ull << 7));
+		write_cr4(cr4);
+	} else {
+		write_cr3(read_cr3());
+	}
+}
+
+static void answer(struct request *r, int self)
+{
+	struct tlb_state *s = this_cpu_ptr(&tlb_state);
+
+	switch (r->kind) {
+	case REQ_RANGE:
+		flush_here(r->mm, r->start, r->end, r->shift, r->gen);
+		break;
+	case REQ_TABLES:
+		if (s->loaded == r->mm && s->lazy)
+			leave(s, self);
+		else
+			flush_here(r->mm, r->start, r->end, r->shift, r->gen);
+		break;
+	case REQ_EVICT: /* lazy, or a thread of the mm that has exited but not yet switched away */
+		if (s->loaded == r->mm)
+			leave(s, self);
+		break;
+	case REQ_KERNEL:
+		flush_kernel_here(r->start, r->end);
+		break;
+	}
+	__atomic_fetch_and(&r->pending, ~cpumask_of(self), __ATOMIC_RELEASE);
+}
+
+void tlb_poll(void)
+{
+	if (likely(!this_cpu_read(tlb_inbox)))
+		return;
+	u64 flags = local_irq_save();
+	int self = smp_processor_id(), cpu;
+	cpumask_t from = __atomic_exchange_n(this_cpu_ptr(&tlb_inbox), 0, __ATOMIC_ACQUIRE);
+
+	for_each_cpu_mask(cpu, from)
+		answer(per_cpu_ptr(&tlb_request, cpu), self);
+	local_irq_restore(flags);
+}
+
+/* Sends @r of this CPU to @mask and waits for the answers. => irqs off, this CPU not in @mask */
+static void ask(struct request *r, cpumask_t mask)
+{
+	int self = smp_processor_id(), cpu;
+
+	__atomic_store_n(&r->pending, mask, __ATOMIC_RELEASE);
+	for_each_cpu_mask(cpu, mask) {
+		if (__atomic_fetch_or(per_cpu_ptr(&tlb_inbox, cpu), cpumask_of(self), __ATOMIC_ACQ_REL)) {
+			this_cpu_inc(tlb_stats.ipis_merged);
+			continue;
+		}
+		apic_send_ipi(cpu, VECTOR_TLB);
+		this_cpu_inc(tlb_stats.ipis_sent);
+	}
+	while (__atomic_load_n(&r->pending, __ATOMIC_ACQUIRE)) {
+		tlb_poll();
+		cpu_relax();
+		/* A CPU that panicked took the others down: nobody will answer. */
+		if (unlikely(panic_in_progress))
+			break;
+	}
+}
+
+/* Those of mm->tlb.cpus that must be asked: all but this one, and lazy ones only when tables go. */
+static cpumask_t targets(struct mm *mm, bool tables)
+{
+	cpumask_t mask = __atomic_load_n(&mm->tlb.cpus, __ATOMIC_SEQ_CST) & ~cpumask_of(smp_processor_id());
+	int cpu;
+
+	if (likely(!mask) || tables)
+		return mask;
+	for_each_cpu_mask(cpu, mask) {
+		if (READ_ONCE(per_cpu(tlb_state, cpu).lazy)) {
+			mask &= ~cpumask_of(cpu);
+			this_cpu_inc(tlb_stats.ipis_avoided);
+		}
+	}
+	return mask;
+}
+
+static void flush_mm_range(struct mm *mm, u64 start, u64 end, u32 shift, bool tables)
+{
+	u64 flags = local_irq_save();
+	u64 gen = __atomic_add_fetch(&mm->tlb.gen, 1, __ATOMIC_SEQ_CST);
+
+	flush_here(mm, start, end, shift, gen);
+	cpumask_t mask = targets(mm, tables);
+	if (unlikely(mask)) {
+		struct request *r = this_cpu_ptr(&tlb_request);
+
+		r->mm = mm;
+		r->start = start;
+		r->end = end;
+		r->gen = gen;
+		r->shift = shift;
+		r->kind = tables ? REQ_TABLES : REQ_RANGE;
+		ask(r, mask);
+	}
+	local_irq_restore(flags);
+}
+
+void tlb_flush_range(struct mm *mm, u64 start, u64 end, unsigned stride_shift)
+{
+	flush_mm_range(mm, start, end, stride_shift, false);
+}
+
+void tlb_flush_mm(struct mm *mm)
+{
+	flush_mm_range(mm, 0, TASK_SIZE_MAX, PAGE_SHIFT, false);
+}
+
+void tlb_flush_local(u64 va)
+{
+	invlpg(va);
+}
+
+void tlb_flush_kernel_range(u64 start, u64 end)
+{
+	u64 flags = local_irq_save();
+	cpumask_t mask = READ_ONCE(cpu_online_mask) & ~cpumask_of(smp_processor_id());
+
+	flush_kernel_here(start, end);
+	if (mask) {
+		struct request *r = this_cpu_ptr(&tlb_request);
+
+		r->start = start;
+		r->end = end;
+		r->kind = REQ_KERNEL;
+		ask(r, mask);
+	}
+	local_irq_restore(flags);
+}
+
+/* Nobody runs in @mm any more: the CPUs that keep it lazily let go, this one too. */
+static void evict(struct mm *mm)
+{
+	u64 flags = local_irq_save();
+	struct tlb_state *s = this_cpu_ptr(&tlb_state);
+
+	if (s->loaded == mm)
+		leave(s, smp_processor_id());
+	cpumask_t mask = targets(mm, true);
+	if (unlikely(mask)) {
+		struct request *r = this_cpu_ptr(&tlb_request);
+
+		r->mm = mm;
+		r->kind = REQ_EVICT;
+		ask(r, mask);
+	}
+	local_irq_restore(flags);
+}
+
+void tlb_gather_init(struct tlb_gather *g, struct mm *mm, bool fullmm)
+{
+	g->mm = mm;
+	g->start = ~0ull;
+	g->end = 0;
+	g->npages = 0;
+	g->ntables = 0;
+	g->fullmm = fullmm;
+	g->cleared_pmds = false;
+	if (fullmm)
+		evict(mm);
+}
+
+void tlb_gather_flush(struct tlb_gather *g)
+{
+	/* One INVLPG drops all paging-structure caches of the PCID (SDM vol. 3A 4.10.4.1): tables that
+	 * held no translation need no range of their own, but at least one INVLPG. */
+	if (g->ntables && g->start >= g->end) {
+		g->start = 0;
+		g->end = PAGE_SIZE;
+	}
+	if (!g->fullmm && g->start < g->end)
+		flush_mm_range(g->mm, g->start, g->end, PAGE_SHIFT, g->ntables);
+	if (g->npages)
+		pages_put_list(g->pages, g->npages);
+	for (u32 i = 0; i < g->ntables; i++)
+		page_table_free(g->tables[i]);
+	g->start = ~0ull;
+	g->end = 0;
+	g->npages = 0;
+	g->ntables = 0;
+}
+
+void tlb_gather_table(struct tlb_gather *g, struct page *p)
+{
+	g->tables[g->ntables++] = p;
+	if (g->ntables == ARRAY_SIZE(g->tables))
+		tlb_gather_flush(g);
+}
+
+void tlb_stats_sum(struct tlb_stats *sum)
+{
+	int cpu;
+
+	*sum = (struct tlb_stats){ 0 };
+	for_each_online_cpu(cpu) {
+		const struct tlb_stats *s = per_cpu_ptr(&tlb_stats, cpu);
+
+		sum->ipis_sent += s->ipis_sent;
+		sum->ipis_avoided += s->ipis_avoided;
+		sum->ipis_merged += s->ipis_merged;
+		sum->flush_local += s->flush_local;
+		sum->flush_full += s->flush_full;
+	}
+}
