@@ -40,6 +40,7 @@ int irq_request_isa(unsigned isa_irq, irq_handler_t fn, void *arg, const char *n
 int irq_request_gsi(unsigned gsi, bool level, bool active_low, irq_handler_t fn, void *arg, const char *name);
 /* Allocates a vector for MSI; fills address/data to program. 0 or -ENOSPC. */
 int irq_request_msi(irq_handler_t fn, void *arg, const char *name, u64 *addr, u32 *data);
+const char *irq_name(unsigned vector); /* NULL when nothing uses it */
 u64 irq_count(unsigned vector, int cpu); /* for /proc/interrupts */
 
 #endif

@@ -37,5 +37,7 @@ void acpi_init(const struct handoff *h);
 const void *acpi_find_table(const char sig[4], u32 *len);
 /* APIC id of a CPU number; CPU 0 is the boot CPU, whatever its id. */
 u32 acpi_cpu_apic_id(int cpu);
+/* This CPU does not start: the ones behind it move down by one, with their nodes. */
+void acpi_drop_cpu(int cpu);
 
 #endif

@@ -17,7 +17,8 @@
 #define VECTOR_SPURIOUS 0xff
 
 void pic_disable(void); /* remaps and masks both 8259s */
-void apic_init(void); /* finds the mode, enables the boot CPU's; then the IOAPICs */
+void apic_init(void); /* finds the mode and enables the boot CPU's; after vmalloc */
+void ioapic_init(void); /* maps all, everything masked */
 void apic_cpu_init(void); /* the running CPU's */
 bool apic_present(void);
 u32 apic_id(void); /* of the running CPU */
@@ -30,7 +31,5 @@ void apic_send_startup(u32 id, unsigned page);
 void apic_timer_mode(bool tsc_deadline);
 void apic_timer_set(u32 count);
 u32 apic_timer_read(void);
-/* A device vector has fired; hard interrupt context, EOI is done here. */
-void irq_device_interrupt(unsigned vector);
 
 #endif

@@ -4,6 +4,7 @@
 
 #include <kernel/cpumask.h>
 #include <lib/types.h>
+#include <x86/pgtable.h>
 
 struct handoff;
 struct pt_regs;
@@ -26,6 +27,10 @@ void pgtable_late(void); /* the page allocator works from now on */
 u64 pgtable_trampoline(u64 page); /* fills a low page as a root table with an identity part; its address */
 void pgtable_trampoline_done(void);
 
+/* A root table of one's own: maps [va, va+len) in the lower half. 0 or -ENOMEM */
+int pgtable_map_in(pgd_t *root, u64 va, u64 pa, u64 len, u64 prot, bool large);
+u64 pgtable_lookup_in(pgd_t *root, u64 va); /* physical address, ~0 when nothing is mapped */
+
 /* tlb.c */
 void tlb_cpu_init(void); /* this CPU runs on kernel_pgd, nothing cached */
 
@@ -36,9 +41,11 @@ bool fixup_exception(struct pt_regs *regs);
 void clock_early_init(void); /* raw TSC with a guess, until calibrated */
 void clock_init(void); /* calibrates against HPET, PM timer or PIT; the APIC timer too */
 void clock_realtime_init(void); /* RTC */
+void clock_event_init(void); /* the APIC timer's rate; boot CPU, after apic_init */
 void clock_cpu_init(void); /* this CPU's event timer */
 void clock_sync_source(int cpu); /* boot CPU's half of the cross-CPU check */
 void clock_sync_target(void); /* the new CPU's half */
+void clock_sync_reset(void);
 void clock_event_interrupt(void);
 
 /* fpu.c */
@@ -49,12 +56,10 @@ void page_ops_init(void); /* picks clear_page and copy_page by the vector regist
 /* smp.c */
 void smp_init(const struct handoff *h); /* starts the other CPUs */
 void smp_call_interrupt(void);
-void smp_stop_others(void); /* panic: halts the other CPUs, which print their backtraces */
-/* NMI from smp_stop_others: true when it was for us. */
-bool smp_stop_nmi(struct pt_regs *regs);
 
 /* efi_rt.c */
 void efi_rt_init(const struct handoff *h);
+void efi_rt_reset(unsigned type); /* 0 cold, 2 shut down; returns when the firmware does not do it */
 bool efi_rt_recover(struct pt_regs *regs); /* a fault inside a runtime call: regs now return from it */
 u64 efi_rt_time(void); /* seconds since 1970, 0 when the firmware cannot tell */
 
@@ -63,5 +68,7 @@ void arch_first_run(struct thread *prev);
 
 /* entry points in assembly */
 extern char kernel_entry[], ap_entry[], syscall_entry[], idt_stubs[];
+/* What ap_entry finds: head.S knows the layout. */
+struct ap_boot { u64 cr3, stack, gs_base; };
 
 #endif

@@ -11,6 +11,7 @@ struct arch_thread {
 	u64 fsbase, gsbase; /* user bases while switched out (and always when !FSGSBASE) */
 	void *fpu; /* save area, NULL for kernel threads */
 	u32 pkru;
+	u32 fpu_cpu; /* CPU that saved the area last */
 	u64 debugreg[8];
 	u64 trap_nr, error_code, fault_addr; /* of the last user trap, for signal frames */
 };
@@ -31,8 +32,12 @@ static inline struct pt_regs *arch_user_regs(struct arch_thread *a)
 {
 	return (struct pt_regs *)a->kstack_top - 1;
 }
-/* exec: sets user entry registers (all others 0). */
+/* exec: sets current's user entry registers (all others 0) and clears its FS and GS bases. */
 void arch_start_user(struct pt_regs *regs, u64 ip, u64 sp);
+/* Sigreturn or a tracer edited current's saved registers: the return to user mode reloads all of them. */
+void arch_regs_edited(void);
+/* From a kernel thread that exec turned into a user program. => never returns */
+void arch_enter_user(void) __attribute__((noreturn));
 /* arch_prctl and clone TLS */
 void arch_set_fsbase(struct thread *t, u64 base);
 void arch_set_gsbase(struct thread *t, u64 base);

@@ -141,12 +141,12 @@ static int leaf_level(u64 va, u64 pa, u64 len, bool large)
 	return 0;
 }
 
-int kmap_range(u64 va, u64 pa, u64 len, u64 prot, bool large)
+int pgtable_map_in(pgd_t *root, u64 va, u64 pa, u64 len, u64 prot, bool large)
 {
 	ASSERT(!((va | pa | len) & ~PAGE_MASK));
 	while (len) {
 		int level = leaf_level(va, pa, len, large);
-		pte_t *t = kernel_pgd;
+		pte_t *t = root;
 
 		for (int l = 3; t; l--) {
 			pte_t *e = &t[level_index(va, l)];
@@ -169,6 +169,11 @@ int kmap_range(u64 va, u64 pa, u64 len, u64 prot, bool large)
 	return 0;
 }
 
+int kmap_range(u64 va, u64 pa, u64 len, u64 prot, bool large)
+{
+	return pgtable_map_in(kernel_pgd, va, pa, len, prot, large);
+}
+
 /* The entry that maps @va, its level in *level; NULL when a table above is missing. */
 static pte_t *lookup(pgd_t *pgd, u64 va, int *level)
 {
@@ -187,14 +192,19 @@ static pte_t *lookup(pgd_t *pgd, u64 va, int *level)
 	}
 }
 
-u64 kva_to_phys(u64 va)
+u64 pgtable_lookup_in(pgd_t *root, u64 va)
 {
 	int level;
-	pte_t *e = lookup(kernel_pgd, va, &level);
+	pte_t *e = lookup(root, va, &level);
 
 	if (!e || !pte_present(*e))
 		return ~0ull;
 	return large_pa(e->v, level) + (va & (level_size(level) - 1));
+}
+
+u64 kva_to_phys(u64 va)
+{
+	return pgtable_lookup_in(kernel_pgd, va);
 }
 
 /* First address after @va that another entry of @level covers. */

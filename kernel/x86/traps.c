@@ -266,8 +266,8 @@ void do_paranoid_trap(struct pt_regs *regs, unsigned vec)
 {
 	switch (vec) {
 	case TRAP_NMI:
-		if (!smp_stop_nmi(regs))
-			pr_once(LOG_WARN, "NMI for no known reason on CPU %d\n", smp_processor_id());
+		panic_other_cpu(regs); /* does not return when a panic sent it */
+		pr_once(LOG_WARN, "NMI for no known reason on CPU %d\n", smp_processor_id());
 		return;
 	case TRAP_DB: /* a user watchpoint hit by a copy, or MOV SS games: no business of ours */
 		asm volatile("mov %0, %%dr6" ::"r"(0xffff0ff0ull));

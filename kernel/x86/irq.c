@@ -1,0 +1,244 @@
+/*
+ * Device interrupts: the vector table, the IOAPICs, messages.
+ *
+ * A vector belongs to one line or message; a line may have several handlers (shared PCI lines), which
+ * are all called. Vectors are given out once and kept. All device interrupts go to the boot CPU's
+ * APIC: the vector space of 192 is enough for that, and per-queue spreading needs messages with a
+ * target of their own.
+ *
+ * Locking: irq_lock for changes of the table; the interrupt path reads the handler list without a
+ * lock: entries are complete before they are linked, and are never taken out.
+ *
+ * References: Intel 82093AA IOAPIC; SDM vol. 3A 10.11 (messages); PCI Local Bus 3.0 6.8.
+ */
+#include <kernel/cpumask.h>
+#include <kernel/irq.h>
+#include <kernel/printk.h>
+#include <kernel/random.h>
+#include <kernel/spinlock.h>
+#include <lib/string.h>
+#include <mm/slab.h>
+#include <uapi/errno.h>
+#include <x86/acpi.h>
+#include <x86/apic.h>
+#include <x86/cpu.h>
+#include <x86/io.h>
+#include <x86/machine.h>
+#include <x86/ptregs.h>
+#include <x86/tlb.h>
+
+struct irq_action {
+	irq_handler_t fn;
+	void *arg;
+	const char *name;
+	struct irq_action *next;
+};
+struct irq_line {
+	struct irq_action *actions; /* (irq_lock; readers RCU-like: never freed) */
+	s32 gsi; /* -1: message */
+	bool level;
+};
+static struct irq_line lines[256];
+static DEFINE_SPINLOCK(irq_lock);
+static unsigned next_vector = VECTOR_DEVICE;
+static DEFINE_PER_CPU(u32, irq_counts[256]);
+
+DEFINE_PER_CPU(struct pt_regs *, irq_regs);
+
+static volatile char *ioapic_regs[ARRAY_SIZE(acpi.ioapics)];
+static u32 ioapic_pins[ARRAY_SIZE(acpi.ioapics)];
+
+u64 irq_count(unsigned vector, int cpu)
+{
+	return vector < 256 ? per_cpu(irq_counts, cpu)[vector] : 0;
+}
+
+const char *irq_name(unsigned vector)
+{
+	switch (vector) {
+	case VECTOR_TIMER:
+		return "Local timer interrupts";
+	case VECTOR_RESCHED:
+		return "Rescheduling interrupts";
+	case VECTOR_CALL:
+		return "Function call interrupts";
+	case VECTOR_TLB:
+		return "TLB shootdowns";
+	default:
+		return vector < 256 && lines[vector].actions ? lines[vector].actions->name : NULL;
+	}
+}
+
+static u32 ioapic_read(u32 i, u32 reg)
+{
+	writel(ioapic_regs[i], reg);
+	return readl(ioapic_regs[i] + 0x10);
+}
+
+static void ioapic_write(u32 i, u32 reg, u32 v)
+{
+	writel(ioapic_regs[i], reg);
+	writel(ioapic_regs[i] + 0x10, v);
+}
+
+void ioapic_init(void)
+{
+	for (u32 i = 0; i < acpi.nr_ioapics; i++) {
+		ioapic_regs[i] = ioremap(acpi.ioapics[i].phys, 4096, CACHE_UC);
+		if (!ioapic_regs[i])
+			continue;
+		ioapic_pins[i] = (ioapic_read(i, 1) >> 16 & 255) + 1;
+		for (u32 pin = 0; pin < ioapic_pins[i]; pin++)
+			ioapic_write(i, 0x10 + 2 * pin, 1u << 16); /* masked */
+	}
+}
+
+static bool find_pin(unsigned gsi, u32 *ioapic, u32 *pin)
+{
+	for (u32 i = 0; i < acpi.nr_ioapics; i++)
+		if (ioapic_regs[i] && gsi - acpi.ioapics[i].gsi_base < ioapic_pins[i]) {
+			*ioapic = i;
+			*pin = gsi - acpi.ioapics[i].gsi_base;
+			return true;
+		}
+	return false;
+}
+
+static void add_action(struct irq_line *l, struct irq_action *a)
+{
+	a->next = l->actions;
+	smp_store_release(&l->actions, a);
+}
+
+static struct irq_action *new_action(irq_handler_t fn, void *arg, const char *name)
+{
+	struct irq_action *a = kmalloc(sizeof(*a), GFP_KERNEL);
+
+	if (a)
+		*a = (struct irq_action){ fn, arg, name, NULL };
+	return a;
+}
+
+/* => irq_lock held. 0 when there is none left. */
+static unsigned take_vector_locked(void)
+{
+	ASSERT_LOCKED(&irq_lock);
+	return next_vector < VECTOR_DEVICE_END ? next_vector++ : 0;
+}
+
+int irq_request_gsi(unsigned gsi, bool level, bool active_low, irq_handler_t fn, void *arg, const char *name)
+{
+	u32 ioapic, pin;
+	u64 flags;
+
+	if (!find_pin(gsi, &ioapic, &pin))
+		return -ENODEV;
+	struct irq_action *a = new_action(fn, arg, name);
+	if (!a)
+		return -ENOMEM;
+	spin_lock_irqsave(&irq_lock, flags);
+	for (unsigned v = VECTOR_DEVICE; v < next_vector; v++)
+		if (lines[v].actions && lines[v].gsi == (s32)gsi) {
+			add_action(&lines[v], a);
+			spin_unlock_irqrestore(&irq_lock, flags);
+			return 0;
+		}
+	unsigned v = take_vector_locked();
+	if (v) {
+		lines[v].gsi = (s32)gsi;
+		lines[v].level = level;
+		add_action(&lines[v], a);
+		ioapic_write(ioapic, 0x11 + 2 * pin, acpi_cpu_apic_id(0) << 24);
+		ioapic_write(ioapic, 0x10 + 2 * pin, v | (active_low ? 1u << 13 : 0) | (level ? 1u << 15 : 0));
+	}
+	spin_unlock_irqrestore(&irq_lock, flags);
+	if (!v)
+		kfree(a);
+	return v ? 0 : -ENOSPC;
+}
+
+int irq_request_isa(unsigned isa_irq, irq_handler_t fn, void *arg, const char *name)
+{
+	for (u32 i = 0; i < acpi.nr_overrides; i++) {
+		const struct acpi_override *o = &acpi.overrides[i];
+		if (o->isa_irq == isa_irq)
+			return irq_request_gsi(o->gsi, o->level, o->active_low, fn, arg, name);
+	}
+	return irq_request_gsi(isa_irq, false, false, fn, arg, name);
+}
+
+int irq_request_msi(irq_handler_t fn, void *arg, const char *name, u64 *addr, u32 *data)
+{
+	u64 flags;
+
+	if (!apic_present())
+		return -ENODEV;
+	struct irq_action *a = new_action(fn, arg, name);
+	if (!a)
+		return -ENOMEM;
+	spin_lock_irqsave(&irq_lock, flags);
+	unsigned v = take_vector_locked();
+	if (v) {
+		lines[v].gsi = -1;
+		add_action(&lines[v], a);
+	}
+	spin_unlock_irqrestore(&irq_lock, flags);
+	if (!v) {
+		kfree(a);
+		return -ENOSPC;
+	}
+	*addr = 0xfee00000ull | (u64)(acpi_cpu_apic_id(0) & 255) << 12;
+	*data = v; /* fixed, edge */
+	return 0;
+}
+
+static void device_interrupt(unsigned v)
+{
+	struct irq_action *a = smp_load_acquire(&lines[v].actions);
+	u64 when = rdtsc();
+
+	if (!a)
+		pr_once(LOG_WARN, "irq: vector %#x fired and nobody asked for it\n", v);
+	for (; a; a = a->next)
+		a->fn(a->arg);
+	random_add(&when, sizeof(when));
+	apic_eoi(); /* after the handlers: a level line must be quiet by now */
+}
+
+/* Every vector from 32 on. => irqs off */
+void do_irq(struct pt_regs *regs, unsigned vec)
+{
+	struct pt_regs *outer = irq_enter(regs);
+
+	(*this_cpu_ptr(&irq_counts))[vec]++;
+	switch (vec) {
+	case VECTOR_TIMER:
+		apic_eoi();
+		clock_event_interrupt();
+		break;
+	case VECTOR_RESCHED:
+		apic_eoi();
+		resched_interrupt();
+		break;
+	case VECTOR_CALL:
+		apic_eoi();
+		smp_call_interrupt();
+		break;
+	case VECTOR_TLB:
+		apic_eoi();
+		tlb_poll();
+		break;
+	case VECTOR_SPURIOUS: /* no EOI: SDM vol. 3A 10.9 */
+		break;
+	case VECTOR_ERROR:
+		apic_eoi();
+		pr_once(LOG_WARN, "apic: error interrupt\n");
+		break;
+	default:
+		if (vec >= VECTOR_DEVICE)
+			device_interrupt(vec);
+		break; /* 0x20-0x2f: spurious from the masked PICs */
+	}
+	if (irq_exit(outer) && !user_mode(regs))
+		preempt_schedule_irq();
+}
