@@ -43,8 +43,6 @@ static DEFINE_SPINLOCK(irq_lock);
 static unsigned next_vector = VECTOR_DEVICE;
 static DEFINE_PER_CPU(u32, irq_counts[256]);
 
-DEFINE_PER_CPU(struct pt_regs *, irq_regs);
-
 static volatile char *ioapic_regs[ARRAY_SIZE(acpi.ioapics)];
 static u32 ioapic_pins[ARRAY_SIZE(acpi.ioapics)];
 

@@ -11,7 +11,6 @@
  */
 #include <kernel/current.h>
 #include <lib/string.h>
-#include <proc/task.h>
 #include <sched/thread.h>
 #include <x86/cpu.h>
 #include <x86/desc.h>
@@ -21,6 +20,9 @@
 
 #define MSR_FS_BASE 0xc0000100
 #define MSR_KERNEL_GS_BASE 0xc0000102
+
+/* Door upward, kernel/proc. */
+void do_exit(long code) __attribute__((noreturn));
 
 extern char thread_start_kernel[], thread_start_user[];
 void user_return_slow(void) __attribute__((noreturn));

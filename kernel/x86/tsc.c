@@ -37,7 +37,7 @@ u64 tsc_khz = 1000000;
 s64 realtime_offset_ns;
 
 static volatile char *hpet;
-static u64 hpet_period_fs;
+static u64 hpet_period_fs, hpet_mult; /* ns per tick, 32.32 */
 static bool tsc_bad;
 static u64 clamp_last; /* (a) the greatest time given out, when tsc_bad without HPET */
 static u64 hpet_base_ns;
@@ -64,7 +64,7 @@ static noinline u64 slow_clock_ns(void)
 	if (hpet) {
 		spin_lock_irqsave(&hpet_lock, flags);
 		hpet_last += (u32)(readl(hpet + 0xf0) - (u32)hpet_last);
-		now = hpet_base_ns + (u64)((unsigned __int128)hpet_last * hpet_period_fs / 1000000);
+		now = hpet_base_ns + mul_shift(hpet_last, hpet_mult, 32);
 		spin_unlock_irqrestore(&hpet_lock, flags);
 		return now;
 	}
@@ -141,6 +141,7 @@ static bool hpet_start(void)
 		if (readl(regs + 0xf0) != a) {
 			hpet = regs;
 			hpet_period_fs = period;
+			hpet_mult = ((u64)period << 32) / 1000000;
 			return true;
 		}
 	return false;
@@ -350,7 +351,7 @@ static void give_up_tsc(int cpu)
 	u64 now = ktime_ns();
 	if (hpet) {
 		hpet_last = readl(hpet + 0xf0);
-		hpet_base_ns = now - (u64)((unsigned __int128)hpet_last * hpet_period_fs / 1000000);
+		hpet_base_ns = now - mul_shift(hpet_last, hpet_mult, 32);
 	}
 	clamp_last = now;
 	clock_scale.mult = hpet ? 0 : clock_scale.mult;
