@@ -142,22 +142,9 @@ static void publish(u64 s)
 	array_pages += ARRAY_PAGES;
 }
 
-static void make_present_at_boot(u64 s)
+/* Maps a section's page structs where the tables above exist: takes no lock and no memory. */
+static bool map_array_entry(u64 va, u64 pfn)
 {
-	u64 start = s << SECTION_ORDER;
-	struct page *array = bootmem_alloc(ARRAY_PAGES << PAGE_SHIFT, PMD_SIZE, pfn_to_node(start));
-
-	if (kmap_range((u64)&page_array[start], virt_to_phys(array), ARRAY_PAGES << PAGE_SHIFT,
-		       PROT_KERNEL, true))
-		panic("mm: cannot map the page array");
-	mark_pieces(s);
-	publish(s);
-}
-
-/* Maps a section's page structs.  The tables above exist, so this takes no lock and no memory. */
-static bool map_array(u64 s, u64 pfn)
-{
-	u64 va = (u64)&page_array[s << SECTION_ORDER];
 	pgd_t *pgd = kernel_pgd + pgd_index(va);
 	pud_t *pud;
 	pmd_t *pmd;
@@ -170,6 +157,25 @@ static bool map_array(u64 s, u64 pfn)
 	pmd = table_of(pte_read(pud)) + pmd_index(va);
 	pte_set(pmd, pte_make(pfn << PAGE_SHIFT, PROT_KERNEL | PTE_PS));
 	return true;
+}
+
+static void map_array(u64 s, u64 pfn)
+{
+	u64 va = (u64)&page_array[s << SECTION_ORDER];
+
+	if (!map_array_entry(va, pfn) &&
+	    kmap_range(va, pfn << PAGE_SHIFT, ARRAY_PAGES << PAGE_SHIFT, PROT_KERNEL, true))
+		panic("mm: cannot map the page array");
+}
+
+static void make_present_at_boot(u64 s)
+{
+	u64 start = s << SECTION_ORDER;
+	struct page *array = bootmem_alloc(ARRAY_PAGES << PAGE_SHIFT, PMD_SIZE, pfn_to_node(start));
+
+	map_array(s, virt_to_phys(array) >> PAGE_SHIFT);
+	mark_pieces(s);
+	publish(s);
 }
 
 /* Usable pages of a section, given to fn piece by piece when there is one. */
@@ -236,7 +242,7 @@ static void make_present(struct zone *z, u64 s)
 	if (!pfn)
 		self_array = pfn = room_for_array(s);
 	clear_pages(phys_to_virt(pfn << PAGE_SHIFT), ARRAY_PAGES);
-	VERIFY(map_array(s, pfn));
+	map_array(s, pfn);
 	mark_pieces(s);
 	publish(s);
 	mark_in_use(pfn, ARRAY_PAGES, PT_BOOT);

@@ -111,12 +111,12 @@ struct kmem_cache {
 	void (*ctor)(void *);		/* (I) */
 	char name[24];
 
-	spinlock_t lock __aligned(64);	/* slabs; irqs off */
+	spinlock_t lock;		/* slabs; irqs off */
 	struct list_head partial, full, empty;	/* (lock) */
 	u32 nr_empty, colour;		/* (lock) */
 	u64 nr_slabs, inuse;		/* (lock) slabs; objects outside slabs */
 
-	spinlock_t depot_lock __aligned(64);	/* thread context only */
+	spinlock_t depot_lock;	/* thread context only */
 	struct depot depot;		/* (depot_lock) */
 	u32 mag_class;			/* (depot_lock) size of new magazines */
 	u32 contended;			/* (depot_lock) */

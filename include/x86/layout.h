@@ -20,9 +20,11 @@
 
 #define TASK_SIZE_MAX 0x00007ffffffff000ull /* end of user space; one guard page below the canonical hole */
 #define DIRECT_MAP_START 0xffff800000000000ull
+#ifndef PAGE_ARRAY_BASE /* host tests have their own map */
 #define PAGE_ARRAY_BASE 0xffffc00000000000ull /* struct page of pfn 0 */
 #define VMALLOC_START 0xffffd00000000000ull
 #define VMALLOC_END 0xffffdfffffffffffull
+#endif
 #define KIMAGE_LINK_BASE 0xffffffff80000000ull
 
 extern u64 direct_map_base; /* immutable after entry */
