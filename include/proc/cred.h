@@ -3,10 +3,19 @@
 #define PROC_CRED_H
 
 #include <kernel/rcu.h>
+#include <lib/list.h>
 #include <lib/types.h>
 
 #define NGROUPS_MAX 65536
 struct group_info { s32 refs; u32 n; gid_t gid[]; };
+/* What all processes of one real user share, for limits. Found by number; freed with the last reference. */
+struct user {
+	s32 refs; /* (a) */
+	uid_t uid; /* (I) */
+	s32 processes, sigpending; /* (a) threads; queued signals */
+	u64 mq_bytes; /* (a) */
+	struct hlist_node hash;
+};
 struct cred {
 	s32 refs; /* (a) */
 	uid_t uid, suid, euid, fsuid;
@@ -14,6 +23,7 @@ struct cred {
 	u64 cap_effective, cap_permitted, cap_inheritable, cap_bset, cap_ambient;
 	u32 securebits;
 	struct group_info *groups; /* NULL: none */
+	struct user *user; /* of uid */
 	struct rcu_head rcu;
 };
 #define CAP_CHOWN 0
@@ -37,6 +47,17 @@ struct cred {
 #define CAP_SYS_TTY_CONFIG 26
 #define CAP_MKNOD 27
 #define CAP_SYSLOG 34
+#define CAP_LINUX_IMMUTABLE 9
+#define CAP_NET_BIND_SERVICE 10
+#define CAP_NET_BROADCAST 11
+#define CAP_NET_ADMIN 12
+#define CAP_NET_RAW 13
+#define CAP_SYS_MODULE 16
+#define CAP_SYS_RAWIO 17
+#define CAP_SYS_PACCT 20
+#define CAP_SETFCAP 31
+#define CAP_WAKE_ALARM 35
+#define CAP_BLOCK_SUSPEND 36
 #define CAP_LAST 40
 #define CAP_ALL ((1ull << (CAP_LAST + 1)) - 1)
 
@@ -47,5 +68,9 @@ struct cred *cred_prepare(void); /* a private copy of current's, or NULL */
 void cred_commit(struct cred *c);
 void cred_abort(struct cred *c);
 void cred_put(const struct cred *c);
+const struct cred *cred_get(const struct cred *c);
+struct task;
+const struct cred *task_cred_get(struct task *t); /* of any referenced task */
+extern struct cred init_cred; /* uid 0, all capabilities; never freed */
 
 #endif

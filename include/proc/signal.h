@@ -19,7 +19,8 @@ typedef u64 sigset_t; /* bit n-1 is signal n */
 #define SIG_KERNEL_ONLY (sigmask(9) | sigmask(19)) /* SIGKILL, SIGSTOP */
 
 struct k_sigaction { u64 handler, flags, restorer; sigset_t mask; };
-struct sigqueue { struct list_head link; siginfo_t info; void *timer; };
+struct user;
+struct sigqueue { struct list_head link; siginfo_t info; void *timer; struct user *user; };
 struct sigpending { struct list_head list; sigset_t set; };
 struct sighand {
 	spinlock_t lock;
@@ -50,11 +51,19 @@ struct signal_state { /* shared by a thread group */
 	s32 next_timer_id;
 	s32 oom_score_adj;
 	s32 is_child_subreaper;
+	u64 sum_exec; /* ns run by dead threads */
+	bool has_child_subreaper; /* an ancestor is one */
+	bool cpu_timer_on; /* it_virt, RLIMIT_CPU or a CPU-time timer wants ticks; sticky */
+	u32 rlimit_cpu_warned; /* seconds at which SIGXCPU was last sent */
+	struct list_head cpu_timers; /* (sighand lock) armed POSIX timers of CPU clocks */
 };
 #define SIGNAL_GROUP_EXIT 1u
 #define SIGNAL_STOPPED 2u
 #define SIGNAL_CONTINUED 4u
 #define SIGNAL_UNKILLABLE 8u
+#define SIGNAL_CLD_STOPPED 16u /* the parent is to be told, by the next thread that looks at its signals */
+#define SIGNAL_CLD_CONTINUED 32u
+#define SIGNAL_CLD_MASK (SIGNAL_CLD_STOPPED | SIGNAL_CLD_CONTINUED)
 
 /* Sending: 0 or -errno. group: to the process, else to that thread. info NULL: from the kernel (SI_KERNEL). => any context */
 int send_signal(int sig, const siginfo_t *info, struct task *t, bool group);

@@ -30,6 +30,8 @@ struct pid { /* a number with the tasks that use it; RCU-safe lookup */
 	wait_queue_t poll_wait; /* pidfd */
 	struct rcu_head rcu;
 };
+/* A task keeps a reference to pids[PIDK_PID] until it is freed: a pidfd may use ->poll_wait of a reaped task. The other kinds
+ * are only set in group leaders, and only while hashed. */
 
 #define EXIT_ZOMBIE 1
 #define EXIT_DEAD 2
@@ -39,6 +41,14 @@ struct pid { /* a number with the tasks that use it; RCU-safe lookup */
 #define PF_FORKNOEXEC 0x40u
 #define PF_SIGNALED 0x400u
 #define PF_VFORK 0x800u
+#define PF_SUPERPRIV 0x100u
+#define PF_RANDOMIZE 0x400000u
+
+/* jobctl: low 16 bits are the signal of the last group stop */
+#define JOBCTL_STOP_SIGMASK 0xffffu
+#define JOBCTL_STOP_DEQUEUED (1u << 16) /* a stop signal was dequeued and no SIGCONT came since */
+#define JOBCTL_STOP_PENDING (1u << 17) /* this thread must stop for the group */
+#define JOBCTL_STOP_CONSUME (1u << 18) /* and counts in group_stop_count */
 
 struct task {
 	struct thread thread; /* first: task and thread convert for free */
@@ -54,7 +64,9 @@ struct task {
 	struct signal_state *signal; /* (I) shared by the group */
 	struct sighand *sighand; /* shared with CLONE_SIGHAND */
 	sigset_t blocked, saved_sigmask; /* (own; sighand->lock to write) */
+	sigset_t real_blocked; /* (sighand->lock) during sigtimedwait: blocked but for the wait */
 	struct sigpending pending; /* (sighand->lock) */
+	u32 jobctl; /* (sighand->lock) JOBCTL_* */
 	u64 sas_sp, sas_size;
 	u32 sas_flags;
 	spinlock_t alloc_lock;
@@ -80,6 +92,9 @@ struct task {
 	void *nsproxy;
 	u32 personality;
 	u32 no_new_privs, dumpable, keep_caps, securebits, child_subreaper;
+	void (*start_fn)(void); /* runs once before the first return to user mode: PID 1 */
+	void *sem_undo; /* owned by ipc_sem.c */
+	void *fail_state;
 	struct rcu_head rcu;
 };
 #define current ((struct task *)current_thread())
@@ -108,8 +123,25 @@ long do_clone(const struct clone_args_k *a);
 long do_execve(int dirfd, const char *path, const char __user *const __user *argv, const char __user *const __user *envp, int flags);
 void do_exit(long code) __attribute__((noreturn)); /* status format */
 void do_group_exit(int code) __attribute__((noreturn));
-int run_init(void); /* kernel thread 1 turns into /sbin/init or init=; does not return on success */
+/* Starts PID 1, which becomes init= or /sbin/init, /init, /bin/sh; 0 or -errno. => once, after the root is filled */
+int run_init(void);
+/* Caches, boot task, pid table. => after kmem_init, before the first kthread_run */
 void proc_init(void);
+/* The task of CPU 0's boot context (static) and an idle task for another CPU with a stack of its own, or NULL.
+ * The scheduler's idle threads are whole tasks, so that `current` is always valid. */
+extern struct task boot_task;
+struct thread *idle_task_create(int cpu);
+extern s32 nr_tasks; /* (tasklist_lock) threads that exist, and the ceiling */
+extern s32 max_threads;
+extern u64 total_forks;
+extern s32 pid_max; /* kernel.pid_max; change with pid_set_max */
+int pid_set_max(s32 n);
+pid_t pid_last(void); /* last number given, for /proc/loadavg */
+/* Called by the scheduler's tick, irqs off: CPU-time limits and interval timers of the running task. */
+void task_tick(struct thread *t);
+/* Times scaled to the exact run time; of one thread, or of the whole group with its dead threads. */
+void task_cputime(struct task *t, u64 *utime, u64 *stime);
+void group_cputime(struct task *t, u64 *utime, u64 *stime);
 
 /* Doors to fs, implemented in kernel/fs. */
 struct files *files_dup(struct files *f); /* NULL: out of memory */
@@ -129,6 +161,7 @@ void exec_attr(struct file *f, struct exec_attr *a);
 void file_put(struct file *f);
 int file_allow_write(struct file *f);
 int pidfd_install(struct task *t, u32 flags); /* new fd or -errno */
+struct task *pidfd_task_get(unsigned fd); /* the process behind a pidfd, referenced; ERR_PTR(-EBADF) */
 void tty_session_exit(struct task *leader); /* session leader exits: SIGHUP, disassociate */
 
 #endif

@@ -1,0 +1,175 @@
+/*
+ * What the files of kernel/proc (and the decode halves in kernel/sys) share among themselves.
+ * Nobody else includes this.
+ *
+ * Lock order inside proc:
+ *   tasklist_lock -> sighand->lock -> user/timer internals
+ *   tasklist_lock -> pid_lock
+ *   task->alloc_lock is innermost but for files' and fs' own spinlocks; it is never taken with
+ *   tasklist_lock or a sighand lock held.
+ * tasklist_lock is read in interrupt context (terminal signals), so writers turn interrupts off;
+ * sighand->lock is taken in interrupt context, so everybody turns interrupts off.
+ */
+#ifndef PROC_IMPL_H
+#define PROC_IMPL_H
+
+#include <proc/task.h>
+
+/* clone(2) flags */
+#define CSIGNAL 0xffull
+#define CLONE_VM 0x100ull
+#define CLONE_FS 0x200ull
+#define CLONE_FILES 0x400ull
+#define CLONE_SIGHAND 0x800ull
+#define CLONE_PIDFD 0x1000ull
+#define CLONE_PTRACE 0x2000ull
+#define CLONE_VFORK 0x4000ull
+#define CLONE_PARENT 0x8000ull
+#define CLONE_THREAD 0x10000ull
+#define CLONE_NEWNS 0x20000ull
+#define CLONE_SYSVSEM 0x40000ull
+#define CLONE_SETTLS 0x80000ull
+#define CLONE_PARENT_SETTID 0x100000ull
+#define CLONE_CHILD_CLEARTID 0x200000ull
+#define CLONE_DETACHED 0x400000ull
+#define CLONE_UNTRACED 0x800000ull
+#define CLONE_CHILD_SETTID 0x1000000ull
+#define CLONE_NEWCGROUP 0x2000000ull
+#define CLONE_NEWUTS 0x4000000ull
+#define CLONE_NEWIPC 0x8000000ull
+#define CLONE_NEWUSER 0x10000000ull
+#define CLONE_NEWPID 0x20000000ull
+#define CLONE_NEWNET 0x40000000ull
+#define CLONE_IO 0x80000000ull
+#define CLONE_CLEAR_SIGHAND 0x100000000ull
+#define CLONE_INTO_CGROUP 0x200000000ull
+#define CLONE_NEWTIME 0x80ull
+#define CLONE_NAMESPACES \
+	(CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | \
+	 CLONE_NEWNET | CLONE_NEWTIME)
+
+/* task.c */
+struct task *task_alloc(void); /* zeroed but for comm; stack attached; one reference; or NULL */
+void task_free_unused(struct task *t); /* one that never ran: stack and FPU area too */
+void *task_fpu_alloc(void);
+void signal_state_init(struct signal_state *s);
+struct signal_state *signal_state_alloc(void); /* refs, live, nr_threads = 1 */
+void signal_state_put(struct signal_state *s);
+struct sighand *sighand_alloc(void); /* refs = 1, handlers not set */
+void sighand_put(struct sighand *s);
+/* sighand of any task with its lock held and irqs off, or NULL when it was reaped. => rcu or a reference */
+struct sighand *task_lock_sighand(struct task *t, u64 *flags);
+static inline void task_unlock_sighand(struct sighand *s, u64 flags) { spin_unlock_irqrestore(&s->lock, flags); }
+void task_set_comm(struct task *t, const char *name);
+
+/* pid.c */
+void pid_init(void);
+struct pid *pid_alloc(pid_t want); /* want 0: next. One reference and a number; ERR_PTR */
+void pid_free_unused(struct pid *p);
+void pid_put(struct pid *p);
+static inline struct pid *pid_get(struct pid *p) { __atomic_fetch_add(&p->refs, 1, __ATOMIC_RELAXED); return p; }
+struct pid *pid_find(pid_t nr); /* => rcu_read_lock or tasklist_lock */
+struct task *pid_task(struct pid *p, enum pid_kind kind); /* first user; => rcu or tasklist_lock */
+void pid_attach(struct task *t, enum pid_kind kind, struct pid *p); /* => tasklist_lock for writing */
+void pid_detach(struct task *t, enum pid_kind kind);
+void pid_exchange(struct task *a, struct task *b);
+void pid_transfer(struct task *from, struct task *to, enum pid_kind kind);
+#define for_each_pid_task(t, p, kind) \
+	for ((t) = pid_task_entry((p)->tasks[kind].first, kind); (t); (t) = pid_task_entry((t)->pid_links[kind].next, kind))
+static inline struct task *pid_task_entry(struct hlist_node *n, enum pid_kind kind)
+{
+	return n ? (struct task *)((char *)n - offsetof(struct task, pid_links) - kind * sizeof(struct hlist_node)) : NULL;
+}
+
+#define for_each_thread(t, of) list_for_each_entry(t, &(of)->signal->threads, thread_group)
+static inline bool thread_group_leader(const struct task *t) { return t->exit_signal >= 0; }
+static inline bool same_thread_group(const struct task *a, const struct task *b) { return a->signal == b->signal; }
+static inline bool task_sigpending(const struct task *t) { return thread_test_flag(&t->thread, TIF_SIGPENDING); }
+
+/* fork.c */
+void task_mm_release(struct task *t, struct mm *mm); /* exec and exit: clear_child_tid, robust futexes, vfork parent */
+
+/* dethread.c: ends the other threads of the group for exec and makes the caller its leader. 0, or -EAGAIN/-EINTR when
+ * the group is being killed. => may sleep */
+int de_thread(void);
+
+/* exec.c: strings in kernel memory, for PID 1 */
+int exec_kernel(const char *path, const char *const *argv, const char *const *envp);
+
+/* exit.c */
+void task_release(struct task *t); /* reap; => no locks */
+bool pgrp_is_orphaned(struct pid *pgrp, struct task *except); /* => tasklist_lock */
+void task_reparent_children(struct task *t, struct list_head *dead);
+
+/* signal.c */
+void sigqueue_init_cache(void);
+struct sigqueue *sigqueue_alloc(struct task *t, bool override_limit);
+void sigqueue_free(struct sigqueue *q);
+void sigpending_flush(struct sigpending *p);
+int send_signal_locked(int sig, const siginfo_t *info, struct task *t, bool group); /* => t->sighand->lock */
+/* A preallocated entry (POSIX timer). 0 queued, 1 was pending (overrun), -1 not delivered. => any context */
+int send_sigqueue(struct sigqueue *q, struct task *t, bool group);
+void signal_wake_up(struct task *t, bool fatal);
+bool signal_valid(unsigned long sig);
+int kill_permission(int sig, bool from_user, struct task *t);
+int send_signal_checked(int sig, const siginfo_t *info, struct task *t, bool group); /* with permission check */
+int kill_process_nr(int sig, const siginfo_t *info, pid_t pid); /* kill(2)'s three forms of pid */
+bool notify_parent(struct task *t, int sig); /* true: nobody waits, reap it; => tasklist_lock for writing */
+void notify_parent_stop(struct task *t, int why); /* => tasklist_lock */
+void exit_signals(struct task *t);
+int zap_other_threads(struct task *t); /* => sighand->lock; number of other threads told to die */
+void flush_signal_handlers(struct task *t, bool force_default);
+void flush_sigqueue_mask(sigset_t mask, struct sigpending *p);
+int do_sigaction(int sig, const struct k_sigaction *act, struct k_sigaction *old);
+int dequeue_signal_locked(struct task *t, sigset_t blocked, siginfo_t *info, struct sigqueue **timerq);
+struct ksignal { int sig; struct k_sigaction ka; siginfo_t info; };
+bool get_signal(struct ksignal *ks);
+void signal_setup_done(const struct ksignal *ks);
+static inline bool group_exiting(const struct signal_state *s) { return s->flags & SIGNAL_GROUP_EXIT || s->group_exec_task; }
+extern u64 multi_signal_seq; /* (tasklist_lock read, a) raised by every signal sent to several processes */
+
+/* sigframe.c */
+bool signal_frame_setup(struct ksignal *ks, struct pt_regs *regs);
+u64 signal_frame_max(void); /* AT_MINSIGSTKSZ */
+struct stack_t_user { u64 sp; s32 flags; u32 pad; u64 size; };
+int do_sigaltstack(const struct stack_t_user *new, struct stack_t_user *old, u64 sp);
+
+/* futex.c */
+void futex_exit(struct task *t); /* robust list and held PI futexes, owner died; => mm still there */
+void futex_init(void);
+struct hrtimespec;
+long futex_wake(struct mm *mm, u64 uaddr, bool shared, int nr, u32 bitset);
+
+/* timers.c */
+void posix_timers_exit(struct signal_state *s); /* exec, group exit */
+void posix_timer_delivered(struct sigqueue *q, siginfo_t *info); /* after dequeue, no locks: re-arm, overrun */
+void itimers_exit(struct signal_state *s);
+void clock_was_set(void);
+void proc_timers_init(void);
+
+/* ipc */
+void sem_undo_exit(struct task *t);
+int sem_undo_share(struct task *child); /* CLONE_SYSVSEM */
+void shm_exit(struct task *t);
+void ipc_init(void);
+
+/* cred.c */
+void cred_init(void);
+struct user *user_find(uid_t uid); /* referenced; NULL out of memory */
+struct user *user_get(struct user *u);
+void user_put(struct user *u);
+
+/* vdso */
+void vdso_init(void);
+int vdso_map(struct mm *mm, u64 stack_top, bool randomize); /* sets mm->vdso; 0 or -errno */
+void vdso_update(void); /* clock or real-time offset changed */
+
+/* wait.c */
+void rusage_of_group(struct task *t, int who, struct rusage *r);
+
+/* limits: copies what mm needs to know */
+void rlimits_to_mm(struct task *t, struct mm *mm);
+
+struct task_times { u64 utime, stime; };
+
+#endif

@@ -1,0 +1,239 @@
+/*
+ * Waiting for children.
+ *
+ * A waiter puts itself on its group's wait_chldexit, then looks at its children under tasklist_lock
+ * (read). It may reap a zombie, or report a stop or a continuation; the one who turns exit_state from
+ * ZOMBIE into DEAD owns the body, so two threads that wait never reap the same child. The lock is
+ * dropped before results are copied and the task is released.
+ *
+ * Waiting for one pid looks it up instead of walking the children, so shells with thousands of
+ * children stay linear.
+ */
+#include <lib/assert.h>
+#include <lib/string.h>
+#include <proc/usage.h>
+#include <proc/wait.h>
+
+/* Children made by clone with another signal than SIGCHLD are only for those who ask (wait(2)). */
+static bool eligible(const struct wait_request *w, struct task *t)
+{
+	if (w->which == WAIT_PGID && (!t->pids[PIDK_PGID] || t->pids[PIDK_PGID]->nr != w->nr))
+		return false;
+	if (w->which == WAIT_PID && t->pid != w->nr)
+		return false;
+	if (w->options & __WALL)
+		return true;
+	return (t->exit_signal != SIGCHLD) == !!(w->options & __WCLONE);
+}
+
+static s32 final_status(struct task *t)
+{
+	return t->signal->flags & SIGNAL_GROUP_EXIT ? t->signal->group_exit_code : t->exit_code;
+}
+
+static void fill_exit(struct wait_request *w, s32 status)
+{
+	w->status = status;
+	if (status & 0x7f) {
+		w->why = status & 0x80 ? CLD_DUMPED : CLD_KILLED;
+		w->si_status = status & 0x7f;
+	} else {
+		w->why = CLD_EXITED;
+		w->si_status = status >> 8 & 0xff;
+	}
+}
+
+static void identify(struct wait_request *w, struct task *t)
+{
+	w->pid = t->pid;
+	w->uid = t->cred->uid;
+}
+
+/* The child's totals, and its children's, become the parent's. => sighand->lock of the parent is taken */
+static void inherit_usage(struct task *t, const struct usage *u)
+{
+	struct signal_state *p = current->signal, *s = t->signal;
+
+	spin_lock_irq(&current->sighand->lock);
+	p->cutime += u->utime + s->cutime;
+	p->cstime += u->stime + s->cstime;
+	p->cmin_flt += u->min_flt + s->cmin_flt;
+	p->cmaj_flt += u->maj_flt + s->cmaj_flt;
+	p->cnvcsw += u->nvcsw + s->cnvcsw;
+	p->cnivcsw += u->nivcsw + s->cnivcsw;
+	p->cmaxrss = max3(p->cmaxrss, u->maxrss, s->cmaxrss);
+	spin_unlock_irq(&current->sighand->lock);
+}
+
+static void report_usage(struct wait_request *w, struct task *t, struct usage *u)
+{
+	if (!w->want_usage)
+		return;
+	struct usage both = *u;
+	usage_add_children(t->signal, &both);
+	usage_to_rusage(&both, &w->usage);
+}
+
+/* True: taken (the lock was dropped). */
+static bool take_zombie(struct wait_request *w, struct task *t)
+{
+	struct usage u;
+	s32 zombie = EXIT_ZOMBIE;
+
+	if (w->options & WNOWAIT) {
+		task_get(t);
+		identify(w, t);
+		fill_exit(w, final_status(t));
+		read_unlock(&tasklist_lock);
+		group_usage(t, &u);
+		report_usage(w, t, &u);
+		task_put(t);
+		return true;
+	}
+	if (!try_cmpxchg(&t->exit_state, &zombie, EXIT_DEAD))
+		return false;
+	/* commit: the body is ours */
+	read_unlock(&tasklist_lock);
+	identify(w, t);
+	fill_exit(w, final_status(t));
+	group_usage(t, &u);
+	report_usage(w, t, &u);
+	inherit_usage(t, &u);
+	task_release(t);
+	return true;
+}
+
+static bool take_stopped(struct wait_request *w, struct task *t)
+{
+	struct signal_state *s = t->signal;
+	s32 code = 0;
+
+	if (!(w->options & WUNTRACED) || !(s->flags & SIGNAL_STOPPED))
+		return false;
+	spin_lock_irq(&t->sighand->lock);
+	if (s->flags & SIGNAL_STOPPED) {
+		code = s->group_exit_code;
+		if (code && !(w->options & WNOWAIT))
+			s->group_exit_code = 0; /* reported once */
+	}
+	spin_unlock_irq(&t->sighand->lock);
+	if (!code)
+		return false;
+	identify(w, t);
+	w->status = code << 8 | 0x7f;
+	w->why = CLD_STOPPED;
+	w->si_status = code;
+	return true;
+}
+
+static bool take_continued(struct wait_request *w, struct task *t)
+{
+	struct signal_state *s = t->signal;
+	bool yes;
+
+	if (!(w->options & WCONTINUED) || !(s->flags & SIGNAL_CONTINUED))
+		return false;
+	spin_lock_irq(&t->sighand->lock);
+	yes = s->flags & SIGNAL_CONTINUED;
+	if (!(w->options & WNOWAIT))
+		s->flags &= ~SIGNAL_CONTINUED;
+	spin_unlock_irq(&t->sighand->lock);
+	if (!yes)
+		return false;
+	identify(w, t);
+	w->status = 0xffff;
+	w->why = CLD_CONTINUED;
+	w->si_status = SIGCONT;
+	return true;
+}
+
+/* One child. 1: result, lock dropped; 0: nothing now; *exists when it may have news later. */
+static int look_at(struct wait_request *w, struct task *t, bool *exists)
+{
+	if (!eligible(w, t) || READ_ONCE(t->exit_state) == EXIT_DEAD)
+		return 0;
+	*exists = true;
+	if (t->exit_state == EXIT_ZOMBIE) {
+		/* a leader whose threads still run has not ended yet */
+		if (!thread_group_empty(t) || !(w->options & WEXITED))
+			return 0;
+		return take_zombie(w, t);
+	}
+	if (take_stopped(w, t) || take_continued(w, t)) {
+		if (w->want_usage)
+			task_get(t);
+		read_unlock(&tasklist_lock);
+		if (w->want_usage) {
+			struct usage u;
+			group_usage(t, &u);
+			report_usage(w, t, &u);
+			task_put(t);
+		}
+		return 1;
+	}
+	return 0;
+}
+
+static bool is_child_of_group(struct task *t, bool only_this_thread)
+{
+	if (!thread_group_leader(t))
+		return false;
+	return only_this_thread ? t->real_parent == current : same_thread_group(t->real_parent, current);
+}
+
+static int look_at_children_of(struct wait_request *w, struct task *parent, bool *exists)
+{
+	struct task *t;
+
+	list_for_each_entry(t, &parent->children, sibling)
+		if (look_at(w, t, exists))
+			return 1;
+	return 0;
+}
+
+/* 1: result; 0: nothing now; -ECHILD. => takes and drops tasklist_lock */
+static int look_once(struct wait_request *w)
+{
+	bool exists = false;
+	struct task *t;
+
+	read_lock(&tasklist_lock);
+	if (w->which == WAIT_PID) {
+		struct pid *p = pid_find(w->nr);
+		t = p ? pid_task(p, PIDK_TGID) : NULL;
+		if (t && is_child_of_group(t, w->options & __WNOTHREAD) && look_at(w, t, &exists))
+			return 1;
+	} else {
+		for_each_thread(t, current) {
+			if ((w->options & __WNOTHREAD) && t != current)
+				continue;
+			if (look_at_children_of(w, t, &exists))
+				return 1;
+		}
+	}
+	read_unlock(&tasklist_lock);
+	return exists ? 0 : -ECHILD;
+}
+
+long do_wait(struct wait_request *w)
+{
+	wait_queue_t *q = &current->signal->wait_chldexit;
+	int r = look_once(w);
+
+	if (r == 0 && !(w->options & WNOHANG)) {
+		DEFINE_WAIT(e);
+		for (;;) {
+			prepare_to_wait(q, &e, TASK_INTERRUPTIBLE);
+			r = look_once(w);
+			if (r)
+				break;
+			if (signal_pending_current()) {
+				r = -ERESTARTSYS;
+				break;
+			}
+			schedule();
+		}
+		finish_wait(q, &e);
+	}
+	return r > 0 ? w->pid : r;
+}
