@@ -20,6 +20,7 @@ struct exec_binary {
 struct exec {
 	const char *path; /* of the file being opened: the caller's, or path_buf */
 	const char *execfn; /* what the caller asked for: AT_EXECFN */
+	const char *script_name; /* how an interpreter can open the file: execfn, later path */
 	char *strings; /* argv strings, then envp strings, each with NUL */
 	u64 len, cap, args_len, argc, envc, limit;
 	struct exec_binary prog, interp;

@@ -107,8 +107,9 @@ struct sigqueue *sigqueue_alloc(struct task *t, bool override_limit);
 void sigqueue_free(struct sigqueue *q);
 void sigpending_flush(struct sigpending *p);
 int send_signal_locked(int sig, const siginfo_t *info, struct task *t, bool group); /* => t->sighand->lock */
-/* A preallocated entry (POSIX timer). 0 queued, 1 was pending (overrun), -1 not delivered. => any context */
-int send_sigqueue(struct sigqueue *q, struct task *t, bool group);
+/* A preallocated entry (POSIX timer). 0 queued, 1 was pending (overrun), -1 ignored. => t->sighand->lock; any context */
+int send_sigqueue_locked(struct sigqueue *q, struct task *t, bool group);
+void drop_sigqueue_locked(struct sigqueue *q, struct task *t, bool group);
 void signal_wake_up(struct task *t, bool fatal);
 bool signal_valid(unsigned long sig);
 int kill_permission(int sig, bool from_user, struct task *t);
@@ -140,12 +141,36 @@ void futex_init(void);
 struct hrtimespec;
 long futex_wake(struct mm *mm, u64 uaddr, bool shared, int nr, u32 bitset);
 
-/* timers.c */
+/* itimers.c */
+void itimers_init(struct signal_state *s);
+void itimers_exit(struct signal_state *s); /* => nobody arms them any more; may wait */
+void cpu_limits_start(struct task *t); /* RLIMIT_CPU was set or inherited */
+struct itimer_ns { u64 value, interval; }; /* ns from now, 0 off */
+int itimer_get(int which, struct itimer_ns *out);
+int itimer_set(int which, const struct itimer_ns *new, struct itimer_ns *old);
+
+/* ptimers.c */
 void posix_timers_exit(struct signal_state *s); /* exec, group exit */
-void posix_timer_delivered(struct sigqueue *q, siginfo_t *info); /* after dequeue, no locks: re-arm, overrun */
-void itimers_exit(struct signal_state *s);
+/* A timer's entry was dequeued (no locks held): re-arms it, puts the overrun count into *info. @q is only compared. */
+void posix_timer_delivered(const struct sigqueue *q, siginfo_t *info);
+void posix_timers_clock_set(void);
+struct ptimer_spec { u64 value, interval; }; /* ns */
+int posix_timer_create(s32 clock, int notify, int sig, u64 value, pid_t tid, bool value_is_id, s32 *id);
+int posix_timer_set(s32 id, bool absolute, const struct ptimer_spec *new, struct ptimer_spec *old);
+int posix_timer_get(s32 id, struct ptimer_spec *out);
+int posix_timer_overrun(s32 id);
+int posix_timer_delete(s32 id);
+
+/* clocks.c */
+int clock_read(s32 id, u64 *ns); /* 0, -EINVAL */
+int clock_check(s32 id); /* exists? */
+bool clock_is_real(s32 id); /* moves when the time of day is set */
+bool clock_is_cpu(s32 id);
+u64 clock_to_mono(s32 id, u64 abs_ns); /* when the monotonic clock will show that moment; not for CPU clocks */
+/* When, at the earliest, @left ns more of CPU time can have been used by @n threads. */
+u64 cpu_time_earliest(u64 left, s32 n);
+extern wait_queue_t clock_set_wait; /* woken when the time of day is set */
 void clock_was_set(void);
-void proc_timers_init(void);
 
 /* ipc */
 void sem_undo_exit(struct task *t);
@@ -158,6 +183,7 @@ void cred_init(void);
 struct user *user_find(uid_t uid); /* referenced; NULL out of memory */
 struct user *user_get(struct user *u);
 void user_put(struct user *u);
+void cred_set_groups(struct cred *c, struct group_info *g); /* takes over the reference */
 
 /* vdso */
 void vdso_init(void);

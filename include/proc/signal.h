@@ -46,16 +46,15 @@ struct signal_state { /* shared by a thread group */
 	u64 min_flt, maj_flt, cmin_flt, cmaj_flt, nvcsw, nivcsw, cnvcsw, cnivcsw, maxrss, cmaxrss;
 	struct ktimer real_timer; /* ITIMER_REAL */
 	u64 it_real_incr;
-	u64 it_virt[4];
+	struct { u64 value, incr; } it_cpu[2]; /* (sighand lock) ITIMER_VIRTUAL, PROF: CPU time of expiry, 0 off; ns */
+	struct ktimer cpu_timer; /* looks at it_cpu and RLIMIT_CPU when they may be due */
 	struct list_head posix_timers;
 	s32 next_timer_id;
 	s32 oom_score_adj;
 	s32 is_child_subreaper;
 	u64 sum_exec; /* ns run by dead threads */
 	bool has_child_subreaper; /* an ancestor is one */
-	bool cpu_timer_on; /* it_virt, RLIMIT_CPU or a CPU-time timer wants ticks; sticky */
 	u32 rlimit_cpu_warned; /* seconds at which SIGXCPU was last sent */
-	struct list_head cpu_timers; /* (sighand lock) armed POSIX timers of CPU clocks */
 };
 #define SIGNAL_GROUP_EXIT 1u
 #define SIGNAL_STOPPED 2u

@@ -127,18 +127,14 @@ void do_group_exit(int code) __attribute__((noreturn));
 int run_init(void);
 /* Caches, boot task, pid table. => after kmem_init, before the first kthread_run */
 void proc_init(void);
-/* The task of CPU 0's boot context (static) and an idle task for another CPU with a stack of its own, or NULL.
- * The scheduler's idle threads are whole tasks, so that `current` is always valid. */
+/* Number 0: never runs, parent of init and of all kernel threads. */
 extern struct task boot_task;
-struct thread *idle_task_create(int cpu);
 extern s32 nr_tasks; /* (tasklist_lock) threads that exist, and the ceiling */
 extern s32 max_threads;
 extern u64 total_forks;
 extern s32 pid_max; /* kernel.pid_max; change with pid_set_max */
 int pid_set_max(s32 n);
 pid_t pid_last(void); /* last number given, for /proc/loadavg */
-/* Called by the scheduler's tick, irqs off: CPU-time limits and interval timers of the running task. */
-void task_tick(struct thread *t);
 /* Times scaled to the exact run time; of one thread, or of the whole group with its dead threads. */
 void task_cputime(struct task *t, u64 *utime, u64 *stime);
 void group_cputime(struct task *t, u64 *utime, u64 *stime);

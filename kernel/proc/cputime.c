@@ -23,7 +23,7 @@ static void divide(u64 run, u64 ut, u64 st, u64 *utime, u64 *stime)
 
 void task_cputime(struct task *t, u64 *utime, u64 *stime)
 {
-	divide(sched_runtime_ns(&t->thread), t->thread.utime_ns, t->thread.stime_ns, utime, stime);
+	sched_cputime(&t->thread, utime, stime);
 }
 
 u64 group_runtime(struct task *t)

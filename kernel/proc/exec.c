@@ -20,6 +20,7 @@
 #include <kernel/printk.h>
 #include <lib/assert.h>
 #include <lib/err.h>
+#include <lib/printf.h>
 #include <lib/string.h>
 #include <mm/mm.h>
 #include <mm/slab.h>
@@ -130,7 +131,7 @@ static int exec_open_all(struct exec *x, int dirfd, int flags)
 			return err;
 		memcpy(x->path_buf, l.path, l.path_len);
 		x->path_buf[l.path_len] = 0;
-		x->path = x->path_buf;
+		x->path = x->script_name = x->path_buf;
 		close_binary(&x->prog);
 		dirfd = AT_FDCWD_;
 		flags = 0;
@@ -286,28 +287,46 @@ static int exec_run(struct exec *x, int dirfd, int flags)
 	return 0;
 }
 
-static void exec_init(struct exec *x, const char *path)
+static void exec_init(struct exec *x, const char *path, const char *execfn)
 {
 	/* the two head buffers and path_buf need no clearing */
 	memset(x, 0, offsetof(struct exec, prog));
-	x->path = x->execfn = path;
+	x->path = path;
+	x->execfn = x->script_name = execfn;
 	x->prog.file = x->interp.file = NULL;
 	x->prog.phdrs = x->interp.phdrs = NULL;
 	x->interp.bias = 0;
 	memset(&x->attr, 0, offsetof(struct exec, path_buf) - offsetof(struct exec, attr));
 }
 
+/* A file given by descriptor is named by it: AT_EXECFN, and what a script's interpreter opens. */
+static char *name_by_fd(int dirfd, const char *path)
+{
+	u64 n = strlen(path) + 32;
+	char *s = kmalloc(n, GFP_KERNEL);
+
+	if (s)
+		snprintf(s, n, *path ? "/dev/fd/%d/%s" : "/dev/fd/%d", dirfd, path);
+	return s;
+}
+
 long do_execve(int dirfd, const char *path, const char __user *const __user *argv,
 	       const char __user *const __user *envp, int flags)
 {
+	bool by_fd = dirfd != AT_FDCWD_ && path[0] != '/';
+	const char *execfn = by_fd ? name_by_fd(dirfd, path) : path;
 	struct exec x;
 	int err;
 
-	exec_init(&x, path);
+	if (!execfn)
+		return -ENOMEM;
+	exec_init(&x, path, execfn);
 	err = exec_strings_user(&x, argv, envp);
 	if (!err)
 		err = exec_run(&x, dirfd, flags);
 	exec_free(&x);
+	if (by_fd)
+		kfree(execfn);
 	return err;
 }
 
@@ -316,7 +335,7 @@ int exec_kernel(const char *path, const char *const *argv, const char *const *en
 	struct exec x;
 	int err;
 
-	exec_init(&x, path);
+	exec_init(&x, path, path);
 	err = exec_strings_kernel(&x, argv, envp);
 	if (!err)
 		err = exec_run(&x, AT_FDCWD_, 0);

@@ -151,7 +151,7 @@ int exec_strings_kernel(struct exec *x, const char *const *argv, const char *con
 /* "#!": the interpreter, its argument and the script's name take the place of argv[0]. */
 int exec_strings_script(struct exec *x, const struct script_line *l)
 {
-	u64 old = strlen(x->strings) + 1, name = strlen(x->path) + 1;
+	u64 old = strlen(x->strings) + 1, name = strlen(x->script_name) + 1;
 	u64 new = l->path_len + 1 + (l->arg ? l->arg_len + 1 : 0) + name;
 	int err = strings_reserve(x, new);
 	char *p;
@@ -169,7 +169,7 @@ int exec_strings_script(struct exec *x, const struct script_line *l)
 		p += l->arg_len + 1;
 		x->argc++;
 	}
-	memcpy(p, x->path, name);
+	memcpy(p, x->script_name, name);
 	x->argc++;
 	x->len += new - old;
 	x->args_len += new - old;

@@ -350,7 +350,7 @@ void do_exit(long code)
 
 	if (unlikely(in_interrupt()))
 		panic("%s[%d] died in an interrupt handler", t->thread.comm, t->pid);
-	if (unlikely(t->thread.is_idle))
+	if (unlikely(!t->pid))
 		panic("the idle thread of CPU %d tried to exit", t->thread.cpu);
 	if (unlikely(t->flags & PF_EXITING)) {
 		/* a fault while dying: what it still holds is lost, but nobody waits for it */

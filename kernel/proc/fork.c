@@ -127,7 +127,6 @@ static int copy_signal(struct task *t, const struct task *from, u64 f)
 	s->tty = from->signal->tty;
 	s->oom_score_adj = from->signal->oom_score_adj;
 	s->has_child_subreaper = from->signal->has_child_subreaper || from->signal->is_child_subreaper;
-	s->cpu_timer_on = s->rlim[RLIMIT_CPU].rlim_cur != RLIM_INFINITY;
 	t->signal = s;
 	return 0;
 }
@@ -438,6 +437,8 @@ long do_clone(const struct clone_args_k *a)
 	/* commit: no failure below */
 	pid_t nr = t->pid;
 	store_ids(t, a, nr);
+	if (unlikely(t->signal->rlim[RLIMIT_CPU].rlim_cur != RLIM_INFINITY))
+		cpu_limits_start(t);
 	sched_wake_new(&t->thread);
 	if (a->flags & CLONE_VFORK) {
 		wait_for_vfork(t, &vfork);

@@ -327,29 +327,34 @@ int send_signal(int sig, const siginfo_t *info, struct task *t, bool group)
 	return err;
 }
 
-int send_sigqueue(struct sigqueue *q, struct task *t, bool group)
+/* => t->sighand->lock */
+int send_sigqueue_locked(struct sigqueue *q, struct task *t, bool group)
 {
-	int sig = q->info.si_signo, r = 0;
-	struct sigpending *p;
-	struct sighand *s;
-	u64 flags;
+	int sig = q->info.si_signo;
+	struct sigpending *p = group ? &t->signal->shared_pending : &t->pending;
 
-	s = task_lock_sighand(t, &flags);
-	if (!s)
+	if (!prepare_signal(sig, t, false))
 		return -1;
-	if (!prepare_signal(sig, t, false)) {
-		r = -1;
-	} else if (!list_empty(&q->link)) {
-		r = 1; /* not taken yet: an overrun */
-	} else {
-		p = group ? &t->signal->shared_pending : &t->pending;
-		list_add_tail(&q->link, &p->list);
-		p->set |= sigmask(sig);
-		wake_up_key(&s->signalfd_wait, TASK_NORMAL, 1, 0, 1);
-		complete_signal(sig, t, group);
-	}
-	task_unlock_sighand(s, flags);
-	return r;
+	if (!list_empty(&q->link))
+		return 1; /* not taken yet: an overrun */
+	list_add_tail(&q->link, &p->list);
+	p->set |= sigmask(sig);
+	wake_up_key(&t->sighand->signalfd_wait, TASK_NORMAL, 1, 0, 1);
+	complete_signal(sig, t, group);
+	return 0;
+}
+
+/* Takes a queued entry back; the bit goes too when it was the last of its number. => t->sighand->lock */
+void drop_sigqueue_locked(struct sigqueue *q, struct task *t, bool group)
+{
+	struct sigpending *p = group ? &t->signal->shared_pending : &t->pending;
+	struct sigqueue *o;
+
+	list_del_init(&q->link);
+	list_for_each_entry(o, &p->list, link)
+		if (o->info.si_signo == q->info.si_signo)
+			return;
+	p->set &= ~sigmask(q->info.si_signo);
 }
 
 /* A fault of t's own doing: unblocked and reset to the default when it could not be delivered. */

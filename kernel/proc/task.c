@@ -1,5 +1,5 @@
 /*
- * Tasks: storage, references, the boot context, and what others may ask about a task.
+ * Tasks: storage, references, the root of the family tree, and what others may ask about a task.
  *
  * References. A task is born with two: the "alive" one, given up by task_release through RCU (so
  * whoever finds a task under rcu_read_lock may use it until the unlock, or take a reference), and the
@@ -34,11 +34,13 @@ u64 total_forks;
 
 static struct kmem_cache *task_cache, *signal_cache, *sighand_cache, *fpu_cache;
 
+_Static_assert(sizeof(struct task) <= THREAD_ROOM, "idle threads are looked at as tasks");
+
 static struct signal_state boot_signal;
 static struct sighand kthread_sighand; /* of the boot task and all kernel threads: nothing is handled */
 
 struct task boot_task = {
-	.thread = { .comm = "swapper/0", .is_idle = 1, .refs = 1, .affinity = 1, .active_mm = &init_mm },
+	.thread = { .comm = "swapper/0", .refs = 1, .affinity = ~0ull, .active_mm = &init_mm },
 	.flags = PF_KTHREAD,
 	.cred = &init_cred,
 	.signal = &boot_signal,
@@ -85,6 +87,12 @@ void proc_init(void)
 	sighand_cache = kmem_cache_create("sighand_cache", sizeof(struct sighand), 64,
 					  SLAB_PANIC | SLAB_RCU, sighand_ctor);
 	fpu_cache = kmem_cache_create("fpu_state", max_t(u32, fpu_size, 512), 64, SLAB_PANIC, NULL);
+	/* The boot context is the idle thread of CPU 0; until it idles it makes files like any task. */
+	current->cred = &init_cred;
+	current->signal = &boot_signal;
+	current->sighand = &kthread_sighand;
+	current->group_leader = current->real_parent = current->parent = &boot_task;
+	current->flags = PF_KTHREAD;
 	sighand_ctor(&kthread_sighand);
 	kthread_sighand.refs = 1;
 	signal_state_init(&boot_signal);
@@ -97,7 +105,6 @@ void proc_init(void)
 	cred_init();
 	pid_init();
 	futex_init();
-	proc_timers_init();
 	ipc_init();
 	vdso_init();
 }
@@ -110,7 +117,7 @@ void signal_state_init(struct signal_state *s)
 	INIT_LIST_HEAD(&s->threads);
 	INIT_LIST_HEAD(&s->shared_pending.list);
 	INIT_LIST_HEAD(&s->posix_timers);
-	INIT_LIST_HEAD(&s->cpu_timers);
+	itimers_init(s);
 	init_wait_queue(&s->wait_chldexit);
 }
 
@@ -242,28 +249,6 @@ void sched_thread_release(struct thread *th)
 	struct task *t = task_of(th);
 	task_free_stack(t);
 	task_put(t);
-}
-
-struct thread *idle_task_create(int cpu)
-{
-	struct task *t = task_alloc();
-	char name[16];
-
-	if (!t)
-		return NULL;
-	snprintf(name, sizeof(name), "swapper/%d", cpu);
-	strscpy(t->thread.comm, name, sizeof(t->thread.comm));
-	t->flags = PF_KTHREAD;
-	t->cred = cred_get(&init_cred);
-	t->signal = &boot_signal;
-	t->sighand = &kthread_sighand;
-	t->real_parent = t->parent = &boot_task;
-	t->group_leader = t;
-	t->thread.is_idle = 1;
-	t->thread.cpu = t->thread.last_cpu = cpu;
-	t->thread.affinity = cpumask_of(cpu);
-	t->thread.active_mm = &init_mm;
-	return &t->thread;
 }
 
 void task_set_comm(struct task *t, const char *name)
