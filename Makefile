@@ -140,6 +140,18 @@ $(B)/kernel/font.S: kernel/drivers/mkfont | $(PACKAGES_STAMP)
 $(B)/kernel/font.o: $(B)/kernel/font.S
 	$(Q)clang --target=x86_64-unknown-none-elf -c $< -o $@
 
+# The vDSO: code for user space, linked by itself and embedded by kernel/proc/vdso_blob.S.
+VDSOFLAGS := --target=x86_64-unknown-linux-gnu -std=gnu2x -O2 -fPIC -ffreestanding -mgeneral-regs-only \
+	-fno-stack-protector -fvisibility=hidden -fasynchronous-unwind-tables -fomit-frame-pointer -fno-common
+$(B)/vdso/vdso.so: kernel/proc/vdso/user.c kernel/proc/vdso/vdso.lds include/proc/vvar.h | $(PACKAGES_STAMP)
+	$(say) VDSO $@
+	@mkdir -p $(@D)
+	$(Q)clang $(VDSOFLAGS) $(WARN) -c $< -o $(@D)/user.o
+	$(Q)$(KLD) -shared -soname=linux-vdso.so.1 --hash-style=both -Bsymbolic --build-id=none \
+		-z max-page-size=4096 -z noexecstack --no-undefined --eh-frame-hdr -T kernel/proc/vdso/vdso.lds $(@D)/user.o -o $@.tmp
+	$(Q)llvm-strip --strip-all $@.tmp && mv $@.tmp $@
+$(B)/kernel/kernel/proc/vdso_blob.S.o: $(B)/vdso/vdso.so
+
 # Backtraces want names.  mksyms writes the sorted table of the functions of a linked image as
 # assembly; the table goes into the image, so it is linked until the table no longer changes (the
 # table is last in .rodata and moves no code, hence the second link is nearly always the last).
