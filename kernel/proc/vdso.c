@@ -9,6 +9,7 @@
 #include <kernel/random.h>
 #include <lib/assert.h>
 #include <lib/string.h>
+#include <mm/alloc.h>
 #include <mm/mm.h>
 #include <proc/impl.h>
 #include <proc/vvar.h>
