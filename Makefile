@@ -92,7 +92,7 @@ DEBUG_FLAGS := $(if $(filter 1,$(DEBUG)),-DDEBUG)
 KFLAGS := --target=x86_64-unknown-none-elf -std=gnu2x -O2 -g -ffreestanding -fPIE -mcmodel=small \
 	-fvisibility=hidden -mno-red-zone -mgeneral-regs-only -fno-stack-protector \
 	-fno-omit-frame-pointer -fno-strict-aliasing -fwrapv -fno-delete-null-pointer-checks \
-	-fno-asynchronous-unwind-tables -fno-common \
+	-fno-asynchronous-unwind-tables -fno-common -fdirect-access-external-data \
 	-D__KERNEL__ $(WARN) -Iinclude $(DEBUG_FLAGS) $(KFLAGS_EXTRA)
 KLDFLAGS := -pie --no-dynamic-linker -z noexecstack -z max-page-size=4096 --build-id=none \
 	-z separate-code -z norelro --no-undefined
