@@ -128,6 +128,12 @@ static s64 move_vma(struct vma *v, u64 addr, u64 old_len, u64 new_len, u64 to, u
 	if (v->ops && v->ops->may_split && (addr != v->start || addr + old_len != v->end) &&
 	    (err = v->ops->may_split(v, addr)))
 		return err;
+	if (!(flags & MREMAP_DONTUNMAP) && old_len) {
+		/* alone in its VMA the old place can be unmapped without fail */
+		v = vma_isolate(v, addr, addr + old_len);
+		if (IS_ERR(v))
+			return PTR_ERR(v);
+	}
 	if (huge_split_edges(v, addr, addr + old_len))
 		return -ENOMEM;
 	if (account && vm_charge(mm, n))
@@ -143,32 +149,33 @@ static s64 move_vma(struct vma *v, u64 addr, u64 old_len, u64 new_len, u64 to, u
 	if (new->anon)
 		spin_unlock(&new->anon->lock);
 	vma_link(mm, new);
+	vma_stat(mm, new->flags, n);
+	if (new->flags & VM_LOCKED)
+		mm->locked_vm += n;
 	err = move_tables(v, new, addr, to, old_len, &moved);
 	if (!err && v->ops && v->ops->mremap)
 		err = v->ops->mremap(new);
 	if (err) {
-		/* tables of the old place still exist: moving back cannot fail */
+		/* tables of the old place still exist: moving back cannot fail, nor unmapping a whole VMA */
 		move_tables(new, v, to, addr, moved, &back);
-		vmatree_erase(mm, new);
-		vma_unlink_rmap(new);
-		vma_free(new);
-		goto uncharge;
+		munmap_locked(mm, to, to + new_len);
+		vma_try_merge(v);
+		return err;
 	}
-	vma_stat(mm, new->flags, n);
-	if (new->flags & VM_LOCKED)
-		mm->locked_vm += n;
 	if (flags & MREMAP_DONTUNMAP) {
 		if (v->flags & VM_LOCKED)
 			mm->locked_vm -= npages_of(v);
 		v->flags &= ~(VM_LOCKED | VM_LOCKONFAULT);
 	} else if (old_len) {
-		munmap_locked(mm, addr, addr + old_len); /* at worst it stays, empty */
+		err = munmap_locked(mm, addr, addr + old_len);
+		ASSERT(!err);
 	}
 	vma_try_merge(new);
 	return to;
 uncharge:
 	if (account)
 		vm_uncharge(n);
+	vma_try_merge(v);
 	return -ENOMEM;
 }
 
