@@ -317,39 +317,32 @@ struct pipe *file_pipe(struct file *f)
 
 int pipe_create(struct file *out[2], u32 flags)
 {
-	struct inode *i = pseudo_inode(&pipefs, S_IFIFO | 0600);
-	struct pipe *p = i ? pipe_alloc() : NULL;
-	int err = -ENOMEM;
+	struct pipe *p = pipe_alloc();
 
 	if (!p)
-		goto put_inode;
-	out[0] = pseudo_file(&pipefs, i, &pipe_fops, O_RDONLY | (flags & O_NONBLOCK));
+		return -ENOMEM;
+	out[0] = pseudo_file(&pipefs, S_IFIFO | 0600, &pipe_fops, O_RDONLY | (flags & O_NONBLOCK));
 	if (IS_ERR(out[0])) {
-		err = PTR_ERR(out[0]);
-		goto free_pipe;
+		pipe_free(p);
+		return PTR_ERR(out[0]);
 	}
-	out[1] = pseudo_file(&pipefs, i, &pipe_fops, O_WRONLY | (flags & (O_NONBLOCK | O_DIRECT)));
+	out[1] = file_clone(out[0], &pipe_fops, O_WRONLY | (flags & (O_NONBLOCK | O_DIRECT)));
 	if (IS_ERR(out[1])) {
-		err = PTR_ERR(out[1]);
-		goto put_read_end;
+		file_put(out[0]); /* private is still NULL: release does nothing */
+		pipe_free(p);
+		return PTR_ERR(out[1]);
 	}
 	/* commit: no failure below */
 	p->readers = p->writers = p->r_opens = p->w_opens = 1;
 	p->files = 2;
+	for (int i = 0; i < 2; i++) {
+		out[i]->fmode |= FMODE_STREAM;
+		out[i]->fmode &= ~(FMODE_LSEEK | FMODE_PREAD | FMODE_PWRITE);
+		out[i]->private = p;
+	}
 	out[0]->ra_pos = 0; /* writers were seen: hang-up counts from the start */
-	out[0]->private = out[1]->private = p;
-	i->pipe = p;
-	inode_put(i);
+	out[0]->inode->pipe = p;
 	return 0;
-
-put_read_end:
-	file_put(out[0]); /* private is still NULL: release does nothing */
-free_pipe:
-	pipe_free(p);
-put_inode:
-	if (i)
-		inode_put(i);
-	return err;
 }
 
 /* The pipe of a FIFO inode with one more file counted, made when there is none. NULL: out of memory. */
