@@ -1,0 +1,159 @@
+/* /proc/sys: numbers and names that tune a running kernel (sysctl(8)). What has no effect here is not here. */
+#include <fs/procfs.h>
+#include <kernel/printk.h>
+#include <kernel/random.h>
+#include <lib/printf.h>
+#include <lib/seq_buf.h>
+#include <lib/string.h>
+#include <mm/check.h>
+#include <mm/mm.h>
+#include <mm/slab.h>
+#include <proc/impl.h>
+#include <proc/task.h>
+#include <proc/uts.h>
+
+typedef unsigned long long ull;
+
+static void text_show(struct seq_buf *s, void *arg) { seq_printf(s, "%s\n", (const char *)arg); }
+
+/* A host or domain name of at most 64 bytes. */
+static int name_write(const char *text, u64 n, void *arg)
+{
+	char *to = arg;
+
+	if (n && text[n - 1] == '\n')
+		n--;
+	if (n > 64)
+		return -EINVAL;
+	memcpy(to, text, n);
+	to[n] = 0;
+	return 0;
+}
+
+static void uuid_text(struct seq_buf *s, const u8 *u)
+{
+	for (int i = 0; i < 16; i++)
+		seq_printf(s, i == 4 || i == 6 || i == 8 || i == 10 ? "-%02x" : "%02x", u[i]);
+	seq_putc(s, '\n');
+}
+
+static void uuid_make(u8 *u)
+{
+	get_random_bytes(u, 16);
+	u[6] = (u[6] & 15) | 0x40;
+	u[8] = (u[8] & 0x3f) | 0x80;
+}
+
+static void uuid_show(struct seq_buf *s, void *arg)
+{
+	(void)arg;
+	u8 u[16];
+
+	uuid_make(u);
+	uuid_text(s, u);
+}
+
+static void boot_id_show(struct seq_buf *s, void *arg)
+{
+	(void)arg;
+	static u8 id[16];
+	static DEFINE_MUTEX(once);
+
+	mutex_lock(&once);
+	if (!id[6])
+		uuid_make(id);
+	mutex_unlock(&once);
+	uuid_text(s, id);
+}
+
+static void printk_show(struct seq_buf *s, void *arg)
+{
+	(void)arg;
+	seq_printf(s, "%d\t4\t1\t7\n", console_loglevel);
+}
+static int printk_write(const char *text, u64 n, void *arg)
+{
+	(void)arg;
+	if (!n || text[0] < '0' || text[0] > '8')
+		return -EINVAL;
+	console_loglevel = text[0] - '0';
+	return 0;
+}
+
+/* echo 1 > /proc/sys/vm/check runs every checker; reading shows the mismatches of the last run. */
+static u64 check_last;
+static void check_show(struct seq_buf *s, void *arg) { (void)arg; seq_printf(s, "%llu\n", (ull)check_last); }
+static int check_write(const char *text, u64 n, void *arg)
+{
+	(void)arg;
+	if (!n || text[0] != '1')
+		return -EINVAL;
+	check_last = check_everything();
+	return 0;
+}
+
+static int drop_caches_write(const char *text, u64 n, void *arg)
+{
+	(void)arg;
+	if (!n || text[0] < '1' || text[0] > '4')
+		return -EINVAL;
+	if (text[0] & 2)
+		shrink_dcache(~0ull);
+	kmem_reap_all();
+	return 0;
+}
+
+static void file_nr_show(struct seq_buf *s, void *arg)
+{
+	(void)arg;
+	seq_printf(s, "%llu\t0\t%llu\n", (ull)nr_open_files(), (ull)file_max);
+}
+
+static void pid_max_show(struct seq_buf *s, void *arg) { (void)arg; seq_printf(s, "%d\n", pid_max); }
+static int pid_max_write(const char *text, u64 n, void *arg)
+{
+	(void)arg;
+	u64 v = 0;
+	struct sysctl c = { &v, 301, 4194304 };
+	int r = sysctl_write(text, n, &c);
+
+	return r ?: pid_set_max(v);
+}
+
+static void const_show(struct seq_buf *s, void *arg) { seq_printf(s, "%llu\n", (ull)arg); }
+#define CONST(p, v) { .path = "sys/" p, .mode = 0444, .show = const_show, .arg = (void *)(u64)(v) }
+
+void proc_sysctl_init(void)
+{
+	static const struct proc_file table[] = {
+		{ .path = "sys/kernel/ostype", .mode = 0444, .show = text_show, .arg = uts_name.sysname },
+		{ .path = "sys/kernel/osrelease", .mode = 0444, .show = text_show, .arg = uts_name.release },
+		{ .path = "sys/kernel/version", .mode = 0444, .show = text_show, .arg = uts_name.version },
+		{ .path = "sys/kernel/hostname", .mode = 0644, .show = text_show, .write = name_write, .arg = uts_name.nodename },
+		{ .path = "sys/kernel/domainname", .mode = 0644, .show = text_show, .write = name_write, .arg = uts_name.domainname },
+		{ .path = "sys/kernel/printk", .mode = 0644, .show = printk_show, .write = printk_write },
+		{ .path = "sys/kernel/random/uuid", .mode = 0444, .show = uuid_show },
+		{ .path = "sys/kernel/random/boot_id", .mode = 0444, .show = boot_id_show },
+		CONST("kernel/random/entropy_avail", 256),
+		CONST("kernel/random/poolsize", 256),
+		CONST("kernel/ngroups_max", NGROUPS_MAX),
+		CONST("kernel/cap_last_cap", CAP_LAST),
+		CONST("kernel/overflowuid", 65534),
+		CONST("kernel/overflowgid", 65534),
+		CONST("fs/nr_open", 1048576),
+		CONST("fs/pipe-max-size", 1048576),
+		CONST("fs/overflowuid", 65534),
+		CONST("fs/overflowgid", 65534),
+		{ .path = "sys/fs/file-nr", .mode = 0444, .show = file_nr_show },
+		{ .path = "sys/vm/check", .mode = 0644, .show = check_show, .write = check_write },
+		{ .path = "sys/vm/drop_caches", .mode = 0200, .write = drop_caches_write },
+		SYSCTL_U64("sys/fs/file-max", file_max, 1, ~0ull >> 1),
+		{ .path = "sys/kernel/pid_max", .mode = 0644, .show = pid_max_show, .write = pid_max_write },
+		SYSCTL_U64("sys/vm/overcommit_memory", overcommit_memory, 0, 2),
+		SYSCTL_U64("sys/vm/overcommit_ratio", overcommit_ratio, 0, 1000),
+		SYSCTL_U64("sys/vm/max_map_count", max_map_count, 1, 1 << 24),
+		SYSCTL_U64("sys/kernel/randomize_va_space", randomize_va_space, 0, 2),
+	};
+
+	proc_add_table(table, ARRAY_SIZE(table));
+}

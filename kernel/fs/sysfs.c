@@ -1,0 +1,120 @@
+/* The fixed part of /sys: CPUs, nodes, and the directories programs look for. Other parts add theirs with sysfs_add. */
+#include <fs/procfs.h>
+#include <kernel/cpumask.h>
+#include <kernel/printk.h>
+#include <lib/printf.h>
+#include <lib/seq_buf.h>
+#include <mm/alloc.h>
+#include <mm/show.h>
+#include <mm/slab.h>
+
+static void list_show(struct seq_buf *s, u64 mask)
+{
+	bool first = true;
+
+	for (int a = 0; a < 64; a++) {
+		if (!(mask >> a & 1))
+			continue;
+		int b = a;
+		while (b + 1 < 64 && (mask >> (b + 1) & 1))
+			b++;
+		seq_printf(s, b > a ? "%s%d-%d" : "%s%d", first ? "" : ",", a, b);
+		first = false;
+		a = b;
+	}
+	seq_putc(s, '\n');
+}
+
+static void mask_file(struct seq_buf *s, void *arg) { list_show(s, *(u64 *)arg); }
+
+static u64 cpus_of_node(int node)
+{
+	u64 m = 0;
+	int cpu;
+
+	for_each_online_cpu(cpu)
+		if (cpu_to_node(cpu) == node)
+			m |= 1ull << cpu;
+	return m;
+}
+
+static void node_cpulist(struct seq_buf *s, void *arg) { list_show(s, cpus_of_node((u64)arg)); }
+static void node_cpumap(struct seq_buf *s, void *arg)
+{
+	u64 m = cpus_of_node((u64)arg);
+
+	if (m >> 32)
+		seq_printf(s, "%08x,", (u32)(m >> 32));
+	seq_printf(s, "%08x\n", (u32)m);
+}
+static void node_distance_show(struct seq_buf *s, void *arg)
+{
+	bool first = true;
+
+	for (int n = 0; n < MAX_NODES; n++)
+		if (node_online_map >> n & 1) {
+			seq_printf(s, "%s%u", first ? "" : " ", node_distance[(u64)arg][n]);
+			first = false;
+		}
+	seq_putc(s, '\n');
+}
+static void node_meminfo(struct seq_buf *s, void *arg) { node_meminfo_show(s, (u64)arg); }
+static void node_numastat(struct seq_buf *s, void *arg) { node_numastat_show(s, (u64)arg); }
+
+/* Adds a file whose path is made here; file and path stay for ever. */
+static void add_made(void (*show)(struct seq_buf *, void *), void *arg, const char *fmt, int nr, const char *leaf)
+{
+	struct proc_file *f = kzalloc(sizeof(*f) + 96, GFP_KERNEL | GFP_NOFAIL);
+
+	if (!f)
+		panic("sysfs: no memory");
+	char *path = (char *)(f + 1);
+	snprintf(path, 96, fmt, nr, leaf);
+	*f = (struct proc_file){ .path = path, .mode = 0444, .show = show, .arg = arg };
+	sysfs_add(f);
+}
+
+static void add_node(int n)
+{
+	static const struct { const char *leaf; void (*show)(struct seq_buf *, void *); } files[] = {
+		{ "cpulist", node_cpulist }, { "cpumap", node_cpumap }, { "distance", node_distance_show },
+		{ "meminfo", node_meminfo }, { "numastat", node_numastat },
+	};
+
+	for (u32 i = 0; i < ARRAY_SIZE(files); i++)
+		add_made(files[i].show, (void *)(u64)n, "devices/system/node/node%d/%s", n, files[i].leaf);
+}
+
+static void one_cpu(struct seq_buf *s, void *arg) { list_show(s, 1ull << (u64)arg); }
+static void zero(struct seq_buf *s, void *arg) { (void)arg; seq_puts(s, "0\n"); }
+static void number(struct seq_buf *s, void *arg) { seq_printf(s, "%llu\n", (unsigned long long)arg); }
+
+static void add_cpu(int cpu)
+{
+	add_made(zero, NULL, "devices/system/cpu/cpu%d/topology/%s", cpu, "physical_package_id");
+	add_made(number, (void *)(u64)cpu, "devices/system/cpu/cpu%d/topology/%s", cpu, "core_id");
+	add_made(one_cpu, (void *)(u64)cpu, "devices/system/cpu/cpu%d/topology/%s", cpu, "thread_siblings_list");
+}
+
+void sysfs_tree_init(void)
+{
+	static const struct proc_file masks[] = {
+		{ .path = "devices/system/cpu/online", .mode = 0444, .show = mask_file, .arg = &cpu_online_mask },
+		{ .path = "devices/system/cpu/possible", .mode = 0444, .show = mask_file, .arg = &cpu_present_mask },
+		{ .path = "devices/system/cpu/present", .mode = 0444, .show = mask_file, .arg = &cpu_present_mask },
+		{ .path = "devices/system/node/online", .mode = 0444, .show = mask_file, .arg = &node_online_map },
+		{ .path = "devices/system/node/possible", .mode = 0444, .show = mask_file, .arg = &node_online_map },
+		{ .path = "devices/system/node/has_memory", .mode = 0444, .show = mask_file, .arg = &node_online_map },
+	};
+	static const char *const dirs[] = { "fs", "bus", "class", "block", "module", "firmware", "fs/cgroup" };
+	int cpu;
+
+	sysfs_add_table(masks, ARRAY_SIZE(masks));
+	for (u32 i = 0; i < ARRAY_SIZE(dirs); i++)
+		sysfs_mkdir(dirs[i]);
+	for_each_cpu_mask(cpu, cpu_present_mask)
+		add_cpu(cpu);
+	for (int n = 0; n < MAX_NODES; n++)
+		if (node_online_map >> n & 1)
+			add_node(n);
+}
