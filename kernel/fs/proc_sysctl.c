@@ -1,4 +1,5 @@
 /* /proc/sys: numbers and names that tune a running kernel (sysctl(8)). What has no effect here is not here. */
+#include <fs/internal.h>
 #include <fs/procfs.h>
 #include <kernel/printk.h>
 #include <kernel/random.h>
