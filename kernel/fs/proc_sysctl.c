@@ -107,7 +107,7 @@ static int drop_caches_write(const char *text, u64 n, void *arg)
 static void file_nr_show(struct seq_buf *s, void *arg)
 {
 	(void)arg;
-	seq_printf(s, "%llu\t0\t%llu\n", (ull)nr_open_files(), (ull)file_max);
+	seq_printf(s, "%llu\t0\t%llu\n", (ull)nr_open_files(), (ull)files_max);
 }
 
 static void pid_max_show(struct seq_buf *s, void *arg) { (void)arg; seq_printf(s, "%d\n", pid_max); }
@@ -148,12 +148,11 @@ void proc_sysctl_init(void)
 		{ .path = "sys/fs/file-nr", .mode = 0444, .show = file_nr_show },
 		{ .path = "sys/vm/check", .mode = 0644, .show = check_show, .write = check_write },
 		{ .path = "sys/vm/drop_caches", .mode = 0200, .write = drop_caches_write },
-		SYSCTL_U64("sys/fs/file-max", file_max, 1, ~0ull >> 1),
+		SYSCTL_U64("sys/fs/file-max", files_max, 1, ~0ull >> 1),
 		{ .path = "sys/kernel/pid_max", .mode = 0644, .show = pid_max_show, .write = pid_max_write },
 		SYSCTL_U64("sys/vm/overcommit_memory", overcommit_memory, 0, 2),
 		SYSCTL_U64("sys/vm/overcommit_ratio", overcommit_ratio, 0, 1000),
 		SYSCTL_U64("sys/vm/max_map_count", max_map_count, 1, 1 << 24),
-		SYSCTL_U64("sys/kernel/randomize_va_space", randomize_va_space, 0, 2),
 	};
 
 	proc_add_table(table, ARRAY_SIZE(table));

@@ -80,20 +80,28 @@ static void stat_line(struct seq_buf *s, u64 user, u64 nice, u64 sys, u64 idle)
 	seq_printf(s, " %llu %llu %llu %llu 0 0 0 0 0 0\n", TICKS(user), TICKS(nice), TICKS(sys), TICKS(idle));
 }
 
+static void cpu_times(int cpu, u64 t[4])
+{
+	t[0] = sched_user_ns(cpu);
+	t[1] = sched_nice_ns(cpu);
+	t[2] = sched_system_ns(cpu);
+	t[3] = sched_idle_ns(cpu);
+}
+
 static void stat(struct seq_buf *s, void *a)
 {
 	(void)a;
 	u64 sum[4] = { 0 }, t[4], irqs = 0;
 
 	for (int cpu = 0; cpu < nr_cpus; cpu++) {
-		sched_cpu_times(cpu, t);
+		cpu_times(cpu, t);
 		for (int i = 0; i < 4; i++)
 			sum[i] += t[i];
 	}
 	seq_puts(s, "cpu ");
 	stat_line(s, sum[0], sum[1], sum[2], sum[3]);
 	for (int cpu = 0; cpu < nr_cpus; cpu++) {
-		sched_cpu_times(cpu, t);
+		cpu_times(cpu, t);
 		seq_printf(s, "cpu%d", cpu);
 		stat_line(s, t[0], t[1], t[2], t[3]);
 		for (unsigned v = 32; v < 256; v++)
@@ -120,7 +128,7 @@ static void interrupts(struct seq_buf *s, void *a)
 		seq_printf(s, "%3u:", v);
 		for (int cpu = 0; cpu < nr_cpus; cpu++)
 			seq_printf(s, " %10llu", (ull)irq_count(v, cpu));
-		const char *name = irq_vector_name(v);
+		const char *name = irq_name(v);
 		seq_printf(s, "   %s\n", name ?: "");
 	}
 }
