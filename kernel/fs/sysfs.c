@@ -47,19 +47,8 @@ static void node_cpumap(struct seq_buf *s, void *arg)
 		seq_printf(s, "%08x,", (u32)(m >> 32));
 	seq_printf(s, "%08x\n", (u32)m);
 }
-static void node_distance_show(struct seq_buf *s, void *arg)
-{
-	bool first = true;
-
-	for (int n = 0; n < MAX_NODES; n++)
-		if (node_online_map >> n & 1) {
-			seq_printf(s, "%s%u", first ? "" : " ", node_distance[(u64)arg][n]);
-			first = false;
-		}
-	seq_putc(s, '\n');
-}
+static void node_distances(struct seq_buf *s, void *arg) { node_distance_show(s, (u64)arg); }
 static void node_meminfo(struct seq_buf *s, void *arg) { node_meminfo_show(s, (u64)arg); }
-static void node_numastat(struct seq_buf *s, void *arg) { node_numastat_show(s, (u64)arg); }
 
 /* Adds a file whose path is made here; file and path stay for ever. */
 static void add_made(void (*show)(struct seq_buf *, void *), void *arg, const char *fmt, int nr, const char *leaf)
@@ -77,8 +66,8 @@ static void add_made(void (*show)(struct seq_buf *, void *), void *arg, const ch
 static void add_node(int n)
 {
 	static const struct { const char *leaf; void (*show)(struct seq_buf *, void *); } files[] = {
-		{ "cpulist", node_cpulist }, { "cpumap", node_cpumap }, { "distance", node_distance_show },
-		{ "meminfo", node_meminfo }, { "numastat", node_numastat },
+		{ "cpulist", node_cpulist }, { "cpumap", node_cpumap }, { "distance", node_distances },
+		{ "meminfo", node_meminfo },
 	};
 
 	for (u32 i = 0; i < ARRAY_SIZE(files); i++)
