@@ -177,6 +177,5 @@ bool mapping_drop_page(struct mapping *m, struct page *p);
 
 extern struct list_head all_mms; /* (mm_list_lock) */
 extern spinlock_t mm_list_lock;
-extern u64 max_map_count;
 
 #endif

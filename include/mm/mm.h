@@ -230,6 +230,6 @@ u64 mm_check(struct mm *mm);
 u64 mm_check_all(void);
 void mm_init(void); /* caches, zero page */
 extern struct page *zero_page;
-extern u64 overcommit_memory, overcommit_ratio; /* sysctls */
+extern u64 overcommit_memory, overcommit_ratio, max_map_count; /* sysctls */
 
 #endif
