@@ -13,6 +13,7 @@
 #define KERNEL_SPINLOCK_H
 
 #include <kernel/preempt.h>
+#include <lib/assert.h>
 #include <lib/atomic.h>
 #include <x86/irqflags.h>
 
