@@ -55,6 +55,11 @@ void fd_install(int fd, struct file *f); /* takes over the reference */
 void fd_release(int fd); /* a reserved one that was not installed */
 int fd_open_file(struct file *f, u32 oflags); /* alloc + install, puts f on failure */
 int close_fd(unsigned fd);
+/* dup2, fcntl, close_range */
+int fd_replace(unsigned from, unsigned to, u32 oflags);
+int fd_get_cloexec(unsigned fd); /* => fd is open */
+void fd_set_cloexec(unsigned fd, bool on);
+int fd_close_range(u32 first, u32 last, bool unshare, bool cloexec);
 u32 files_next_open(struct files *f, u32 from); /* first open fd >= from or ~0u; for /proc/PID/fd */
 
 #endif

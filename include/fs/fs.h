@@ -191,6 +191,7 @@ struct inode {
 #define DENTRY_LRU 128u
 #define DENTRY_HASHED 256u
 #define DENTRY_PSEUDO 512u /* shown as name:[ino] */
+#define DENTRY_VERBATIM 2048u /* shown as it is, without place or (deleted) */
 #define DENTRY_USED 1024u /* second chance on the LRU */
 
 /* Life cycle: dentry_alloc (unhashed, refs 1, holds its parent) -> dentry_add (hashed, positive or negative) -> cached with
@@ -316,7 +317,7 @@ char *path_name(const struct path *p, char *buf, u64 n);
 
 struct inode *inode_new(struct super *s, u32 mode); /* refs 1, nlink 1, times now, current's fs ids; ops for FIFOs, devices and sockets set; NULL */
 void inode_init_owner(struct inode *i, struct inode *dir); /* group and S_ISGID from a setgid directory */
-void inode_set_device(struct inode *i, u64 rdev); /* after inode_new of a device */
+static inline void inode_set_device(struct inode *i, u64 rdev) { i->rdev = rdev; } /* after inode_new of a device */
 static inline void inode_set_size(struct inode *i, loff_t size) { WRITE_ONCE(i->size, size); WRITE_ONCE(i->mapping.size, (u64)size); }
 void inode_get(struct inode *i);
 void inode_put(struct inode *i);
@@ -327,6 +328,7 @@ struct dentry *dentry_alloc(struct dentry *parent, const char *name, u32 len); /
 void dentry_add(struct dentry *d, struct inode *i); /* instantiate and hash; takes over the inode reference; NULL inode: negative */
 void dentry_drop(struct dentry *d); /* unhash; forget the pin */
 void dentry_pin(struct dentry *d); /* after dentry_add: the name lives in the cache only. Undone by dentry_drop */
+void dentry_add_pinned(struct dentry *d, struct inode *i); /* both, for a dentry that was never hashed; directories become COMPLETE */
 /* A pinned child made by the kernel (devfs, sysfs-like trees): takes over the inode reference. ERR_PTR(-EEXIST, -ENOMEM). => takes the directory's rwsem */
 struct dentry *dentry_add_child(struct dentry *dir, const char *name, struct inode *i);
 /* Generic readdir and seek for COMPLETE directories: file_ops of tmpfs, devfs and other pinned trees. */

@@ -1,0 +1,23 @@
+/* tmpfs: files that live in memory. Also the shape of devfs, of memfds and of shared anonymous memory. */
+#ifndef FS_TMPFS_H
+#define FS_TMPFS_H
+
+#include <fs/fs.h>
+
+struct tmpfs {
+	u64 max_pages, max_inodes; /* (a) 0: no limit */
+	s64 pages, inodes; /* (a) in use */
+	u32 mode;
+	uid_t uid;
+	gid_t gid;
+};
+/* A node without a name: directories, files, devices. NULL: no memory or no inodes left. @dir may be NULL. */
+struct inode *tmpfs_inode(struct super *s, struct inode *dir, u32 mode, u64 rdev);
+/* Symbolic link with this text. */
+struct inode *tmpfs_symlink_inode(struct super *s, struct inode *dir, const char *target);
+/* SEEK_DATA and SEEK_HOLE of a file whose data is its cached pages. */
+loff_t tmpfs_llseek(struct file *f, loff_t off, int whence);
+/* Takes what mmap faults added or truncation freed into the accounts. */
+void tmpfs_settle(struct inode *i);
+
+#endif

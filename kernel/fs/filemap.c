@@ -1,0 +1,142 @@
+/*
+ * Files through the page cache: the read, write and mmap of regular files.
+ *
+ * Reading copies page by page under a reference on each; where a file in memory has no page there is a hole, and zeros are
+ * given without making one. Writing holds the inode's rwsem. A page that is filled whole is copied first and put into the cache
+ * then: nobody ever sees it unfinished, and it need not be zeroed before. A page that exists is written in place (readers may
+ * see parts of the new data, as everywhere).
+ *
+ * No page lock is held while user memory is touched, so a write from a mapping of the same file cannot deadlock.
+ */
+#include <fs/filemap.h>
+#include <fs/internal.h>
+#include <lib/string.h>
+#include <mm/alloc.h>
+
+/* A referenced page, or NULL for a hole or an error (*err). */
+static inline struct page *read_page(struct mapping *m, u64 index, int *err)
+{
+	struct page *p = mapping_find(m, index);
+
+	return likely(p || !m->ops || !m->ops->read_page) ? p : mapping_get(m, index, false, false, err);
+}
+
+s64 generic_file_read(struct file *f, struct iov_iter *to, loff_t *ppos)
+{
+	struct inode *i = f->inode;
+	struct mapping *m = &i->mapping;
+	u64 pos = *ppos, start = pos, size = READ_ONCE(i->size);
+	int err = 0;
+
+	while (pos < size && to->count) {
+		u64 off = pos & (PAGE_SIZE - 1);
+		u64 n = min3(PAGE_SIZE - off, size - pos, to->count);
+		struct page *p = read_page(m, pos >> PAGE_SHIFT, &err);
+		if (unlikely(err))
+			break;
+		u64 done;
+		if (likely(p)) {
+			done = copy_to_iter(to, page_address(p) + off, n);
+			page_put(p);
+		} else {
+			done = zero_to_iter(to, n);
+		}
+		pos += done;
+		if (unlikely(done < n)) {
+			err = -EFAULT;
+			break;
+		}
+	}
+	*ppos = pos;
+	file_accessed(f);
+	return pos > start ? (s64)(pos - start) : err;
+}
+
+/* A page not yet in the cache, filled with @n bytes at @off (the whole page, but for the end of a short copy). Bytes copied or -errno. */
+static s64 write_fresh(struct mapping *m, u64 index, struct iov_iter *from)
+{
+	struct page *p = alloc_page(GFP_USER);
+
+	if (!p)
+		return -ENOMEM;
+	u64 done = copy_from_iter(page_address(p), from, PAGE_SIZE);
+	if (done < PAGE_SIZE)
+		memset(page_address(p) + done, 0, PAGE_SIZE - done);
+	page_set_flag(p, PG_UPTODATE);
+	int err = done ? mapping_insert(m, index, p) : -EFAULT;
+	if (err == -EEXIST) { /* a fault was faster: its page stays */
+		struct page *q = mapping_find(m, index);
+		if (q) {
+			memcpy(page_address(q), page_address(p), done);
+			page_put(q);
+			err = 0;
+		}
+	}
+	page_put(p);
+	return err ? err : (s64)done;
+}
+
+static s64 write_piece(struct mapping *m, u64 pos, u64 n, struct iov_iter *from, filemap_charge_fn charge)
+{
+	u64 off = pos & (PAGE_SIZE - 1);
+	struct page *p = mapping_find(m, pos >> PAGE_SHIFT);
+	int err = 0;
+
+	if (!p) {
+		err = charge ? charge(m->host) : 0;
+		if (err)
+			return err;
+		if (n == PAGE_SIZE)
+			return write_fresh(m, pos >> PAGE_SHIFT, from);
+		p = mapping_get(m, pos >> PAGE_SHIFT, true, false, &err);
+		if (!p)
+			return err ? err : -ENOMEM;
+	}
+	u64 done = copy_from_iter(page_address(p) + off, from, n);
+	page_set_flag(p, PG_DIRTY);
+	page_put(p);
+	return done ? (s64)done : -EFAULT;
+}
+
+s64 filemap_write_locked(struct inode *i, struct iov_iter *from, u64 pos, u64 count, filemap_charge_fn charge)
+{
+	u64 start = pos;
+	s64 r = 0;
+
+	while (count) {
+		u64 n = min(PAGE_SIZE - (pos & (PAGE_SIZE - 1)), count);
+		r = write_piece(&i->mapping, pos, n, from, charge);
+		if (r <= 0)
+			break;
+		pos += r;
+		count -= r;
+		if (pos > (u64)i->size)
+			inode_set_size(i, pos);
+	}
+	return pos > start ? (s64)(pos - start) : r;
+}
+
+s64 generic_file_write(struct file *f, struct iov_iter *from, loff_t *pos)
+{
+	struct inode *i = f->inode;
+	u64 count = from->count;
+
+	down_write(&i->rwsem);
+	s64 r = generic_write_checks(f, pos, &count);
+	if (!r && count) {
+		file_modified(f);
+		r = filemap_write_locked(i, from, *pos, count, NULL);
+		if (r > 0)
+			*pos += r;
+	}
+	up_write(&i->rwsem);
+	return r;
+}
+
+int generic_file_mmap(struct file *f, struct vma *v)
+{
+	v->ops = &filemap_vma_ops;
+	v->mapping = &f->inode->mapping;
+	file_accessed(f);
+	return 0;
+}
