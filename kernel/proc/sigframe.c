@@ -155,6 +155,7 @@ bool signal_frame_setup(struct ksignal *ks, struct pt_regs *regs)
 	if (copy_to_user((void __user *)at, &f, n))
 		return false;
 	/* commit: no failure below */
+	fpu_exec(); /* the handler starts with default control words */
 	if (t->sas_flags & SS_AUTODISARM) {
 		t->sas_sp = t->sas_size = 0;
 		t->sas_flags = SS_DISABLE;
@@ -202,6 +203,7 @@ long sys_rt_sigreturn(void)
 	if (copy_from_user(&uc, &f->uc, sizeof(uc)))
 		goto bad;
 	set_current_blocked(uc.mask);
+	arch_regs_edited();
 	if (!restore_registers(regs, &uc.mc))
 		goto bad;
 	if (!uc.mc.fpstate)

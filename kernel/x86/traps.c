@@ -78,6 +78,7 @@ static void note_user_trap(struct pt_regs *regs, unsigned vec, u64 addr)
 	a->trap_nr = vec;
 	a->error_code = regs->orig_rax;
 	a->fault_addr = addr;
+	regs->orig_rax = (u64)-1; /* no system call: signal delivery must not restart one */
 }
 
 /* x87 and SIMD errors tell by their status word which operation it was: lowest unmasked flag wins. */
@@ -218,6 +219,7 @@ void do_page_fault(struct pt_regs *regs, u64 addr)
 		a->trap_nr = TRAP_PF;
 		a->fault_addr = addr;
 		a->error_code = error;
+		regs->orig_rax = (u64)-1; /* as in note_user_trap */
 		local_irq_enable();
 		if (likely(addr < TASK_SIZE_MAX)) {
 			page_fault_user(regs, addr, error);
