@@ -166,10 +166,8 @@ static int populate(struct mm *mm, u64 start, u64 end, bool write)
 	if (!vma_range_full(mm, start, end))
 		err = -ENOMEM;
 	for (v = vma_find(mm, start); !err && v && v->start < end; v = vma_next(v)) {
-		if (v->flags & (VM_IO | VM_PFNMAP))
+		if (v->flags & (VM_IO | VM_PFNMAP) || !(v->flags & (write ? VM_WRITE : VM_READ | VM_WRITE | VM_EXEC)))
 			err = -EINVAL;
-		else if (!(v->flags & (write ? VM_WRITE : VM_READ | VM_WRITE | VM_EXEC)))
-			err = -EFAULT;
 	}
 	up_read(&mm->lock);
 	return err ? err : mm_populate(mm, start, end, write ? POPULATE_WRITE : 0);

@@ -320,7 +320,7 @@ s64 mm_install_special(struct mm *mm, u64 addr_hint, struct page **pages, unsign
 	at = mm_find_area(mm, addr_hint, len, 0, PAGE_SIZE);
 	if (at < 0)
 		goto out;
-	v = vma_new(mm, at, at + len, vmflags | VM_DONTEXPAND | VM_MIXEDMAP, 0);
+	v = vma_new(mm, at, at + len, vmflags | VM_DONTEXPAND, 0);
 	if (!v) {
 		at = -ENOMEM;
 		goto out;

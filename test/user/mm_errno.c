@@ -1,0 +1,218 @@
+// VARIANTS: musl
+// TIMEOUT: 60
+/* What the memory calls refuse, and with which errno: the answers are those of Linux 6.1, checked there with this program. */
+#include "check.h"
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+
+#ifndef MAP_FIXED_NOREPLACE
+#define MAP_FIXED_NOREPLACE 0x100000
+#endif
+#define MREMAP_DONTUNMAP_ 4
+#define P 4096ul
+#define RW (PROT_READ | PROT_WRITE)
+#define ANON (MAP_PRIVATE | MAP_ANONYMOUS)
+
+static char *region(int pages, int prot)
+{
+	char *p = mmap(NULL, pages * P, prot, ANON, -1, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+static long raw_mmap(unsigned long a, unsigned long len, long prot, long flags, long fd, unsigned long off)
+{
+	return syscall(SYS_mmap, a, len, prot, flags, fd, off);
+}
+
+static int temp_file(int flags, int pages)
+{
+	char name[] = "/tmp/mm_errno_XXXXXX";
+	int fd = mkstemp(name), fd2;
+
+	if (ftruncate(fd, pages * P))
+		return -1;
+	fd2 = open(name, flags);
+	close(fd);
+	unlink(name);
+	return fd2;
+}
+
+TEST(mmap_refuses)
+{
+	int ro = temp_file(O_RDONLY, 2), wo = temp_file(O_WRONLY, 2), rw = temp_file(O_RDWR, 2), pipefd[2];
+	char *r = region(4, RW);
+
+	CHECK_OK(pipe(pipefd));
+	CHECK_ERRNO(raw_mmap(0, P, RW, ANON, -1, 1), EINVAL);
+	CHECK_ERRNO(raw_mmap(0, 0, RW, ANON, -1, 0), EINVAL);
+	CHECK_ERRNO(raw_mmap(0, ~0ul, RW, ANON, -1, 0), ENOMEM);
+	CHECK_ERRNO(raw_mmap(0, 1ul << 47, RW, ANON, -1, 0), ENOMEM);
+	CHECK_ERRNO(raw_mmap(0, P, RW, MAP_ANONYMOUS, -1, 0), EINVAL);
+	CHECK_ERRNO(raw_mmap(0, P, RW, MAP_PRIVATE, -1, 0), EBADF);
+	CHECK_ERRNO(raw_mmap(0, P, RW, MAP_PRIVATE, 9999, 0), EBADF);
+	CHECK_ERRNO(raw_mmap((unsigned long)r + 1, P, RW, ANON | MAP_FIXED, -1, 0), EINVAL);
+	CHECK_ERRNO(raw_mmap(1ul << 47, P, RW, ANON | MAP_FIXED, -1, 0), ENOMEM);
+	CHECK_ERRNO(raw_mmap((unsigned long)r, P, RW, ANON | MAP_FIXED_NOREPLACE, -1, 0), EEXIST);
+	CHECK_ERRNO(raw_mmap(0, 2 * P, PROT_READ, MAP_PRIVATE, ro, ~0ul - P + 1), EOVERFLOW);
+	CHECK_ERRNO(raw_mmap(0, P, RW, MAP_SHARED, ro, 0), EACCES);
+	CHECK_ERRNO(raw_mmap(0, P, PROT_READ, MAP_SHARED, wo, 0), EACCES);
+	CHECK_ERRNO(raw_mmap(0, P, PROT_READ, MAP_PRIVATE, wo, 0), EACCES);
+	CHECK_ERRNO(raw_mmap(0, P, PROT_READ, MAP_PRIVATE, pipefd[0], 0), ENODEV);
+	CHECK_ERRNO(raw_mmap(0, P, RW, 3 /* SHARED_VALIDATE */ | MAP_SYNC, rw, 0), EOPNOTSUPP);
+	CHECK_ERRNO(raw_mmap(0, P, RW, MAP_SHARED | MAP_ANONYMOUS | MAP_GROWSDOWN, -1, 0), EINVAL);
+	CHECK_ERRNO(raw_mmap(0, P, PROT_READ, MAP_PRIVATE | MAP_GROWSDOWN, rw, 0), EINVAL);
+	/* allowed: private writable mapping of a read-only file */
+	CHECK(raw_mmap(0, P, RW, MAP_PRIVATE, ro, 0) > 0);
+	munmap(r, 4 * P);
+	close(ro), close(wo), close(rw), close(pipefd[0]), close(pipefd[1]);
+}
+
+TEST(munmap_mprotect_refuse)
+{
+	int ro = temp_file(O_RDONLY, 1);
+	char *r = region(4, RW), *f = mmap(NULL, P, PROT_READ, MAP_SHARED, ro, 0);
+
+	CHECK_ERRNO(munmap(r + 1, P), EINVAL);
+	CHECK_ERRNO(munmap(r, 0), EINVAL);
+	CHECK_ERRNO(munmap((char *)(1ul << 47), P), EINVAL);
+	CHECK_ERRNO(munmap(r, 1ul << 47), EINVAL);
+	CHECK_OK(munmap(r + P, P));
+	CHECK_OK(munmap(r + P, P)); /* nothing there: fine */
+	CHECK_ERRNO(syscall(SYS_mprotect, r + 1, P, PROT_READ), EINVAL);
+	CHECK_OK(mprotect(r, 0, PROT_READ));
+	CHECK_ERRNO(mprotect(r, ~0ul - (unsigned long)r, PROT_READ), ENOMEM);
+	CHECK_ERRNO(mprotect(r, P, 0x100), EINVAL);
+	CHECK_ERRNO(mprotect(r, 4 * P, PROT_READ), ENOMEM); /* hole */
+	CHECK_ERRNO(syscall(SYS_mprotect, r, P, PROT_READ | 0x01000000 | 0x02000000), EINVAL);
+	CHECK_ERRNO(syscall(SYS_mprotect, r, P, PROT_READ | 0x01000000), EINVAL); /* does not grow down */
+	CHECK_ERRNO(mprotect(f, P, RW), EACCES);
+	munmap(r, 4 * P);
+	munmap(f, P);
+	close(ro);
+}
+
+TEST(mremap_refuses)
+{
+	char *r = region(8, RW), *q = region(8, RW);
+
+	CHECK_ERRNO((long)mremap(r + 1, P, P, 0), EINVAL);
+	CHECK_ERRNO((long)mremap(r, P, 0, 0), EINVAL);
+	CHECK_ERRNO((long)mremap(r, P, P, 8), EINVAL);
+	CHECK_ERRNO(syscall(SYS_mremap, r, P, P, MREMAP_FIXED, q), EINVAL);
+	CHECK_ERRNO(syscall(SYS_mremap, r, P, 2 * P, MREMAP_MAYMOVE | MREMAP_DONTUNMAP_, 0), EINVAL);
+	CHECK_ERRNO(syscall(SYS_mremap, r, P, P, MREMAP_MAYMOVE | MREMAP_FIXED, q + 1), EINVAL);
+	CHECK_ERRNO(syscall(SYS_mremap, r, 4 * P, 4 * P, MREMAP_MAYMOVE | MREMAP_FIXED, r + P), EINVAL);
+	CHECK_ERRNO(syscall(SYS_mremap, r, P, P, MREMAP_MAYMOVE | MREMAP_FIXED, 1ul << 47), EINVAL);
+	CHECK_ERRNO((long)mremap(r, 0, P, MREMAP_MAYMOVE), EINVAL); /* private: no second mapping */
+	munmap(r + 4 * P, 4 * P);
+	CHECK_ERRNO((long)mremap(r + 4 * P, P, P, 0), EFAULT);
+	CHECK_ERRNO((long)mremap(r, 6 * P, 8 * P, MREMAP_MAYMOVE), EFAULT);
+	CHECK_OK(mmap(r + 4 * P, P, PROT_NONE, ANON | MAP_FIXED, -1, 0));
+	CHECK_ERRNO((long)mremap(r, 4 * P, 5 * P, 0), ENOMEM); /* no room, may not move */
+	munmap(r, 8 * P);
+	munmap(q, 8 * P);
+}
+
+TEST(madvise_refuses)
+{
+	char *r = region(4, RW), *s = mmap(NULL, P, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	CHECK_ERRNO(madvise(r + 1, P, MADV_NORMAL), EINVAL);
+	CHECK_ERRNO(madvise(r, P, 77), EINVAL);
+	CHECK_OK(madvise(r, 0, MADV_NORMAL));
+	CHECK_ERRNO(madvise(r, ~0ul - P, MADV_NORMAL), EINVAL);
+	CHECK_ERRNO(madvise(s, P, MADV_FREE), EINVAL);
+	CHECK_ERRNO(madvise(s, P, MADV_WIPEONFORK), EINVAL);
+	CHECK_ERRNO(madvise(r, P, MADV_REMOVE), EINVAL);
+	CHECK_OK(munmap(r + P, P));
+	CHECK_ERRNO(madvise(r, 4 * P, MADV_DONTNEED), ENOMEM);
+	CHECK_OK(mlock(r, P));
+	CHECK_ERRNO(madvise(r, P, MADV_DONTNEED), EINVAL);
+	CHECK_ERRNO(madvise(r, 3 * P, 23 /* POPULATE_WRITE */), ENOMEM);
+	CHECK_OK(mprotect(r + 2 * P, P, PROT_READ));
+	CHECK_ERRNO(madvise(r + 2 * P, P, 23), EINVAL);
+	CHECK_OK(madvise(r + 2 * P, P, 22 /* POPULATE_READ */));
+	munmap(r, 4 * P);
+	munmap(s, P);
+}
+
+TEST(small_calls_refuse)
+{
+	char *r = region(4, RW);
+	unsigned char vec[8];
+
+	CHECK_OK(munmap(r + 2 * P, P));
+	CHECK_ERRNO(mincore(r + 1, P, vec), EINVAL);
+	CHECK_ERRNO(mincore(r, 4 * P, vec), ENOMEM);
+	CHECK_ERRNO(mincore(r, P, (void *)8), EFAULT);
+	CHECK_ERRNO(msync(r + 1, P, MS_SYNC), EINVAL);
+	CHECK_ERRNO(msync(r, P, 64), EINVAL);
+	CHECK_ERRNO(msync(r, P, MS_SYNC | MS_ASYNC), EINVAL);
+	CHECK_ERRNO(msync(r, 4 * P, MS_SYNC), ENOMEM);
+	CHECK_OK(mlock(r, P));
+	CHECK_ERRNO(msync(r, P, MS_INVALIDATE), EBUSY);
+	CHECK_ERRNO(mlock(r, 4 * P), ENOMEM);
+	CHECK_ERRNO(munlock(r, 4 * P), ENOMEM);
+	CHECK_ERRNO(syscall(SYS_mlock2, r, P, 8), EINVAL);
+	CHECK_ERRNO(mlockall(0), EINVAL);
+	CHECK_ERRNO(mlockall(64), EINVAL);
+	CHECK_ERRNO(mlockall(4), EINVAL);
+	CHECK_ERRNO(syscall(SYS_membarrier, 1 << 20, 0, 0), EINVAL);
+	CHECK_ERRNO(syscall(SYS_membarrier, 0, 4, 0), EINVAL);
+	CHECK_ERRNO(syscall(SYS_pkey_free, 17), EINVAL);
+	CHECK_ERRNO(syscall(SYS_remap_file_pages, r, P, 1, 0, 0), EINVAL);
+	CHECK_ERRNO(syscall(SYS_remap_file_pages, r, P, 0, 0, 0), EINVAL);
+	munmap(r, 4 * P);
+}
+
+TEST(process_vm_refuses)
+{
+	char buf[16] = "abc", out[16];
+	struct iovec l = { out, 4 }, r = { buf, 4 };
+
+	CHECK_EQ(process_vm_readv(getpid(), &l, 1, &r, 1, 0), 4);
+	CHECK_STR(out, "abc");
+	CHECK_ERRNO(process_vm_readv(getpid(), &l, 1, &r, 1, 1), EINVAL);
+	CHECK_ERRNO(process_vm_readv(0x3ffffff, &l, 1, &r, 1, 0), ESRCH);
+	CHECK_ERRNO(process_vm_readv(getpid(), &l, 1025, &r, 1, 0), EINVAL);
+	CHECK_ERRNO(process_vm_readv(getpid(), (void *)8, 1, &r, 1, 0), EFAULT);
+	r.iov_base = (void *)4096;
+	CHECK_ERRNO(process_vm_readv(getpid(), &l, 1, &r, 1, 0), EFAULT);
+	CHECK_EQ(process_vm_readv(getpid(), &l, 0, &r, 1, 0), 0);
+}
+
+TEST_FORK(memlock_limit)
+{
+	struct rlimit none = { 0, 0 }, small = { 2 * P, 2 * P };
+	char *r = region(8, RW);
+
+	CHECK_OK(munlockall());
+	CHECK_OK(setgid(1000));
+	CHECK_OK(setuid(1000)); /* no more CAP_IPC_LOCK */
+	CHECK_OK(setrlimit(RLIMIT_MEMLOCK, &small));
+	CHECK_OK(mlock(r, 2 * P));
+	CHECK_OK(mlock(r, 2 * P)); /* the same pages again are not counted twice */
+	CHECK_ERRNO(mlock(r, 3 * P), ENOMEM);
+	CHECK_ERRNO(raw_mmap(0, P, RW, ANON | MAP_LOCKED, -1, 0), EAGAIN);
+	CHECK_ERRNO(mlockall(MCL_CURRENT), ENOMEM);
+	CHECK_OK(setrlimit(RLIMIT_MEMLOCK, &none));
+	CHECK_ERRNO(mlock(r, P), EPERM);
+	CHECK_ERRNO(raw_mmap(0, P, RW, ANON | MAP_LOCKED, -1, 0), EPERM);
+}
+
+TEST_FORK(data_limit)
+{
+	struct rlimit lim = { 4 << 20, 4 << 20 };
+	void *top = sbrk(0);
+
+	CHECK_OK(setrlimit(RLIMIT_DATA, &lim));
+	CHECK_ERRNO(raw_mmap(0, 8 << 20, RW, ANON, -1, 0), ENOMEM);
+	CHECK(raw_mmap(0, 8 << 20, PROT_READ, ANON, -1, 0) > 0);
+	CHECK_EQ(syscall(SYS_brk, (char *)top + (8 << 20)), (long)top); /* refused: where it was */
+}
+
+TEST_MAIN
