@@ -351,10 +351,32 @@ void page_free_last(struct page *p)
 		pcp_put(p, flags);
 }
 
+/* The same as page_put on each, with the way to the lists found once. */
 void pages_put_list(struct page **pages, unsigned int n)
 {
-	for (unsigned int i = 0; i < n; i++)
-		page_put(pages[i]);
+	struct pcp *pc;
+
+	preempt_disable();
+	pc = this_cpu_ptr(&pcp);
+	for (unsigned int i = 0; i < n; i++) {
+		struct page *p = pages[i];
+		struct pcp_list *l;
+		u64 flags;
+
+		if (__atomic_sub_fetch(&p->refcount, 1, __ATOMIC_ACQ_REL))
+			continue;
+		flags = p->flags;
+		l = &pc->list[(flags >> PG_MT_SHIFT) & 3];
+		if (unlikely((flags & FREE_SLOW_FLAGS) || l->count >= l->high ||
+			     !pcp_accepts(pc, flags) || in_interrupt())) {
+			page_free_last(p);
+			continue;
+		}
+		ASSERT3S(p->mapcount, ==, 0);
+		mark_listed(p, flags);
+		l->pages[l->count++] = p;
+	}
+	preempt_enable();
 }
 
 void free_pages(struct page *p, unsigned int order)

@@ -12,6 +12,7 @@
 #include <mm/section.h>
 #include <mm/slab_impl.h>
 #include <mm/vmstat.h>
+#include "vm.h"
 
 static void kb(struct seq_buf *m, const char *name, u64 pages)
 {
@@ -28,12 +29,31 @@ static u64 sat_sub(u64 a, u64 b)
 	return a > b ? a - b : 0;
 }
 
+/* Pages mapped, summed over the address spaces: a page shared by fork counts once in each. */
+static void sum_rss(u64 *anon, u64 *file)
+{
+	struct mm *mm;
+	s64 a = 0, f = 0;
+
+	spin_lock(&mm_list_lock);
+	list_for_each_entry(mm, &all_mms, mm_list) {
+		a += READ_ONCE(mm->rss[RSS_ANON]);
+		f += READ_ONCE(mm->rss[RSS_FILE]) + READ_ONCE(mm->rss[RSS_SHMEM]);
+	}
+	spin_unlock(&mm_list_lock);
+	*anon = a > 0 ? (u64)a : 0;
+	*file = f > 0 ? (u64)f : 0;
+}
+
 void meminfo_show(struct seq_buf *m)
 {
 	u64 total = nr_total_pages(), free = nr_free_pages(), low = 0;
 	u64 shmem = nr_shmem_pages(), cached = nr_file_pages() + shmem;
-	u64 anon = vm_state_sum(NR_ANON), limit = total * overcommit_ratio / 100;
+	u64 anon, mapped;
 	struct zone *z;
+
+	sum_rss(&anon, &mapped);
+	anon = min(anon, total);
 
 	for_each_zone(z)
 		low += z->wmark[WMARK_LOW];
@@ -57,7 +77,7 @@ void meminfo_show(struct seq_buf *m)
 	kb(m, "Dirty", vm_state_sum(NR_DIRTY));
 	kb(m, "Writeback", vm_state_sum(NR_WRITEBACK));
 	kb(m, "AnonPages", anon);
-	kb(m, "Mapped", vm_state_sum(NR_MAPPED));
+	kb(m, "Mapped", min(mapped, cached));
 	kb(m, "Shmem", shmem);
 	kb(m, "KReclaimable", 0);
 	kb(m, "Slab", vm_state_sum(NR_SLAB));
@@ -65,8 +85,8 @@ void meminfo_show(struct seq_buf *m)
 	kb(m, "SUnreclaim", vm_state_sum(NR_SLAB));
 	kb(m, "KernelStack", vm_state_sum(NR_KSTACK_PAGES));
 	kb(m, "PageTables", vm_state_sum(NR_PAGETABLE));
-	kb(m, "CommitLimit", limit);
-	kb(m, "Committed_AS", vm_state_sum(NR_COMMITTED));
+	kb(m, "CommitLimit", vm_commit_limit());
+	kb(m, "Committed_AS", vm_committed());
 	kb(m, "VmallocTotal", (VMALLOC_END - VMALLOC_START) >> PAGE_SHIFT);
 	kb(m, "VmallocUsed", vm_state_sum(NR_VMALLOC));
 	kb(m, "Percpu", vm_state_sum(NR_PERCPU));

@@ -35,6 +35,7 @@ const char *const zone_names[NR_ZONES] = {
 	[ZONE_MOVABLE] = "Movable",
 };
 static u8 cpu_nodes[MAX_CPUS];
+static u64 total_pages;		/* sum of managed; changes only at boot */
 
 int cpu_to_node(int cpu)
 {
@@ -227,14 +228,18 @@ void zone_free_block(struct page *p, unsigned int order)
 }
 
 /*
- * min is the square root of the size in KiB times 16 (1,024 KiB of 128 MiB, 11 MiB of 8 GiB),
+ * min is the square root of 16 times the size in KiB (1.4 MiB of 128 MiB, 11 MiB of 8 GiB),
  * spread over the zones by size; low and high are a quarter and a half above.
  */
 void zones_set_watermarks(void)
 {
-	u64 total = nr_total_pages(), min_kb = int_sqrt(total * 4 * 16);
+	u64 total = 0, min_kb;
 	struct zone *z;
 
+	for_each_zone(z)
+		total += z->managed;
+	WRITE_ONCE(total_pages, total);
+	min_kb = int_sqrt(total * 4 * 16);
 	min_kb = clamp(min_kb, 128ull, 262144ull);
 	for_each_zone(z) {
 		u64 m = mul_u64_u64_div_u64(min_kb / 4, z->managed, max(total, 1ull));
@@ -375,12 +380,7 @@ void zones_init(void)
 
 u64 nr_total_pages(void)
 {
-	struct zone *z;
-	u64 n = 0;
-
-	for_each_zone(z)
-		n += READ_ONCE(z->managed);
-	return n;
+	return total_pages;
 }
 
 u64 nr_free_pages(void)

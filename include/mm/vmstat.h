@@ -24,12 +24,11 @@
 	X(SLABS_MADE, "slabs_made") X(SLABS_FREED, "slabs_freed")
 
 #define VM_STATES(X)								\
-	X(NR_ANON, "nr_anon_pages") X(NR_MAPPED, "nr_mapped")			\
 	X(NR_SLAB, "nr_slab_unreclaimable") X(NR_PAGETABLE, "nr_page_table_pages") \
 	X(NR_KSTACK_PAGES, "nr_kernel_stack_pages") X(NR_VMALLOC, "nr_vmalloc_pages") \
 	X(NR_ANON_THPS, "nr_anon_transparent_hugepages") X(NR_MLOCK, "nr_mlock") \
 	X(NR_DIRTY, "nr_dirty") X(NR_WRITEBACK, "nr_writeback")			\
-	X(NR_COMMITTED, "nr_committed") X(NR_PERCPU, "nr_percpu_pages")
+	X(NR_PERCPU, "nr_percpu_pages")
 
 #define VM_ENUM(sym, text) sym,
 enum vm_event { VM_EVENTS(VM_ENUM) NR_VM_EVENTS };

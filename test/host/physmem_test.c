@@ -103,6 +103,10 @@ void smp_call_mask(u64 m __unused, void (*fn)(void *) __unused, void *a __unused
 void tlb_stats_sum(struct tlb_stats *s) { memset(s, 0, sizeof(*s)); }
 u64 nr_file_pages(void) { return 0; }
 u64 nr_shmem_pages(void) { return 0; }
+LIST_HEAD(all_mms);
+DEFINE_SPINLOCK(mm_list_lock);
+u64 vm_committed(void) { return 0; }
+u64 vm_commit_limit(void) { return nr_total_pages() / 2; }
 void __wake_up(wait_queue_t *q __unused, unsigned m __unused, int n __unused, int s __unused,
 	       u64 k __unused) {}
 void prepare_to_wait(wait_queue_t *q __unused, struct wait_entry *e __unused, unsigned s __unused) {}
