@@ -124,36 +124,37 @@ static int pid_max_write(const char *text, u64 n, void *arg)
 static void const_show(struct seq_buf *s, void *arg) { seq_printf(s, "%llu\n", (ull)arg); }
 #define CONST(p, v) { .path = "sys/" p, .mode = 0444, .show = const_show, .arg = (void *)(u64)(v) }
 
+static const struct proc_file table[] = {
+	{ .path = "sys/kernel/ostype", .mode = 0444, .show = text_show, .arg = uts_name.sysname },
+	{ .path = "sys/kernel/osrelease", .mode = 0444, .show = text_show, .arg = uts_name.release },
+	{ .path = "sys/kernel/version", .mode = 0444, .show = text_show, .arg = uts_name.version },
+	{ .path = "sys/kernel/hostname", .mode = 0644, .show = text_show, .write = name_write, .arg = uts_name.nodename },
+	{ .path = "sys/kernel/domainname", .mode = 0644, .show = text_show, .write = name_write, .arg = uts_name.domainname },
+	{ .path = "sys/kernel/printk", .mode = 0644, .show = printk_show, .write = printk_write },
+	{ .path = "sys/kernel/random/uuid", .mode = 0444, .show = uuid_show },
+	{ .path = "sys/kernel/random/boot_id", .mode = 0444, .show = boot_id_show },
+	CONST("kernel/random/entropy_avail", 256),
+	CONST("kernel/random/poolsize", 256),
+	CONST("kernel/ngroups_max", NGROUPS_MAX),
+	CONST("kernel/cap_last_cap", CAP_LAST),
+	CONST("kernel/overflowuid", 65534),
+	CONST("kernel/overflowgid", 65534),
+	CONST("fs/nr_open", 1048576),
+	CONST("fs/pipe-max-size", 1048576),
+	CONST("fs/overflowuid", 65534),
+	CONST("fs/overflowgid", 65534),
+	{ .path = "sys/fs/file-nr", .mode = 0444, .show = file_nr_show },
+	{ .path = "sys/vm/check", .mode = 0644, .show = check_show, .write = check_write },
+	{ .path = "sys/vm/drop_caches", .mode = 0200, .write = drop_caches_write },
+	SYSCTL_U64("sys/fs/file-max", files_max, 1, ~0ull >> 1),
+	{ .path = "sys/kernel/pid_max", .mode = 0644, .show = pid_max_show, .write = pid_max_write },
+	SYSCTL_U64("sys/vm/overcommit_memory", overcommit_memory, 0, 2),
+	SYSCTL_U64("sys/vm/overcommit_ratio", overcommit_ratio, 0, 1000),
+	SYSCTL_U64("sys/vm/max_map_count", max_map_count, 1, 1 << 24),
+};
+
+
 void proc_sysctl_init(void)
 {
-	static const struct proc_file table[] = {
-		{ .path = "sys/kernel/ostype", .mode = 0444, .show = text_show, .arg = uts_name.sysname },
-		{ .path = "sys/kernel/osrelease", .mode = 0444, .show = text_show, .arg = uts_name.release },
-		{ .path = "sys/kernel/version", .mode = 0444, .show = text_show, .arg = uts_name.version },
-		{ .path = "sys/kernel/hostname", .mode = 0644, .show = text_show, .write = name_write, .arg = uts_name.nodename },
-		{ .path = "sys/kernel/domainname", .mode = 0644, .show = text_show, .write = name_write, .arg = uts_name.domainname },
-		{ .path = "sys/kernel/printk", .mode = 0644, .show = printk_show, .write = printk_write },
-		{ .path = "sys/kernel/random/uuid", .mode = 0444, .show = uuid_show },
-		{ .path = "sys/kernel/random/boot_id", .mode = 0444, .show = boot_id_show },
-		CONST("kernel/random/entropy_avail", 256),
-		CONST("kernel/random/poolsize", 256),
-		CONST("kernel/ngroups_max", NGROUPS_MAX),
-		CONST("kernel/cap_last_cap", CAP_LAST),
-		CONST("kernel/overflowuid", 65534),
-		CONST("kernel/overflowgid", 65534),
-		CONST("fs/nr_open", 1048576),
-		CONST("fs/pipe-max-size", 1048576),
-		CONST("fs/overflowuid", 65534),
-		CONST("fs/overflowgid", 65534),
-		{ .path = "sys/fs/file-nr", .mode = 0444, .show = file_nr_show },
-		{ .path = "sys/vm/check", .mode = 0644, .show = check_show, .write = check_write },
-		{ .path = "sys/vm/drop_caches", .mode = 0200, .write = drop_caches_write },
-		SYSCTL_U64("sys/fs/file-max", files_max, 1, ~0ull >> 1),
-		{ .path = "sys/kernel/pid_max", .mode = 0644, .show = pid_max_show, .write = pid_max_write },
-		SYSCTL_U64("sys/vm/overcommit_memory", overcommit_memory, 0, 2),
-		SYSCTL_U64("sys/vm/overcommit_ratio", overcommit_ratio, 0, 1000),
-		SYSCTL_U64("sys/vm/max_map_count", max_map_count, 1, 1 << 24),
-	};
-
 	proc_add_table(table, ARRAY_SIZE(table));
 }
