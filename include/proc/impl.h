@@ -175,7 +175,6 @@ void clock_was_set(void);
 /* ipc */
 void sem_undo_exit(struct task *t);
 int sem_undo_share(struct task *child); /* CLONE_SYSVSEM */
-void shm_exit(struct task *t);
 void ipc_init(void);
 
 /* cred.c */

@@ -123,7 +123,8 @@ long do_clone(const struct clone_args_k *a);
 long do_execve(int dirfd, const char *path, const char __user *const __user *argv, const char __user *const __user *envp, int flags);
 void do_exit(long code) __attribute__((noreturn)); /* status format */
 void do_group_exit(int code) __attribute__((noreturn));
-/* Starts PID 1, which becomes init= or /sbin/init, /init, /bin/sh; 0 or -errno. => once, after the root is filled */
+/* Starts PID 1, which becomes init= or /sbin/init, /init, /bin/sh, and ends the calling kernel thread; -errno on failure.
+ * => once, after the root is filled */
 int run_init(void);
 /* Caches, boot task, pid table. => after kmem_init, before the first kthread_run */
 void proc_init(void);

@@ -69,7 +69,6 @@ static void exit_mm(struct task *t)
 	if (!mm)
 		return;
 	task_mm_release(t, mm);
-	shm_exit(t);
 	update_maxrss(t->signal, mm);
 	spin_lock_irq(&t->alloc_lock);
 	t->thread.mm = NULL;

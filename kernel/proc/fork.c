@@ -158,16 +158,10 @@ static int copy_machine(struct task *t, struct task *from, const struct clone_ar
 	if (!at->fpu)
 		return -ENOMEM;
 	at->pkru = from->thread.arch.pkru;
-	if (from->flags & PF_KTHREAD) {
-		fpu_init_thread(at->fpu);
-	} else {
-		fpu_fork(at->fpu);
-		at->fsbase = arch_get_fsbase(&from->thread);
-		at->gsbase = arch_get_gsbase(&from->thread);
-	}
+	fpu_fork(at->fpu);
+	struct pt_regs *regs = arch_thread_setup_user(&t->thread, parent); /* takes over FS and GS bases */
 	if (a->flags & CLONE_SETTLS)
 		at->fsbase = a->tls;
-	struct pt_regs *regs = arch_thread_setup_user(&t->thread, parent);
 	regs->rax = 0;
 	if (a->stack)
 		regs->rsp = a->stack + a->stack_size;

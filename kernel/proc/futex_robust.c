@@ -84,6 +84,6 @@ void futex_exit(struct task *t)
 		walk_robust_list(t);
 		t->robust_list = NULL;
 	}
-	if (unlikely(!list_empty(&t->pi_state)))
-		futex_pi_owner_exit(t);
+	/* also when it holds none: from now on nobody may wait for this thread */
+	futex_pi_owner_exit(t);
 }

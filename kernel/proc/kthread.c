@@ -203,5 +203,5 @@ int run_init(void)
 	init_task_ptr = t;
 	attach_kernel_task(t, &boot_task);
 	sched_wake_new(&t->thread);
-	return 0;
+	do_exit(0); /* the kernel thread that brought the machine up has done its work */
 }

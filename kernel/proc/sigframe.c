@@ -10,7 +10,7 @@
  *   return address        <- rsp at the handler's entry; (rsp + 8) is a multiple of 16
  *
  * What comes back with rt_sigreturn is the user's and not trusted: only flag bits a program may set,
- * only user segments, no non-canonical rip (IRET would fault in the kernel: Intel SDM 3A 6.12.1).
+ * only user segments, no rip outside user space (IRET to a non-canonical one would fault in the kernel).
  */
 #include <lib/assert.h>
 #include <lib/string.h>
@@ -176,7 +176,7 @@ bool signal_frame_setup(struct ksignal *ks, struct pt_regs *regs)
 
 static bool restore_registers(struct pt_regs *r, const struct sigcontext *mc)
 {
-	if ((s64)(mc->rip << 16) >> 16 != (s64)mc->rip)
+	if (mc->rip >= TASK_SIZE_MAX)
 		return false;
 	if ((mc->cs | 3) != USER_CS)
 		return false;
@@ -210,10 +210,12 @@ long sys_rt_sigreturn(void)
 		fpu_exec();
 	else if (fpu_restore_frame((const void __user *)uc.mc.fpstate))
 		goto bad;
+	arch_regs_edited();
 	/* on purpose after the registers: whether it is in use depends on the new rsp */
 	(void)do_sigaltstack(&uc.stack, NULL, regs->rsp);
 	return (long)regs->rax;
 bad:
+	arch_regs_edited();
 	force_signal(SIGSEGV, SI_KERNEL, 0, t);
-	return 0;
+	return (long)regs->rax;
 }

@@ -1,0 +1,213 @@
+/*
+ * System V IPC, the common part: tables of objects, keys, permissions. include/proc/ipc.h tells the
+ * life of an object.
+ */
+#include <lib/err.h>
+#include <lib/string.h>
+#include <mm/slab.h>
+#include <proc/ipc.h>
+
+static int permission(const struct ipc_object *o, u32 mask)
+{
+	const struct cred *c = current->cred;
+	u32 mode = o->mode;
+
+	if (!mask)
+		return 0;
+	if (c->euid == o->uid || c->euid == o->cuid)
+		mode >>= 6;
+	else if (c->egid == o->gid || c->egid == o->cgid || in_group(o->gid) || in_group(o->cgid))
+		mode >>= 3;
+	return (mask & ~mode & 7) == 0 || capable(CAP_IPC_OWNER) ? 0 : -EACCES;
+}
+
+/* ---- table; => t->lock ---- */
+
+static int grow(struct ipc_table *t)
+{
+	s32 n = t->nslots ? min(t->nslots * 2, IPC_MAX) : 16;
+	struct ipc_object **p;
+
+	if (t->nslots == IPC_MAX)
+		return -ENOSPC;
+	p = kcalloc(n, sizeof(*p), GFP_KERNEL);
+	if (!p)
+		return -ENOMEM;
+	if (t->slot)
+		memcpy(p, t->slot, t->nslots * sizeof(*p));
+	kfree(t->slot);
+	t->slot = p;
+	t->nslots = n;
+	return 0;
+}
+
+static int insert(struct ipc_table *t, struct ipc_object *o, s32 key, u32 mode)
+{
+	const struct cred *c = current->cred;
+	s32 i;
+
+	if (t->used == t->nslots) {
+		int err = grow(t);
+		if (err)
+			return err;
+	}
+	for (i = 0; t->slot[i]; i++)
+		;
+	t->slot[i] = o;
+	t->used++;
+	t->highest = max(t->highest, i);
+	t->seq = (t->seq + 1) & 0x7fff;
+	o->refs = 1;
+	o->id = (s32)t->seq << IPC_SEQ_SHIFT | i;
+	o->key = key;
+	o->uid = o->cuid = c->euid;
+	o->gid = o->cgid = c->egid;
+	o->mode = mode & 0777;
+	o->gone = false;
+	mutex_init(&o->lock);
+	return o->id;
+}
+
+static struct ipc_object *find_key(struct ipc_table *t, s32 key)
+{
+	for (s32 i = 0; i < t->nslots; i++)
+		if (t->slot[i] && t->slot[i]->key == key)
+			return t->slot[i];
+	return NULL;
+}
+
+static long make_new(struct ipc_table *t, s32 key, int flags, struct ipc_object *(*make)(void *), void *arg)
+{
+	struct ipc_object *o = make(arg);
+
+	if (IS_ERR(o))
+		return PTR_ERR(o);
+	int id = insert(t, o, key, flags);
+	if (id < 0)
+		t->free(o);
+	return id;
+}
+
+static u32 wanted_access(int flags)
+{
+	return (flags >> 6 | flags >> 3 | flags) & 7;
+}
+
+static long get_locked(struct ipc_table *t, s32 key, int flags, struct ipc_object *(*make)(void *), void *arg,
+		       int (*check)(struct ipc_object *, void *))
+{
+	struct ipc_object *o = key == IPC_PRIVATE ? NULL : find_key(t, key);
+
+	if (!o) {
+		if (key != IPC_PRIVATE && !(flags & IPC_CREAT))
+			return -ENOENT;
+		return make_new(t, key, flags, make, arg);
+	}
+	if ((flags & (IPC_CREAT | IPC_EXCL)) == (IPC_CREAT | IPC_EXCL))
+		return -EEXIST;
+	int err = check ? check(o, arg) : 0;
+	if (!err)
+		err = permission(o, wanted_access(flags));
+	return err ?: o->id;
+}
+
+long ipc_get(struct ipc_table *t, s32 key, int flags, struct ipc_object *(*make)(void *), void *arg,
+	     int (*check)(struct ipc_object *, void *))
+{
+	mutex_lock(&t->lock);
+	long r = get_locked(t, key, flags, make, arg, check);
+	mutex_unlock(&t->lock);
+	return r;
+}
+
+/* ---- references ---- */
+
+void ipc_put(struct ipc_table *t, struct ipc_object *o)
+{
+	if (__atomic_sub_fetch(&o->refs, 1, __ATOMIC_ACQ_REL) == 0)
+		t->free(o);
+}
+
+static struct ipc_object *lock_found(struct ipc_table *t, struct ipc_object *o, u32 mask)
+{
+	int err;
+
+	mutex_lock(&o->lock);
+	err = o->gone ? -EIDRM : permission(o, mask);
+	if (!err)
+		return o;
+	ipc_unlock(t, o);
+	return ERR_PTR(err);
+}
+
+struct ipc_object *ipc_lock_id(struct ipc_table *t, s32 id, u32 mask)
+{
+	s32 i = id & ((1 << IPC_SEQ_SHIFT) - 1);
+	struct ipc_object *o = NULL;
+
+	mutex_lock(&t->lock);
+	if (id >= 0 && i < t->nslots && t->slot[i] && t->slot[i]->id == id) {
+		o = t->slot[i];
+		__atomic_fetch_add(&o->refs, 1, __ATOMIC_RELAXED);
+	}
+	mutex_unlock(&t->lock);
+	return o ? lock_found(t, o, mask) : ERR_PTR(-EINVAL);
+}
+
+struct ipc_object *ipc_lock_slot(struct ipc_table *t, s32 i, u32 mask, s32 *id)
+{
+	struct ipc_object *o = NULL;
+
+	mutex_lock(&t->lock);
+	if (i >= 0 && i < t->nslots && t->slot[i]) {
+		o = t->slot[i];
+		*id = o->id;
+		__atomic_fetch_add(&o->refs, 1, __ATOMIC_RELAXED);
+	}
+	mutex_unlock(&t->lock);
+	return o ? lock_found(t, o, mask) : ERR_PTR(-EINVAL);
+}
+
+void ipc_unlock(struct ipc_table *t, struct ipc_object *o)
+{
+	mutex_unlock(&o->lock);
+	ipc_put(t, o);
+}
+
+int ipc_may_change(struct ipc_object *o)
+{
+	uid_t e = current->cred->euid;
+	return e == o->uid || e == o->cuid || capable(CAP_SYS_ADMIN) ? 0 : -EPERM;
+}
+
+/* The object's lock is let go for the table's, which comes first in order; `gone` keeps others away meanwhile. */
+void ipc_remove(struct ipc_table *t, struct ipc_object *o)
+{
+	o->gone = true;
+	mutex_unlock(&o->lock);
+	mutex_lock(&t->lock);
+	t->slot[o->id & ((1 << IPC_SEQ_SHIFT) - 1)] = NULL;
+	t->used--;
+	mutex_unlock(&t->lock);
+	ipc_put(t, o); /* the table's */
+	mutex_lock(&o->lock); /* the caller still has one */
+}
+
+void ipc_perm_to_user(const struct ipc_object *o, struct ipc_perm_user *p)
+{
+	*p = (struct ipc_perm_user){ .key = o->key, .uid = o->uid, .gid = o->gid, .cuid = o->cuid, .cgid = o->cgid,
+				     .mode = o->mode, .seq = (u16)(o->id >> IPC_SEQ_SHIFT) };
+}
+
+int ipc_set_perm(struct ipc_object *o, const struct ipc_perm_user *p)
+{
+	o->uid = p->uid;
+	o->gid = p->gid;
+	o->mode = (o->mode & ~0777u) | (p->mode & 0777);
+	return 0;
+}
+
+void ipc_init(void)
+{
+	/* tables are static and grow with use */
+}
