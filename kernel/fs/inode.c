@@ -9,6 +9,7 @@
  * also read without it; each is one aligned word or tolerates a mixture (struct timespec64 may be torn between
  * second and nanosecond for one reader, as everywhere).
  */
+#include <fs/inotify.h>
 #include <fs/internal.h>
 #include <fs/pipe.h>
 #include <kernel/time.h>
@@ -131,6 +132,8 @@ static noinline void inode_evict(struct inode *i)
 {
 	const struct super_ops *ops = i->super->ops;
 
+	if (unlikely(i->watches))
+		fsnotify_inode_gone(i);
 	if (ops->evict_inode)
 		ops->evict_inode(i);
 	if (i->mapping.nrpages) {
