@@ -197,7 +197,7 @@ void tmpfs_init(void);
 void devfs_init(void);
 void file_cache_init(void);
 void locks_init(void);
-void anon_init(void);
+void anon_files_init(void);
 extern struct mount *shm_mount, *devfs_mount, *anon_mount;
 extern const struct file_ops chrdev_fops, blkdev_fops, nosock_fops;
 extern u64 files_max, files_nr_max;

@@ -194,7 +194,7 @@ static struct super *anon_mount_fs(struct fs_type *t, const char *source, u32 fl
 
 static struct fs_type anon_type = { .name = "anon_inodefs", .mount = anon_mount_fs };
 
-void anon_init(void)
+void anon_files_init(void)
 {
 	anon_mount = mount_internal(&anon_type);
 	anon_inode = inode_new(anon_mount->super, 0600);

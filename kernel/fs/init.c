@@ -11,7 +11,7 @@ void vfs_init(void)
 	mount_init();
 	tmpfs_init();
 	devfs_init();
-	anon_init();
+	anon_files_init();
 	check_register("vfs", vfs_check);
 }
 

@@ -191,8 +191,3 @@ long sys_quotactl(unsigned cmd, const char __user *special, int id, void __user 
 {
 	return -ENOSYS;
 }
-
-long sys_vhangup(void)
-{
-	return capable(CAP_SYS_TTY_CONFIG) ? 0 : -EPERM;
-}
