@@ -93,6 +93,9 @@ void task_mm_release(struct task *t, struct mm *mm); /* exec and exit: clear_chi
  * the group is being killed. => may sleep */
 int de_thread(void);
 
+/* Door upward (kernel/sys/init.c): /dev/console on descriptors 0, 1, 2 of the running task. */
+void init_open_console(void);
+
 /* exec.c: strings in kernel memory, for PID 1 */
 int exec_kernel(const char *path, const char *const *argv, const char *const *envp);
 

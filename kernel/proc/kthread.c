@@ -12,7 +12,6 @@
 #include <lib/err.h>
 #include <lib/printf.h>
 #include <lib/string.h>
-#include <fs/fdtable.h>
 #include <mm/mm.h>
 #include <mm/slab.h>
 #include <proc/impl.h>
@@ -134,24 +133,6 @@ static void try_init(const char *path, const char **argv)
 		pr_err("init: %s cannot be run: error %d\n", path, -err);
 }
 
-static void open_console(void)
-{
-	struct file *f = kernel_open("/dev/console", O_RDWR, 0);
-
-	if (IS_ERR(f)) {
-		pr_warn("init: /dev/console cannot be opened (error %d): init starts without it\n",
-			(int)-PTR_ERR(f));
-		return;
-	}
-	for (int i = 0; i < 3; i++) {
-		int fd = fd_alloc(0, 0);
-		if (fd < 0)
-			break;
-		fd_install(fd, file_get(f));
-	}
-	file_put(f);
-}
-
 static const char *const init_paths[] = { "/sbin/init", "/init", "/bin/sh" };
 
 static void start_init(void)
@@ -159,7 +140,7 @@ static void start_init(void)
 	static char words[sizeof(kernel_cmdline)], given[256];
 	static const char *argv[INIT_ARGS + 2];
 
-	open_console();
+	init_open_console();
 	strscpy(words, kernel_cmdline, sizeof(words));
 	init_arguments(argv, words);
 	if (cmdline_get("init", given, sizeof(given)) > 0) {

@@ -1,0 +1,350 @@
+/*
+ * System V shared memory (shmget(2), shmop(2), shmctl(2)): segments are memory files.
+ *
+ * Each attach opens a small file of its own over the segment, so that a read-only attach stays
+ * read-only whatever mprotect asks for, and the mapping's open and close count the attaches: fork
+ * and splits add, unmapping, exec and exit subtract. A segment marked for removal goes with the last.
+ *
+ * Locks: mm lock (close is called under it) -> table mutex, segment mutex (ipc.h).
+ */
+#include <fs/fs.h>
+#include <lib/err.h>
+#include <lib/string.h>
+#include <mm/slab.h>
+#include <proc/ipc.h>
+#include <x86/uaccess.h>
+
+#define SHM_RDONLY 010000
+#define SHM_RND 020000
+#define SHM_REMAP 040000
+#define SHM_EXEC 0100000
+#define SHM_HUGETLB 04000
+#define SHM_DEST 01000u
+#define SHM_LOCKED 02000u
+#define SHM_LOCK 11
+#define SHM_UNLOCK 12
+#define SHM_STAT 13
+#define SHM_INFO 14
+#define SHM_STAT_ANY 15
+#define SHM_SIZE_MAX (1ull << 46)
+#define SHM_SEGMENTS_MAX 4096
+
+struct shm_segment {
+	struct ipc_object ipc;
+	struct file *file; /* (I) the memory */
+	u64 size; /* (I) as asked for */
+	s64 nattch; /* (ipc.lock) */
+	s64 atime, dtime, ctime;
+	pid_t cpid, lpid;
+};
+
+static void shm_free(struct ipc_object *o)
+{
+	struct shm_segment *s = container_of(o, struct shm_segment, ipc);
+
+	file_put(s->file);
+	kfree(s);
+}
+static struct ipc_table shms = IPC_TABLE_INIT(shms, shm_free);
+
+static s64 seconds(void)
+{
+	return ktime_real_ns() / NSEC_PER_SEC;
+}
+
+/* ---- segments ---- */
+
+static struct ipc_object *make_segment(void *arg)
+{
+	u64 size = *(u64 *)arg;
+	struct shm_segment *s;
+
+	if (!size || size > SHM_SIZE_MAX)
+		return ERR_PTR(-EINVAL);
+	if (shms.used >= SHM_SEGMENTS_MAX)
+		return ERR_PTR(-ENOSPC);
+	s = kzalloc(sizeof(*s), GFP_KERNEL);
+	if (!s)
+		return ERR_PTR(-ENOMEM);
+	s->file = shmem_zero_file(ALIGN(size, PAGE_SIZE), VM_SHARED);
+	if (IS_ERR(s->file)) {
+		int err = PTR_ERR(s->file);
+		kfree(s);
+		return ERR_PTR(err);
+	}
+	s->size = size;
+	s->ctime = seconds();
+	s->cpid = current->tgid;
+	return &s->ipc;
+}
+
+static int check_size(struct ipc_object *o, void *arg)
+{
+	return *(u64 *)arg > container_of(o, struct shm_segment, ipc)->size ? -EINVAL : 0;
+}
+
+long sys_shmget(s32 key, u64 size, int flags)
+{
+	if (flags & SHM_HUGETLB)
+		return -EINVAL;
+	return ipc_get(&shms, key, flags, make_segment, &size, check_size);
+}
+
+/* ---- attaches ---- */
+
+static struct shm_segment *segment_of(const struct vma *v)
+{
+	return v->file->private;
+}
+
+static void attach_counted(struct shm_segment *s)
+{
+	mutex_lock(&s->ipc.lock);
+	s->nattch++;
+	s->atime = seconds();
+	s->lpid = current->tgid;
+	mutex_unlock(&s->ipc.lock);
+}
+
+static void shm_vma_open(struct vma *v)
+{
+	attach_counted(segment_of(v));
+}
+
+static void shm_vma_close(struct vma *v)
+{
+	struct shm_segment *s = segment_of(v);
+
+	__atomic_fetch_add(&s->ipc.refs, 1, __ATOMIC_RELAXED);
+	mutex_lock(&s->ipc.lock);
+	s->dtime = seconds();
+	s->lpid = current->tgid;
+	if (--s->nattch == 0 && (s->ipc.mode & SHM_DEST) && !s->ipc.gone)
+		ipc_remove(&shms, &s->ipc);
+	ipc_unlock(&shms, &s->ipc);
+}
+
+static int shm_vma_fault(struct fault *f)
+{
+	return filemap_vma_ops.fault(f); /* the memory file's pages are v->mapping's */
+}
+
+static const struct vma_ops shm_vma_ops = { .open = shm_vma_open, .close = shm_vma_close, .fault = shm_vma_fault };
+
+static int shm_file_mmap(struct file *f, struct vma *v)
+{
+	struct shm_segment *s = f->private;
+	int err = s->file->ops->mmap(s->file, v);
+
+	if (err)
+		return err;
+	v->ops = &shm_vma_ops;
+	attach_counted(s);
+	return 0;
+}
+
+static void shm_file_release(struct inode *i, struct file *f)
+{
+	struct shm_segment *s = f->private;
+
+	ipc_put(&shms, &s->ipc);
+}
+
+static const struct file_ops shm_file_ops = { .mmap = shm_file_mmap, .release = shm_file_release };
+
+/* A file over the segment; takes over the caller's reference of it, also on failure. */
+static struct file *attach_file(struct shm_segment *s, bool readonly)
+{
+	struct file *f = anon_file("SYSV", &shm_file_ops, s, readonly ? O_RDONLY : O_RDWR);
+
+	if (IS_ERR(f))
+		ipc_put(&shms, &s->ipc);
+	return f;
+}
+
+static s64 map_segment(struct file *f, u64 size, u64 addr, int flags)
+{
+	u64 prot = PROT_READ, mflags = MAP_SHARED;
+
+	if (!(flags & SHM_RDONLY))
+		prot |= PROT_WRITE;
+	if (flags & SHM_EXEC)
+		prot |= PROT_EXEC;
+	if (addr)
+		mflags |= flags & SHM_REMAP ? MAP_FIXED : MAP_FIXED_NOREPLACE;
+	s64 r = do_mmap(current->thread.mm, f, addr, size, prot, mflags, 0);
+	return r == -EEXIST ? -EINVAL : r;
+}
+
+long sys_shmat(s32 id, u64 addr, int flags)
+{
+	if (addr & ~PAGE_MASK) {
+		if (!(flags & SHM_RND))
+			return -EINVAL;
+		addr &= PAGE_MASK;
+		if (!addr && (flags & SHM_REMAP))
+			return -EINVAL;
+	} else if (!addr && (flags & SHM_REMAP)) {
+		return -EINVAL;
+	}
+	u32 mask = 4 | (flags & SHM_RDONLY ? 0 : 2) | (flags & SHM_EXEC ? 1 : 0);
+	struct ipc_object *o = ipc_lock_id(&shms, id, mask);
+	if (IS_ERR(o))
+		return PTR_ERR(o);
+	struct shm_segment *s = container_of(o, struct shm_segment, ipc);
+	u64 size = ALIGN(s->size, PAGE_SIZE);
+	mutex_unlock(&o->lock); /* the reference goes to the file */
+	struct file *f = attach_file(s, flags & SHM_RDONLY);
+	if (IS_ERR(f))
+		return PTR_ERR(f);
+	s64 r = map_segment(f, size, addr, flags);
+	file_put(f);
+	return r;
+}
+
+/* Length of the attach that begins at @addr, 0 when there is none. A first part may have been unmapped. */
+static u64 find_attach(struct mm *mm, u64 addr)
+{
+	struct vma *v;
+	u64 len = 0;
+
+	down_read(&mm->lock);
+	for (v = vma_find(mm, addr); v; v = vma_next(v)) {
+		if (v->ops == &shm_vma_ops && v->start - (v->pgoff << PAGE_SHIFT) == addr) {
+			len = ALIGN(segment_of(v)->size, PAGE_SIZE);
+			break;
+		}
+	}
+	up_read(&mm->lock);
+	return len;
+}
+
+long sys_shmdt(u64 addr)
+{
+	u64 len;
+
+	if (addr & ~PAGE_MASK)
+		return -EINVAL;
+	len = find_attach(current->thread.mm, addr);
+	return len ? do_munmap(current->thread.mm, addr, len) : -EINVAL;
+}
+
+/* ---- shmctl ---- */
+
+struct shmid_user {
+	struct ipc_perm_user perm;
+	u64 segsz;
+	s64 atime, dtime, ctime;
+	s32 cpid, lpid;
+	u64 nattch, unused[2];
+};
+_Static_assert(sizeof(struct shmid_user) == 112, "ABI");
+struct shm_limits { u64 max, min, mni, seg, all, unused[4]; };
+struct shm_info_user { s32 used_ids, pad; u64 tot, rss, swp, swap_attempts, swap_successes; };
+
+static long shm_info(int cmd, void __user *u)
+{
+	struct shm_limits l = { SHM_SIZE_MAX, 1, SHM_SEGMENTS_MAX, SHM_SEGMENTS_MAX, SHM_SIZE_MAX >> PAGE_SHIFT, { 0 } };
+	struct shm_info_user i = { 0 };
+
+	mutex_lock(&shms.lock);
+	s32 high = shms.highest;
+	i.used_ids = shms.used;
+	for (s32 k = 0; k < shms.nslots; k++) {
+		if (!shms.slot[k])
+			continue;
+		struct shm_segment *s = container_of(shms.slot[k], struct shm_segment, ipc);
+		i.tot += ALIGN(s->size, PAGE_SIZE) >> PAGE_SHIFT;
+		i.rss += s->file->inode->mapping.nrpages;
+	}
+	mutex_unlock(&shms.lock);
+	if (cmd == IPC_INFO)
+		return copy_to_user(u, &l, sizeof(l)) ? -EFAULT : high;
+	return copy_to_user(u, &i, sizeof(i)) ? -EFAULT : high;
+}
+
+static long shm_stat(s32 id, int cmd, struct shmid_user __user *u)
+{
+	struct shmid_user d = { 0 };
+	s32 real = 0;
+	struct ipc_object *o = cmd == IPC_STAT ? ipc_lock_id(&shms, id, 4) :
+					       ipc_lock_slot(&shms, id, cmd == SHM_STAT ? 4 : 0, &real);
+
+	if (IS_ERR(o))
+		return PTR_ERR(o);
+	struct shm_segment *s = container_of(o, struct shm_segment, ipc);
+	ipc_perm_to_user(o, &d.perm);
+	d.segsz = s->size;
+	d.atime = s->atime;
+	d.dtime = s->dtime;
+	d.ctime = s->ctime;
+	d.cpid = s->cpid;
+	d.lpid = s->lpid;
+	d.nattch = s->nattch;
+	ipc_unlock(&shms, o);
+	return copy_to_user(u, &d, sizeof(d)) ? -EFAULT : real;
+}
+
+/* Removal waits for the last detach; till then the segment has no key and says so in its mode. */
+static void remove_segment(struct shm_segment *s)
+{
+	s->ipc.mode |= SHM_DEST;
+	s->ipc.key = IPC_PRIVATE;
+	if (!s->nattch)
+		ipc_remove(&shms, &s->ipc);
+}
+
+static long shm_change(s32 id, int cmd, const struct shmid_user *u)
+{
+	struct ipc_object *o = ipc_lock_id(&shms, id, 0);
+
+	if (IS_ERR(o))
+		return PTR_ERR(o);
+	struct shm_segment *s = container_of(o, struct shm_segment, ipc);
+	int err = (cmd == SHM_LOCK || cmd == SHM_UNLOCK) && capable(CAP_IPC_LOCK) ? 0 : ipc_may_change(o);
+	if (!err) {
+		switch (cmd) {
+		case IPC_SET:
+			ipc_set_perm(o, &u->perm);
+			s->ctime = seconds();
+			break;
+		case IPC_RMID:
+			remove_segment(s);
+			break;
+		case SHM_LOCK: /* memory files are never swapped out */
+			o->mode |= SHM_LOCKED;
+			break;
+		case SHM_UNLOCK:
+			o->mode &= ~SHM_LOCKED;
+			break;
+		}
+	}
+	ipc_unlock(&shms, o);
+	return err;
+}
+
+long sys_shmctl(s32 id, int cmd, void __user *arg)
+{
+	struct shmid_user u;
+
+	if (id < 0 || cmd < 0)
+		return -EINVAL;
+	switch (cmd) {
+	case IPC_INFO:
+	case SHM_INFO:
+		return shm_info(cmd, arg);
+	case IPC_STAT:
+	case SHM_STAT:
+	case SHM_STAT_ANY:
+		return shm_stat(id, cmd, arg);
+	case IPC_SET:
+		if (copy_from_user(&u, arg, sizeof(u)))
+			return -EFAULT;
+		return shm_change(id, cmd, &u);
+	case IPC_RMID:
+	case SHM_LOCK:
+	case SHM_UNLOCK:
+		return shm_change(id, cmd, NULL);
+	}
+	return -EINVAL;
+}
