@@ -8,13 +8,13 @@
 #include <mm/slab.h>
 #include <proc/usage.h>
 #include <sys/util.h>
-#include <sys/utsname.h>
+#include <proc/uts.h>
 #include <x86/cpu.h>
 #include <fs/fdtable.h>
 
 /* ---- names ---- */
 
-struct utsname uts = {
+struct uts_name uts_name = {
 	.sysname = "Linux", /* what programs built for this ABI look for */
 	.nodename = "quoin",
 	.release = "6.1.0-quoin",
@@ -24,12 +24,12 @@ struct utsname uts = {
 };
 static DEFINE_MUTEX(uts_lock);
 
-long sys_uname(struct utsname __user *u)
+long sys_uname(struct uts_name __user *u)
 {
-	struct utsname copy;
+	struct uts_name copy;
 
 	mutex_lock(&uts_lock);
-	copy = uts;
+	copy = uts_name;
 	mutex_unlock(&uts_lock);
 	return copy_to_user(u, &copy, sizeof(copy)) ? -EFAULT : 0;
 }
@@ -52,12 +52,12 @@ static long set_name(char *field, const char __user *name, int len)
 
 long sys_sethostname(const char __user *name, int len)
 {
-	return set_name(uts.nodename, name, len);
+	return set_name(uts_name.nodename, name, len);
 }
 
 long sys_setdomainname(const char __user *name, int len)
 {
-	return set_name(uts.domainname, name, len);
+	return set_name(uts_name.domainname, name, len);
 }
 
 /* ---- limits ---- */
