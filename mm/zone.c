@@ -90,13 +90,17 @@ static __always_inline u64 mark_for(const struct zone *z, enum zone_nr class, u6
 static struct page *try_zones(struct zone **list, gfp_t gfp, unsigned int order, int level)
 {
 	enum zone_nr class = gfp_zone(gfp);
+	int node = *list ? (*list)->node : -1;
+	bool deferred = false;
 
 	for (struct zone *z; (z = *list); list++) {
 		u64 mark = level >= 0 ? z->wmark[level] : z->wmark[WMARK_MIN] / 2;
 		struct page *p;
 
-		if ((gfp & GFP_THISNODE) && z->node != list[0]->node)
+		/* Rather more of this node's own memory than another node's. */
+		if (z->node != node && ((gfp & GFP_THISNODE) || (deferred && level == WMARK_LOW)))
 			break;
+		deferred |= READ_ONCE(z->deferred) != 0;
 		p = zone_take(z, order, gfp_mobility(gfp), mark_for(z, class, mark));
 		if (p)
 			return p;
@@ -176,22 +180,42 @@ got:
 	return p;
 }
 
-unsigned int zones_alloc_bulk(int node, gfp_t gfp, struct page **out, unsigned int n)
+static unsigned int zone_take_bulk(struct zone *z, enum mobility mt, struct page **out,
+				   unsigned int n)
 {
-	struct zone **list = nodes[node]->zonelist[gfp_zone(gfp)], *z = *list;
 	unsigned int got = 0;
 	u64 flags;
 
-	/* Only what a per-CPU list may hold: of this node, and not DMA memory. */
-	if (!z || z->node != node || z->nr == ZONE_DMA ||
-	    READ_ONCE(z->b.nr_free) < z->wmark[WMARK_LOW] + n)
+	if (READ_ONCE(z->b.nr_free) < z->wmark[WMARK_LOW] + n)
 		return 0;
 	spin_lock_irqsave(&z->lock, flags);
 	if (z->b.nr_free >= z->wmark[WMARK_LOW] + n)
-		got = buddy_alloc_bulk(&z->b, gfp_mobility(gfp), out, n);
+		got = buddy_alloc_bulk(&z->b, mt, out, n);
 	z->allocs += got;
 	spin_unlock_irqrestore(&z->lock, flags);
 	return got;
+}
+
+unsigned int zones_alloc_bulk(int node, gfp_t gfp, struct page **out, unsigned int n)
+{
+	struct zone **list = nodes[node]->zonelist[gfp_zone(gfp)];
+
+	for (int round = 0; round < 2; round++) {
+		bool grown = false;
+
+		/* Only what a per-CPU list may hold: of this node, and not DMA memory. */
+		for (struct zone **z = list; *z && (*z)->node == node && (*z)->nr != ZONE_DMA; z++) {
+			unsigned int got = zone_take_bulk(*z, gfp_mobility(gfp), out, n);
+
+			if (got)
+				return got;
+		}
+		for (struct zone **z = list; *z && (*z)->node == node && !grown; z++)
+			grown = zone_grow(*z);
+		if (!grown)
+			break;
+	}
+	return 0;
 }
 
 void zones_free_bulk(struct page **pages, unsigned int n)
