@@ -129,7 +129,7 @@ static int grow(struct xarray *xa, u64 index, gfp_t gfp)
 		smp_store_release(&xa->head, mk_node(n));
 		if (is_node(old))
 			to_node(old)->parent = n;
-		xa->head_marks = 0;
+		WRITE_ONCE(xa->head_marks, 0);
 	}
 	return 0;
 }
@@ -146,8 +146,11 @@ static void shrink(struct xarray *xa)
 		if (is_node(child)) {
 			to_node(child)->parent = NULL;
 		} else {
+			u8 marks = 0;
+
 			for (unsigned int m = 0; m < XA_MARKS; m++)
-				xa->head_marks |= (n->marks[m] & 1) << m;
+				marks |= (n->marks[m] & 1) << m;
+			WRITE_ONCE(xa->head_marks, marks);
 		}
 		smp_store_release(&xa->head, child);
 		xa->ops->free(n);
@@ -262,7 +265,7 @@ void *xa_erase(struct xarray *xa, u64 index)
 		old = index ? NULL : xa->head;
 		if (old) {
 			smp_store_release(&xa->head, NULL);
-			xa->head_marks = 0;
+			WRITE_ONCE(xa->head_marks, 0);
 		}
 		return old;
 	}
@@ -399,7 +402,7 @@ void xa_set_mark(struct xarray *xa, u64 index, xa_mark_t mark)
 
 	if (!is_node(xa->head)) {
 		if (!index && xa->head)
-			xa->head_marks |= 1U << mark;
+			WRITE_ONCE(xa->head_marks, xa->head_marks | 1U << mark);
 		return;
 	}
 	n = leaf_of(xa, index);
@@ -417,7 +420,7 @@ void xa_clear_mark(struct xarray *xa, u64 index, xa_mark_t mark)
 
 	if (!is_node(xa->head)) {
 		if (!index)
-			xa->head_marks &= ~(1U << mark);
+			WRITE_ONCE(xa->head_marks, xa->head_marks & ~(1U << mark));
 		return;
 	}
 	n = leaf_of(xa, index);
@@ -456,7 +459,7 @@ void xa_destroy(struct xarray *xa)
 	struct xa_node *n = is_node(xa->head) ? to_node(xa->head) : NULL;
 
 	smp_store_release(&xa->head, NULL);
-	xa->head_marks = 0;
+	WRITE_ONCE(xa->head_marks, 0);
 	/* Down to a node without child nodes, free it, go on in its parent.  `present` is used
 	 * up on the way; slots stay for readers still inside. */
 	while (n) {
