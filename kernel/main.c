@@ -7,7 +7,9 @@
  */
 #include <boot/handoff.h>
 #include <drivers/drivers.h>
+#include <fs/devpts.h>
 #include <fs/fs.h>
+#include <fs/procfs.h>
 #include <kernel/cmdline.h>
 #include <kernel/kthread.h>
 #include <kernel/ktest.h>
@@ -123,6 +125,8 @@ void __noreturn kernel_main(const struct handoff *h)
 	syscall_init();
 	proc_init();			/* tasks, kthread_run */
 	vfs_init();			/* files: an empty root */
+	procfs_init();			/* /proc and /sys can be mounted */
+	devpts_init();
 	local_irq_enable();
 	VERIFY(kthread_run(init_thread, (void *)h, -1, "init"));
 	idle_loop();

@@ -26,7 +26,7 @@ struct thread *arch_switch_to(struct thread *prev, struct thread *next);
 void arch_switch_state(struct thread *prev, struct thread *next);
 /* Prepares a new thread's stack so that its first run calls fn(arg) (kernel thread) or returns to user with the given regs copy. */
 void arch_thread_setup_kernel(struct thread *t, int (*fn)(void *), void *arg);
-struct pt_regs *arch_thread_setup_user(struct thread *t, const struct pt_regs *regs); /* child's regs, rax not yet set */
+struct pt_regs *arch_thread_setup_user(struct thread *t, const struct pt_regs *regs); /* child's regs, rax not yet set; FS and GS bases are current's */
 /* pt_regs of a user thread at the top of its kernel stack. */
 static inline struct pt_regs *arch_user_regs(struct arch_thread *a)
 {

@@ -99,6 +99,8 @@ struct pt_regs *arch_thread_setup_user(struct thread *t, const struct pt_regs *f
 
 	*regs = *from;
 	t->arch.fpu_cpu = ~0u; /* a CPU may remember an earlier thread at this address */
+	t->arch.fsbase = arch_get_fsbase(current_thread());
+	t->arch.gsbase = arch_get_gsbase(current_thread());
 	first_frame(t, regs, thread_start_user, 0, 0);
 	return regs;
 }
