@@ -517,14 +517,31 @@ void exit_to_user_work(struct pt_regs *regs)
 	}
 }
 
+/* One line in the log for a fault that will kill, as administrators expect; at most ten in five seconds. */
+static void log_fatal_fault(const struct task *t, const struct pt_regs *regs, int sig, int code, u64 addr)
+{
+	static u64 window;
+	static u32 lines;
+	u64 now = ktime_ns();
+
+	if (now - READ_ONCE(window) > 5 * NSEC_PER_SEC) {
+		WRITE_ONCE(window, now);
+		WRITE_ONCE(lines, 0);
+	}
+	if (__atomic_fetch_add(&lines, 1, __ATOMIC_RELAXED) >= 10)
+		return;
+	pr_info("%s[%d]: signal %d (code %d) at %llx, ip %llx, sp %llx, error %llx\n", t->thread.comm, t->pid, sig,
+		code, (unsigned long long)addr, (unsigned long long)regs->rip, (unsigned long long)regs->rsp,
+		(unsigned long long)t->thread.arch.error_code);
+}
+
 /* A fault in user mode: remembered for the frame, then forced. */
 void trap_user_signal(struct pt_regs *regs, int sig, int code, u64 addr)
 {
 	struct task *t = current;
 
 	regs->orig_rax = -1ull;
-	if (unlikely(t->sighand->action[sig - 1].handler == SIG_DFL && t->tgid == 1))
-		pr_err("init: signal %d, code %d, address %llx, ip %llx sp %llx\n", sig, code,
-		       (unsigned long long)addr, (unsigned long long)regs->rip, (unsigned long long)regs->rsp);
+	if (unlikely(t->sighand->action[sig - 1].handler == SIG_DFL && sig != SIGTRAP))
+		log_fatal_fault(t, regs, sig, code, addr);
 	force_signal(sig, code, addr, t);
 }
