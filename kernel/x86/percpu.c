@@ -9,6 +9,7 @@
 #include <kernel/cpumask.h>
 #include <lib/string.h>
 #include <mm/alloc.h>
+#include <mm/vmstat.h>
 #include <uapi/errno.h>
 #include <x86/machine.h>
 
@@ -39,6 +40,7 @@ int percpu_cpu_init(int cpu, int node)
 	struct page *p = alloc_pages_node(node, GFP_KERNEL, order);
 	if (!p)
 		return -ENOMEM;
+	mod_vm_state(NR_PERCPU, 1 << order);
 	char *area = page_address(p);
 	memcpy(area, __percpu_start, len);
 	percpu_delta[cpu] = (u64)area - (u64)__percpu_start;
