@@ -7,8 +7,7 @@
 struct handoff;
 struct tty_backend;
 void serial_early_init(void); /* COM1 polled console, before memory */
-void fbcon_init(const struct handoff *h); /* after vmalloc: the screen as a console */
-void fbcon_tty_init(void); /* tty1; after tty_init */
+void fbcon_init(const struct handoff *h); /* the screen as a console and as tty1; after vfs_init, before keyboard_init */
 /* tty1's line for keyboards (NULL without a screen), and whether programs want application cursor keys. */
 struct tty_backend *fbcon_backend(void);
 bool fbcon_app_cursor(void);

@@ -194,15 +194,6 @@ bool fbcon_app_cursor(void)
 	return READ_ONCE(vt.app_cursor);
 }
 
-void fbcon_tty_init(void)
-{
-	if (!frame)
-		return;
-	backend = (struct tty_backend){ .name = "tty1", .major = 4, .minor = 1, .write = tty_write,
-					.winsize = tty_winsize };
-	tty_ready = tty_backend_register(&backend) == 0;
-}
-
 /* --- bring-up -------------------------------------------------------------------------------------- */
 
 static bool usable(const struct handoff_framebuffer *fb)
@@ -250,5 +241,8 @@ void fbcon_init(const struct handoff *h)
 	frame = map;
 	clear_screen(fb);
 	console_register(&fb_console);
+	backend = (struct tty_backend){ .name = "tty1", .major = 4, .minor = 1, .write = tty_write,
+					.winsize = tty_winsize };
+	tty_ready = tty_backend_register(&backend) == 0;
 	pr_info("fbcon: %ux%u pixels, %ux%u characters", fb->width, fb->height, cols, rows);
 }
