@@ -48,7 +48,7 @@ static void sum_rss(u64 *anon, u64 *file)
 void meminfo_show(struct seq_buf *m)
 {
 	u64 total = nr_total_pages(), free = nr_free_pages(), low = 0;
-	u64 shmem = nr_shmem_pages(), cached = nr_file_pages() + shmem;
+	u64 shmem = nr_shmem_pages(), cached = max(nr_file_pages(), shmem);	/* one in the other */
 	u64 anon, mapped;
 	struct zone *z;
 
