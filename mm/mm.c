@@ -32,7 +32,7 @@ void mm_init(void)
 {
 	mm_cache = kmem_cache_create("mm_struct", sizeof(struct mm), 64, SLAB_PANIC | SLAB_HWCACHE_ALIGN, NULL);
 	vma_init_cache();
-	anon_init();
+	anon_group_init();
 	init_mm.pgd = kernel_pgd;
 	mm_tlb_init(&init_mm.tlb);
 	zero_page = alloc_page(GFP_KERNEL | GFP_ZERO);

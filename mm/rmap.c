@@ -23,7 +23,7 @@ static void group_ctor(void *p)
 	INIT_LIST_HEAD(&g->vmas);
 }
 
-void anon_init(void)
+void anon_group_init(void)
 {
 	group_cache = kmem_cache_create("anon_vma", sizeof(struct anon_group), 8, SLAB_PANIC | SLAB_RCU, group_ctor);
 }

@@ -75,7 +75,7 @@ int anon_group_attach(struct vma *v); /* gives v a group; 0 or -ENOMEM. => m rea
 static inline int anon_prepare(struct vma *v) { return likely(READ_ONCE(v->anon)) ? 0 : anon_group_attach(v); }
 void anon_group_join(struct vma *v, struct anon_group *g); /* v->anon is NULL and v invisible */
 void anon_group_leave(struct vma *v);
-void anon_init(void);
+void anon_group_init(void);
 
 /* ptwalk.c: the PMD entry of an address, or NULL when an upper table is missing (_alloc: when out of memory). */
 pmd_t *pt_pmd(struct mm *mm, u64 addr);
