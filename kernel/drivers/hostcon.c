@@ -8,6 +8,7 @@
 #include <fs/fs.h>
 #include <kernel/cmdline.h>
 #include <kernel/printk.h>
+#include <kernel/mutex.h>
 #include <lib/string.h>
 #include <x86/io.h>
 
@@ -46,6 +47,8 @@ void hostcon_write_out(const char *s, u64 n)
 		outsb(port, s, n);
 }
 
+static DEFINE_MUTEX(port_mutex);
+
 static s64 hostcon_write(struct file *f, struct iov_iter *from, loff_t *pos)
 {
 	u16 to = port + (u16)(f->inode->rdev & 0xff);
@@ -55,7 +58,9 @@ static s64 hostcon_write(struct file *f, struct iov_iter *from, loff_t *pos)
 	while (from->count) {
 		u64 want = min_t(u64, from->count, sizeof(buf)), n = copy_from_iter(buf, from, want);
 
+		mutex_lock(&port_mutex); /* a chunk is not mixed with another CPU's */
 		outsb(to, buf, n);
+		mutex_unlock(&port_mutex);
 		done += n;
 		if (n < want)
 			return done ? done : -EFAULT;

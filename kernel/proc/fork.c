@@ -159,9 +159,9 @@ static int copy_machine(struct task *t, struct task *from, const struct clone_ar
 		return -ENOMEM;
 	at->pkru = from->thread.arch.pkru;
 	fpu_fork(at->fpu);
-	at->fsbase = a->flags & CLONE_SETTLS ? a->tls : arch_get_fsbase(&from->thread);
-	at->gsbase = arch_get_gsbase(&from->thread);
-	struct pt_regs *regs = arch_thread_setup_user(&t->thread, parent);
+	struct pt_regs *regs = arch_thread_setup_user(&t->thread, parent); /* takes over FS and GS bases */
+	if (a->flags & CLONE_SETTLS)
+		at->fsbase = a->tls;
 	regs->rax = 0;
 	if (a->stack)
 		regs->rsp = a->stack + a->stack_size;
