@@ -55,10 +55,6 @@ static void unpack_root(const struct handoff *h)
 
 	if (r)
 		pr_err("initrd: cannot be unpacked, error %d\n", r);
-	/* As Linux with CONFIG_DEVTMPFS_MOUNT: init finds /dev/console. */
-	r = do_mount("devtmpfs", "/dev", "devtmpfs", 0, NULL);
-	if (r)
-		pr_warn("/dev: cannot be mounted, error %d\n", r);
 }
 
 static int init_thread(void *arg)
@@ -75,8 +71,7 @@ static int init_thread(void *arg)
 	hostcon_init();			/* the test host's channel */
 	tty_init();			/* terminals, /dev/console */
 	mem_devices_init();		/* /dev/null and friends */
-	current->fs = fs_init_context(); /* paths start at the root */
-	unpack_root(h);			/* files, /dev */
+	unpack_root(h);			/* files */
 	mm_release_boot_memory();	/* the hand-off, initrd and boot stack of the loader are gone */
 	if (pgtable_audit_wx())
 		panic("a kernel mapping is writable and executable");
