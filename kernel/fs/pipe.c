@@ -15,7 +15,8 @@
 #include <proc/task.h>
 #include <x86/uaccess.h>
 
-static struct pseudo_fs pipefs = PSEUDO_FS("pipe", 0x50495045);
+#define PIPEFS_MAGIC 0x50495045
+static struct pseudo_fs pipefs = PSEUDO_FS("pipe", PIPEFS_MAGIC);
 
 static struct pipe *pipe_alloc(void)
 {
@@ -378,13 +379,14 @@ static int fifo_wait_peer(struct pipe *p, wait_queue_t *q, u32 *opens, u32 count
 	return r;
 }
 
-static int fifo_open_read(struct pipe *p, struct file *f)
+/* @anonymous: opened again through /proc/PID/fd, which never waits for the other side. */
+static int fifo_open_read(struct pipe *p, struct file *f, bool anonymous)
 {
 	p->r_opens++;
 	if (p->readers++ == 0)
 		wake_up_all(&p->wr_wait);
 	f->ra_pos = ~0ull;
-	if (p->writers)
+	if (p->writers || anonymous)
 		return 0;
 	if (f->flags & O_NONBLOCK) {
 		f->ra_pos = p->w_opens; /* no hang-up before a writer was there */
@@ -393,19 +395,20 @@ static int fifo_open_read(struct pipe *p, struct file *f)
 	return fifo_wait_peer(p, &p->rd_wait, &p->w_opens, p->w_opens);
 }
 
-static int fifo_open_write(struct pipe *p, struct file *f)
+static int fifo_open_write(struct pipe *p, struct file *f, bool anonymous)
 {
-	if ((f->flags & O_NONBLOCK) && !p->readers)
+	if ((f->flags & O_NONBLOCK) && !p->readers && !anonymous)
 		return -ENXIO;
 	p->w_opens++;
 	if (p->writers++ == 0)
 		wake_up_all(&p->rd_wait);
-	return p->readers ? 0 : fifo_wait_peer(p, &p->wr_wait, &p->r_opens, p->r_opens);
+	return p->readers || anonymous ? 0 : fifo_wait_peer(p, &p->wr_wait, &p->r_opens, p->r_opens);
 }
 
 int fifo_open(struct inode *i, struct file *f)
 {
 	struct pipe *p = fifo_attach(i);
+	bool anonymous = i->super->magic == PIPEFS_MAGIC;
 	u32 rw = f->fmode & (FMODE_READ | FMODE_WRITE);
 	int r = 0;
 
@@ -415,12 +418,12 @@ int fifo_open(struct inode *i, struct file *f)
 	f->fmode &= ~(FMODE_LSEEK | FMODE_PREAD | FMODE_PWRITE);
 	mutex_lock(&p->lock);
 	if (rw == FMODE_READ) {
-		r = fifo_open_read(p, f);
+		r = fifo_open_read(p, f, anonymous);
 		if (r)
 			p->readers--;
 	} else if (rw == FMODE_WRITE) {
 		u32 before = p->writers;
-		r = fifo_open_write(p, f);
+		r = fifo_open_write(p, f, anonymous);
 		if (r && p->writers > before)
 			p->writers--;
 	} else {
