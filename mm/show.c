@@ -95,6 +95,11 @@ void meminfo_show(struct seq_buf *m)
 	seq_puts(m, "HugePages_Total:       0\nHugePages_Free:        0\n"
 		    "HugePages_Rsvd:        0\nHugePages_Surp:        0\n");
 	kb(m, "Hugepagesize", PAGEBLOCK_PAGES);
+	u64 direct[3];
+	pgtable_count_direct(direct);
+	kb(m, "DirectMap4k", direct[0]);
+	kb(m, "DirectMap2M", direct[1] << (PMD_SHIFT - PAGE_SHIFT));
+	kb(m, "DirectMap1G", direct[2] << (PUD_SHIFT - PAGE_SHIFT));
 }
 
 void node_meminfo_show(struct seq_buf *m, int node)
@@ -201,6 +206,7 @@ void zoneinfo_show(struct seq_buf *m)
 		seq_printf(m, "        spanned  %llu\n        present  %llu\n        managed  %llu\n",
 			   z->spanned, z->present, z->managed);
 		seq_printf(m, "        deferred %llu\n        reserve  %llu\n", z->deferred, z->reserve);
+		seq_printf(m, "      nr_free_pages %llu\n", z->b.nr_free + z->deferred);
 		seq_printf(m, "  allocs %llu\n  frees %llu\n  grown %llu\n", z->allocs, z->frees,
 			   z->grown);
 		seq_printf(m, "  node_unreclaimable:  0\n  start_pfn:           %llu\n", z->start_pfn);
@@ -229,6 +235,15 @@ static const char *region_name(u32 type)
 	}
 }
 
+static void kernel_image_lines(struct seq_buf *m)
+{
+	const char *name;
+	u64 first, last;
+
+	for (unsigned int i = 0; kimage_part(i, &name, &first, &last); i++)
+		seq_printf(m, "  %08llx-%08llx : Kernel %s\n", first, last, name);
+}
+
 /* Neighbours of one name are one line; the kernel image stands inside its RAM. */
 void iomem_show(struct seq_buf *m)
 {
@@ -244,9 +259,7 @@ void iomem_show(struct seq_buf *m)
 			   (phys_regions[k - 1].end << PAGE_SHIFT) - 1, name);
 		for (u32 j = i; j < k; j++)
 			if (phys_regions[j].type == HANDOFF_MEM_KERNEL)
-				seq_printf(m, "  %08llx-%08llx : Kernel image\n",
-					   phys_regions[j].start << PAGE_SHIFT,
-					   (phys_regions[j].end << PAGE_SHIFT) - 1);
+				kernel_image_lines(m);
 	}
 }
 

@@ -82,5 +82,9 @@ void pgd_free(pgd_t *pgd); /* the table page only */
 
 /* Boot check: walks the kernel half, returns the number of mappings both writable and executable (0 wanted). */
 unsigned pgtable_audit_wx(void);
+/* Mappings of the direct map by size: 4 KiB, 2 MiB, 1 GiB. */
+void pgtable_count_direct(u64 n[3]);
+/* The i-th part of the kernel image and its physical range, both ends included; false behind the last. */
+bool kimage_part(unsigned i, const char **name, u64 *first, u64 *last);
 
 #endif

@@ -485,3 +485,47 @@ unsigned pgtable_audit_wx(void)
 	audit_table(&bad, kernel_pgd, 3, 0, true, true);
 	return bad;
 }
+
+static void count_level(const pte_t *table, int level, u64 n[3])
+{
+	for (unsigned i = 0; i < PTRS; i++) {
+		pte_t e = pte_read(&table[i]);
+
+		if (!pte_present(e))
+			continue;
+		if (level == 0 || e.v & PTE_PS)
+			n[level]++;
+		else
+			count_level(table_of(e), level - 1, n);
+	}
+}
+
+void pgtable_count_direct(u64 n[3])
+{
+	n[0] = n[1] = n[2] = 0;
+	for (u64 i = pgd_index(direct_map_base); i < pgd_index(PAGE_ARRAY_BASE); i++) {
+		pgd_t e = pte_read(&kernel_pgd[i]);
+
+		if (pte_present(e))
+			count_level(table_of(e), 2, n);
+	}
+}
+
+bool kimage_part(unsigned i, const char **name, u64 *first, u64 *last)
+{
+	extern char __text_start[], __text_end[], __rodata_start[], __rodata_end[], __data_start[], __data_end[],
+		__bss_start[], __bss_end[];
+	static const struct { const char *name; char *from, *to; } parts[] = {
+		{ "code", __text_start, __text_end },
+		{ "rodata", __rodata_start, __rodata_end },
+		{ "data", __data_start, __data_end },
+		{ "bss", __bss_start, __bss_end },
+	};
+
+	if (i >= ARRAY_SIZE(parts))
+		return false;
+	*name = parts[i].name;
+	*first = kimage_to_phys(parts[i].from);
+	*last = kimage_to_phys(parts[i].to - 1);
+	return true;
+}

@@ -100,6 +100,8 @@ u64 cmdline_u64(const char *w, u64 otherwise)
 void clear_page(void *p) { memset(p, 0, PAGE_SIZE); }
 void clear_pages(void *p, unsigned n) { memset(p, 0, n * PAGE_SIZE); }
 void smp_call_mask(u64 m __unused, void (*fn)(void *) __unused, void *a __unused, bool w __unused) {}
+void pgtable_count_direct(u64 n[3]) { n[0] = n[1] = n[2] = 0; }
+bool kimage_part(unsigned i, const char **name, u64 *first, u64 *last) { return false; }
 void tlb_stats_sum(struct tlb_stats *s) { memset(s, 0, sizeof(*s)); }
 u64 nr_file_pages(void) { return 0; }
 u64 nr_shmem_pages(void) { return 0; }

@@ -99,7 +99,8 @@ TEST(buddyinfo)
 	fclose(f);
 	CHECK_GE(zones, 2);
 	CHECK_EQ(nodes, 2);
-	CHECK(labs(pages * 4 - meminfo("MemFree:")) < 8192);
+	/* what CPUs hold in lists of their own is free but in no block: at most 16 MiB each */
+	CHECK(labs(pages * 4 - meminfo("MemFree:")) < 16384 * sysconf(_SC_NPROCESSORS_ONLN));
 	CHECK(strstr(slurp("/proc/zoneinfo"), "Node 1, zone") != NULL);
 	CHECK(strstr(text, "nr_free_pages") != NULL);
 }
