@@ -31,7 +31,7 @@ struct tty_driver {
 
 struct tty {
 	spinlock_t lock;
-	s32 refs; /* (a) open files, plus one for static terminals */
+	s32 refs; /* (a) open files, plus one for static terminals, plus one while it has a session */
 	u32 major, minor;
 	u32 opens; /* (tty_mutex) open files */
 	const struct tty_driver *drv;
@@ -71,6 +71,7 @@ void tty_put(struct tty *t);
 int tty_attach_file(struct tty *t, struct file *f);
 /* Session leader without a terminal gets this one. => tty_mutex held */
 void tty_set_controlling(struct tty *t);
+void tty_drop_session(struct tty *t);
 void tty_hangup(struct tty *t); /* => thread context */
 
 /* Line discipline (tty_ldisc.c). */

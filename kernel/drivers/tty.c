@@ -127,19 +127,24 @@ int tty_check_background(struct tty *t, int sig)
 	return -ERESTARTSYS;
 }
 
-/* Takes the terminal away from every process of its session. => tty_mutex held */
-static void tty_drop_session(struct tty *t)
+/*
+ * Takes the terminal away from every process of its session. The session holds one reference, taken by tty_set_controlling();
+ * the pointers of its processes are not counted, they are all cleared here.
+ * => tty_mutex held; the caller holds a reference of its own
+ */
+void tty_drop_session(struct tty *t)
 {
 	struct task *p;
 	u64 flags;
 
+	if (!t->session)
+		return;
 	read_lock(&tasklist_lock);
 	for_each_process(p)
-		if (p->signal->tty == t) {
+		if (p->signal->tty == t)
 			p->signal->tty = NULL;
-			__atomic_fetch_sub(&t->refs, 1, __ATOMIC_RELEASE); /* the caller holds one */
-		}
 	read_unlock(&tasklist_lock);
+	__atomic_fetch_sub(&t->refs, 1, __ATOMIC_RELEASE);
 	spin_lock_irqsave(&t->lock, flags);
 	set_pid(&t->session, NULL);
 	set_pid(&t->pgrp, NULL);

@@ -201,17 +201,7 @@ static long take_controlling(struct tty *t, u64 steal)
 		goto out;
 	if (t->session && !(steal == 1 && capable(CAP_SYS_ADMIN)))
 		goto out;
-	if (t->session) {
-		struct task *p;
-
-		read_lock(&tasklist_lock);
-		for_each_process(p)
-			if (p->signal->tty == t) {
-				p->signal->tty = NULL;
-				__atomic_fetch_sub(&t->refs, 1, __ATOMIC_RELEASE);
-			}
-		read_unlock(&tasklist_lock);
-	}
+	tty_drop_session(t); /* from those it is stolen from */
 	tty_set_controlling(t);
 	r = 0;
 out:
@@ -230,7 +220,6 @@ static long give_up_controlling(struct tty *t)
 	mutex_lock(&tty_mutex);
 	current->signal->tty = NULL;
 	mutex_unlock(&tty_mutex);
-	tty_put(t);
 	return 0;
 }
 

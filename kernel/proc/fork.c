@@ -124,7 +124,6 @@ static int copy_signal(struct task *t, const struct task *from, u64 f)
 	if (!s)
 		return -ENOMEM;
 	memcpy(s->rlim, from->signal->rlim, sizeof(s->rlim));
-	s->tty = from->signal->tty;
 	s->oom_score_adj = from->signal->oom_score_adj;
 	s->has_child_subreaper = from->signal->has_child_subreaper || from->signal->is_child_subreaper;
 	t->signal = s;
@@ -301,6 +300,7 @@ static void attach_thread(struct task *t, struct task *leader)
 static void attach_leader(struct task *t, struct task *from)
 {
 	t->group_leader = t;
+	t->signal->tty = from->signal->tty; /* only now: a hang-up walks all_tasks to take it away */
 	list_add_tail(&t->thread_group, &t->signal->threads);
 	list_add_tail(&t->sibling, &t->real_parent->children);
 	smp_wmb(); /* complete before RCU walkers of all_tasks can meet it */

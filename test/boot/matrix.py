@@ -100,6 +100,9 @@ def no_initrd(files, _work):
     del files["EFI/quoin/initrd.img"]
 
 
+PROMPT = rb"quoin:[^\n]*[#$] (\x1b\[6n)?$"	# the shell may ask where the cursor is
+
+
 class Interactive:
     """What a person does: `make run`, wait for the prompt, type, power off (or Ctrl-A X)."""
 
@@ -116,15 +119,15 @@ class Interactive:
                                        "--memory", "512M"])
         seen = bytearray()
         try:
-            ok = self.expect(fd, seen, rb"quoin:[^\n]*[#$] $", 60)
+            ok = self.expect(fd, seen, PROMPT, 60)
             if ok:
                 os.write(fd, b"echo answer=$((6*7)) tty=$(tty)\r")
-                ok = self.expect(fd, seen, rb"answer=42 tty=/dev/ttyS0\r?\n", 20)
+                ok = self.expect(fd, seen, rb"answer=42 tty=/dev/ttyS0\s", 20)
             if ok:
                 os.write(fd, b"sleep 100\r")
                 time.sleep(1)
                 os.write(fd, b"\x03")
-                ok = self.expect(fd, seen, rb"\^C\s+quoin:[^\n]*[#$] $", 20)
+                ok = self.expect(fd, seen, rb"\^C\s+" + PROMPT, 20)
             if ok:
                 os.write(fd, self.leave)
                 ok = self.ended(fd, seen, pid, 30)
