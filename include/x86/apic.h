@@ -6,7 +6,7 @@
 #include <lib/types.h>
 
 /* Vectors: 0x00-0x1f exceptions, 0x30-0xef devices, above them what is ours. Priority is the upper half (SDM 3A 10.8.3). */
-#define VECTOR_PIC 0x20 /* the masked PICs' spurious interrupts land on 0x20-0x2f */
+#define VECTOR_PIC 0x20 /* the PICs' 16 lines, all masked where there is an IOAPIC */
 #define VECTOR_DEVICE 0x30
 #define VECTOR_DEVICE_END 0xf0
 #define VECTOR_TIMER 0xf0
@@ -16,7 +16,11 @@
 #define VECTOR_ERROR 0xfe
 #define VECTOR_SPURIOUS 0xff
 
-void pic_disable(void); /* remaps and masks both 8259s */
+void pic_init(void); /* remaps and masks both 8259s */
+bool pic_open(unsigned irq); /* lets one line through; false when there is no PIC */
+bool pic_in_service(unsigned irq);
+void pic_eoi(unsigned irq);
+void apic_accept_pic(void);
 void apic_init(void); /* finds the mode and enables the boot CPU's; after vmalloc */
 void ioapic_init(void); /* maps all, everything masked */
 void apic_cpu_init(void); /* the running CPU's */

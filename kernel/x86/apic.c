@@ -1,6 +1,5 @@
 /*
- * Local APIC (SDM vol. 3A chapter 10), as xAPIC through memory or as x2APIC through MSRs, and the
- * 8259 pair, which is remapped and masked.
+ * Local APIC (SDM vol. 3A chapter 10), as xAPIC through memory or as x2APIC through MSRs.
  *
  * x2APIC is used where firmware left it on, and where the CPU has it and an APIC id needs it or a
  * hypervisor offers it; else xAPIC. An interrupt command in xAPIC mode is two writes: interrupts are
@@ -135,6 +134,12 @@ void apic_send_startup(u32 id, unsigned page)
 	icr_write(id, ICR_STARTUP | ICR_ASSERT | page);
 }
 
+/* Where no IOAPIC is known, the 8259s' output comes in through the boot CPU's LINT0. */
+void apic_accept_pic(void)
+{
+	apic_write(APIC_LVT_LINT0, LVT_EXTINT);
+}
+
 void apic_timer_mode(bool tsc_deadline)
 {
 	apic_write(APIC_TIMER_DIVIDE, 0xb); /* by 1 */
@@ -151,21 +156,6 @@ void apic_timer_set(u32 count)
 u32 apic_timer_read(void)
 {
 	return apic_read(APIC_TIMER_COUNT);
-}
-
-void pic_disable(void)
-{
-	/* ICW1-4: cascade, vectors 0x20 and 0x28, 8086 mode; then everything masked. Intel 8259A. */
-	static const u8 init[] = { 0x11, VECTOR_PIC, 0x04, 0x01 }, init2[] = { 0x11, VECTOR_PIC + 8, 0x02, 0x01 };
-
-	if (!acpi.pic_present)
-		return;
-	for (int i = 0; i < 4; i++) {
-		outb(i ? 0x21 : 0x20, init[i]);
-		outb(i ? 0xa1 : 0xa0, init2[i]);
-	}
-	outb(0x21, 0xff);
-	outb(0xa1, 0xff);
 }
 
 void apic_cpu_init(void)
@@ -206,7 +196,7 @@ void apic_init(void)
 	u32 r[4], highest = 0;
 
 	cpuid(1, 0, r);
-	pic_disable();
+	pic_init();
 	if (!(r[3] >> 9 & 1) && !(rdmsr(MSR_APIC_BASE) & APIC_BASE_ENABLE)) {
 		pr_warn("apic: this CPU has none: no timer, no interrupts\n");
 		return;

@@ -155,8 +155,31 @@ int irq_request_gsi(unsigned gsi, bool level, bool active_low, irq_handler_t fn,
 	return v ? 0 : -ENOSPC;
 }
 
+/* Without an IOAPIC: a line of the 8259s, whose vectors are fixed. */
+static int request_pic(unsigned irq, irq_handler_t fn, void *arg, const char *name)
+{
+	struct irq_action *a;
+	u64 flags;
+
+	if (!apic_present() || irq > 15)
+		return -ENODEV;
+	a = new_action(fn, arg, name);
+	if (!a)
+		return -ENOMEM;
+	spin_lock_irqsave(&irq_lock, flags);
+	add_action(&lines[VECTOR_PIC + irq], a);
+	bool open = pic_open(irq);
+	spin_unlock_irqrestore(&irq_lock, flags);
+	if (!open)
+		return -ENODEV; /* the action stays, and is never called */
+	apic_accept_pic();
+	return 0;
+}
+
 int irq_request_isa(unsigned isa_irq, irq_handler_t fn, void *arg, const char *name)
 {
+	if (!acpi.nr_ioapics)
+		return request_pic(isa_irq, fn, arg, name);
 	for (u32 i = 0; i < acpi.nr_overrides; i++) {
 		const struct acpi_override *o = &acpi.overrides[i];
 		if (o->isa_irq == isa_irq)
@@ -203,6 +226,15 @@ static void device_interrupt(unsigned v)
 	apic_eoi(); /* after the handlers: a level line must be quiet by now */
 }
 
+static void pic_interrupt(unsigned irq)
+{
+	if (!pic_in_service(irq))
+		return;
+	for (struct irq_action *a = smp_load_acquire(&lines[VECTOR_PIC + irq].actions); a; a = a->next)
+		a->fn(a->arg);
+	pic_eoi(irq); /* the local APIC wants none for ExtINT: SDM vol. 3A 10.8.5 */
+}
+
 /* Every vector from 32 on. => irqs off */
 void do_irq(struct pt_regs *regs, unsigned vec)
 {
@@ -235,7 +267,9 @@ void do_irq(struct pt_regs *regs, unsigned vec)
 	default:
 		if (vec >= VECTOR_DEVICE)
 			device_interrupt(vec);
-		break; /* 0x20-0x2f: spurious from the masked PICs */
+		else
+			pic_interrupt(vec - VECTOR_PIC);
+		break;
 	}
 	if (irq_exit(outer) && !user_mode(regs))
 		preempt_schedule_irq();
