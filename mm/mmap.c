@@ -142,11 +142,14 @@ uncharge:
 }
 
 /* What a file mapping may do. */
-static int file_flags(struct file *file, u64 prot, u64 flags, u64 *vmflags)
+static int file_flags(struct file *file, u64 len, u64 prot, u64 flags, u64 pgoff, u64 *vmflags)
 {
 	u64 may = 0, type = flags & MAP_TYPE;
 	int err;
 
+	/* no file is longer than the largest loff_t */
+	if (pgoff > (u64)S64_MAX >> PAGE_SHIFT || (u64)S64_MAX - len < pgoff << PAGE_SHIFT)
+		return -EOVERFLOW;
 	if (type != MAP_SHARED && type != MAP_PRIVATE && type != MAP_SHARED_VALIDATE)
 		return -EINVAL;
 	if (type == MAP_SHARED_VALIDATE && flags & ~(u64)LEGACY_FLAGS)
@@ -221,7 +224,7 @@ static s64 mmap_checked(struct mm *mm, struct file *file, u64 addr, u64 len, u64
 		return -EPERM;
 	if (*vmflags & VM_LOCKED && !mlock_allowed(mm, len >> PAGE_SHIFT))
 		return -EAGAIN;
-	err = file ? file_flags(file, prot, flags, vmflags) : anon_flags(flags, vmflags);
+	err = file ? file_flags(file, len, prot, flags, pgoff, vmflags) : anon_flags(flags, vmflags);
 	if (err)
 		return err;
 	if (!file && *vmflags & VM_SHARED) {
