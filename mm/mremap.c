@@ -218,6 +218,13 @@ static s64 remap_to(struct mm *mm, u64 addr, u64 old_len, u64 new_len, u64 flags
 	}
 	if (mm->nr_vmas + 2 >= max_map_count - 3)
 		return -ENOMEM;
+	/* what can be refused is refused before the target goes */
+	v = vma_at(mm, addr);
+	if (!v)
+		return -EFAULT;
+	err = check_resize(v, addr, min(old_len, new_len), new_len, flags);
+	if (err)
+		return err;
 	if (flags & MREMAP_FIXED && (err = munmap_locked(mm, to, to + new_len)))
 		return err;
 	if (old_len > new_len) {
@@ -225,12 +232,7 @@ static s64 remap_to(struct mm *mm, u64 addr, u64 old_len, u64 new_len, u64 flags
 			return err;
 		old_len = new_len;
 	}
-	v = vma_at(mm, addr);
-	if (!v)
-		return -EFAULT;
-	err = check_resize(v, addr, old_len, new_len, flags);
-	if (err)
-		return err;
+	v = vma_at(mm, addr); /* the target may have been a part of the same VMA */
 	if (flags & MREMAP_DONTUNMAP && !mm_may_expand(mm, v->flags, old_len >> PAGE_SHIFT))
 		return -ENOMEM;
 	if (!(flags & MREMAP_FIXED)) {
