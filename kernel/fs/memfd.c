@@ -33,8 +33,10 @@ int file_add_seals(struct file *f, u32 seals)
 		return -EPERM;
 	if (seals & ~(u32)ALL_SEALS)
 		return -EINVAL;
-	if (!S_ISREG(i->mode) || i->flags & I_NOSEALS || !(i->mapping.flags & MAPPING_SHMEM))
+	if (!S_ISREG(i->mode) || !(i->mapping.flags & MAPPING_SHMEM))
 		return -EINVAL;
+	if (i->flags & I_NOSEALS)
+		return -EPERM;
 	down_write(&i->rwsem);
 	if (i->seals & F_SEAL_SEAL) {
 		err = -EPERM;

@@ -9,6 +9,7 @@
  * stable), then the ancestor before the descendant, else by address. A non-directory that is renamed over or linked is
  * locked after the directories.
  */
+#include <fs/inotify.h>
 #include <fs/internal.h>
 #include <lib/string.h>
 #include <mm/slab.h>
@@ -360,6 +361,16 @@ static int remove_file(struct inode *dir, struct dentry *d)
 	return err;
 }
 
+/* Events of a removed name, in the order of inotify(7): the end of a file that nobody has open comes first. */
+static void notify_removed(struct dentry *d, bool isdir)
+{
+	if (!isdir)
+		fsnotify(d, FS_ATTRIB);
+	if (READ_ONCE(d->refs) == 1 && (isdir || !d->inode->nlink))
+		fsnotify_inode_gone(d->inode);
+	fsnotify(d, FS_DELETE);
+}
+
 static int remove_name(struct walk *w, bool isdir)
 {
 	struct inode *dir = w->path.dentry->inode;
@@ -378,11 +389,8 @@ static int remove_name(struct walk *w, bool isdir)
 	}
 	up_write(&dir->rwsem);
 	if (!IS_ERR(d)) {
-		if (!err) {
-			fsnotify(d, FS_DELETE);
-			if (!isdir)
-				fsnotify(d, FS_ATTRIB);
-		}
+		if (!err && unlikely(fsnotify_watches))
+			notify_removed(d, isdir);
 		dentry_put(d); /* frees the file: after the directory is unlocked */
 	}
 	return err;

@@ -79,11 +79,11 @@ loff_t fixed_size_llseek(struct file *f, loff_t off, int whence, loff_t size, lo
 		break;
 	case SEEK_CUR:
 		if (__builtin_add_overflow(f->pos, off, &to))
-			return -EOVERFLOW;
+			return -EINVAL;
 		break;
 	case SEEK_END:
 		if (__builtin_add_overflow(size, off, &to))
-			return -EOVERFLOW;
+			return -EINVAL;
 		break;
 	case SEEK_DATA: /* without knowledge of holes all is data, and the end is the only hole */
 		if (off < 0 || off >= size)

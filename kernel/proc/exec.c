@@ -80,10 +80,8 @@ static void close_binary(struct exec_binary *b)
 {
 	kfree(b->phdrs);
 	b->phdrs = NULL;
-	if (b->file) {
-		file_allow_write(b->file);
-		file_put(b->file);
-	}
+	if (b->file)
+		file_put(b->file); /* the last reference, perhaps that of a running program, lets writers in again */
 	b->file = NULL;
 }
 
@@ -253,6 +251,8 @@ static void exec_free(struct exec *x)
 {
 	exec_strings_free(x);
 	close_binary(&x->prog);
+	if (x->interp.file)
+		file_allow_write(x->interp.file); /* only the program itself stays protected (open(2), ETXTBSY) */
 	close_binary(&x->interp);
 	if (x->mm)
 		mm_put(x->mm);

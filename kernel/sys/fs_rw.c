@@ -73,6 +73,8 @@ static long rw_at(struct file *f, struct iov_iter *it, loff_t pos, bool write)
 {
 	if (!(f->fmode & (write ? FMODE_PWRITE : FMODE_PREAD)))
 		return -ESPIPE;
+	if (pos > S64_MAX - (loff_t)it->count)
+		return -EINVAL;
 	return write ? vfs_write(f, it, &pos) : vfs_read(f, it, &pos);
 }
 
