@@ -129,7 +129,7 @@ static int filemap_fault(struct fault *f)
 	return err == -ENOMEM ? FR_OOM : FR_SIGBUS;
 }
 
-const struct vma_ops filemap_vma_ops = { .fault = filemap_fault };
+const struct vma_ops filemap_vma_ops = { .fault = filemap_fault, .map_cached = true };
 
 int map_page_at(struct fault *f, pmd_t *pmd, struct page *p, bool write)
 {
@@ -211,7 +211,7 @@ int file_fault(struct fault *f, pmd_t *pmd)
 		return FR_SIGBUS;
 	if (write && !shared)
 		return private_write(f, pmd);
-	if (v->ops->fault == filemap_fault && (!write || !v->ops->page_mkwrite) && filemap_map_around(f, pmd))
+	if (v->ops->map_cached && (!write || !v->ops->page_mkwrite) && filemap_map_around(f, pmd))
 		return FR_OK;
 	r = v->ops->fault(f);
 	if (r || !f->page)

@@ -82,6 +82,27 @@ struct page *mapping_find(struct mapping *m, u64 index)
 	return p;
 }
 
+unsigned mapping_find_run(struct mapping *m, u64 index, unsigned n, struct page **pages)
+{
+	u64 at = index, indices[MAPPING_RUN];
+	unsigned got, k;
+
+	rcu_read_lock();
+	got = xa_gather(&m->pages, &at, index + n - 1, (void **)pages, indices, n);
+	for (k = 0; k < got; k++) {
+		struct page *p = pages[k];
+
+		if (indices[k] != index + k || xa_is_value(p) || !page_get_unless_zero(p))
+			break;
+		if (unlikely(READ_ONCE(p->mapping) != m || p->index != index + k)) {
+			page_put(p);
+			break;
+		}
+	}
+	rcu_read_unlock();
+	return k;
+}
+
 int mapping_insert(struct mapping *m, u64 index, struct page *p)
 {
 	int err;

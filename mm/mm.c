@@ -89,6 +89,26 @@ bool mm_get_not_zero(struct mm *mm)
 }
 
 /* Everything mapped goes. Reverse-map walkers may still look at the VMAs, so entries go under their locks. */
+/*
+ * All page tables, by the VMAs: the tables of a program are few, and looking at all entries of theirs costs more than anything else
+ * at its end. Neighbours share tables, so VMAs closer than what one table covers go together, and a table that reaches
+ * into the next group is left to that.
+ */
+static void free_tables(struct tlb_gather *g, struct mm *mm)
+{
+	struct vma *v = list_first_entry_or_null(&mm->vma_list, struct vma, list), *next;
+
+	for (; v; v = next) {
+		u64 start = v->start, end = v->end;
+
+		while ((next = vma_next(v)) && next->start - end <= PMD_SIZE) {
+			v = next;
+			end = v->end;
+		}
+		pt_free_range(g, start, end, 0, next ? next->start : TASK_SIZE_MAX + PAGE_SIZE);
+	}
+}
+
 static void mm_empty(struct mm *mm)
 {
 	struct tlb_gather g;
@@ -101,12 +121,7 @@ static void mm_empty(struct mm *mm)
 		zap_range(&g, v, v->start, v->end, 0);
 		vma_unlink_rmap(v);
 	}
-	if (!list_empty(&mm->vma_list)) {
-		u64 lo = list_first_entry(&mm->vma_list, struct vma, list)->start;
-		u64 hi = list_last_entry(&mm->vma_list, struct vma, list)->end;
-
-		pt_free_range(&g, lo, hi, 0, TASK_SIZE_MAX + PAGE_SIZE);
-	}
+	free_tables(&g, mm);
 	tlb_gather_flush(&g);
 	list_for_each_entry_safe(v, n, &mm->vma_list, list)
 		vma_free(v);

@@ -36,6 +36,10 @@ void mapping_init(struct mapping *m, const struct mapping_ops *ops, void *host, 
 void mapping_destroy(struct mapping *m); /* all pages dropped; no VMAs may be left */
 /* A referenced page or NULL (not cached). => no locks, does not sleep */
 struct page *mapping_find(struct mapping *m, u64 index);
+/* Referenced pages of up to @n (at most MAPPING_RUN) indices from @index on, ending before the first that is not cached. How many.
+ * => no locks, does not sleep */
+#define MAPPING_RUN 16
+unsigned mapping_find_run(struct mapping *m, u64 index, unsigned n, struct page **pages);
 /* A referenced, up-to-date page: found, read, or (memory objects, or create) new and zeroed. NULL + *err. @overwrite: caller will fill the whole page, do not zero. => may sleep */
 struct page *mapping_get(struct mapping *m, u64 index, bool create, bool overwrite, int *err);
 /* Inserts a page the caller prepared (takes one more reference). 0, -EEXIST, -ENOMEM. */

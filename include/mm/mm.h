@@ -107,6 +107,7 @@ struct vma_ops {
 	void (*open)(struct vma *v); /* a copy was made (fork, split) */
 	void (*close)(struct vma *v);
 	int (*fault)(struct fault *f); /* FR_*; fills f->page */
+	bool map_cached; /* pages found in v->mapping may be mapped without asking fault */
 	int (*page_mkwrite)(struct fault *f); /* shared file page becomes writable */
 	const char *(*name)(struct vma *v);
 	int (*may_split)(struct vma *v, u64 addr);

@@ -13,38 +13,55 @@
 #include <lib/string.h>
 #include <mm/alloc.h>
 
-/* A referenced page, or NULL for a hole or an error (*err). */
-static inline struct page *read_page(struct mapping *m, u64 index, int *err)
+/* The page at @index where the cache has none: read, or NULL for a hole or an error (*err). Referenced. */
+static struct page *read_missing(struct mapping *m, u64 index, int *err)
 {
-	struct page *p = mapping_find(m, index);
+	return m->ops && m->ops->read_page ? mapping_get(m, index, false, false, err) : NULL;
+}
 
-	return likely(p || !m->ops || !m->ops->read_page) ? p : mapping_get(m, index, false, false, err);
+/* One page's part of a read: what lies in the page @p (NULL: a hole), up to @size and the end of @to. Bytes, short on a fault. */
+static u64 read_part(struct page *p, u64 pos, u64 size, struct iov_iter *to, u64 *want)
+{
+	u64 off = pos & (PAGE_SIZE - 1);
+
+	*want = min3(PAGE_SIZE - off, size - pos, to->count);
+	return p ? copy_to_iter(to, page_address(p) + off, *want) : zero_to_iter(to, *want);
 }
 
 s64 generic_file_read(struct file *f, struct iov_iter *to, loff_t *ppos)
 {
 	struct inode *i = f->inode;
 	struct mapping *m = &i->mapping;
-	u64 pos = *ppos, start = pos, size = READ_ONCE(i->size);
+	u64 pos = *ppos, start = pos, size = READ_ONCE(i->size), want;
+	struct page *pages[MAPPING_RUN];
 	int err = 0;
 
-	while (pos < size && to->count) {
-		u64 off = pos & (PAGE_SIZE - 1);
-		u64 n = min3(PAGE_SIZE - off, size - pos, to->count);
-		struct page *p = read_page(m, pos >> PAGE_SHIFT, &err);
-		if (unlikely(err))
-			break;
-		u64 done;
-		if (likely(p)) {
-			done = copy_to_iter(to, page_address(p) + off, n);
-			page_put(p);
+	while (pos < size && to->count && !err) {
+		u64 index = pos >> PAGE_SHIFT, last = (min(size, pos + to->count) - 1) >> PAGE_SHIFT;
+		unsigned n = min_t(u64, last - index + 1, MAPPING_RUN);
+
+		if (n > 1) {
+			n = mapping_find_run(m, index, n, pages);
 		} else {
-			done = zero_to_iter(to, n);
+			pages[0] = mapping_find(m, index);
+			n = pages[0] != NULL;
 		}
-		pos += done;
-		if (unlikely(done < n)) {
-			err = -EFAULT;
-			break;
+		if (unlikely(!n)) {
+			pages[0] = read_missing(m, index, &err);
+			if (err)
+				break;
+			n = 1;
+		}
+		for (unsigned k = 0; k < n; k++) {
+			if (likely(!err)) {
+				u64 done = read_part(pages[k], pos, size, to, &want);
+
+				pos += done;
+				if (unlikely(done < want))
+					err = -EFAULT;
+			}
+			if (pages[k])
+				page_put(pages[k]);
 		}
 	}
 	*ppos = pos;

@@ -52,16 +52,17 @@ void vdso_update(void)
 	u64 flags;
 
 	spin_lock_irqsave(&vvar_lock, flags);
-	WRITE_ONCE(vvar->seq, vvar->seq + 1);
+	WRITE_ONCE(vvar->seq, vvar->seq | 1);
 	smp_wmb();
-	vvar->mode = c->mult != 0;
+	vvar->mode = c->mult != 0 && c->shift <= 32;
 	vvar->base_tsc = c->base_tsc;
-	vvar->mono_ns = c->base_ns;
-	vvar->real_ns = c->base_ns + realtime_offset_ns;
-	vvar->mult = c->mult;
-	vvar->shift = c->shift;
+	vvar->base_ns[VVAR_MONO] = c->base_ns;
+	vvar->base_ns[VVAR_REAL] = c->base_ns + realtime_offset_ns;
+	/* the same product as ktime_ns(), so that the two clocks never disagree */
+	vvar->mult = vvar->mode ? (u64)c->mult << (32 - c->shift) : 0;
 	smp_wmb();
-	WRITE_ONCE(vvar->seq, vvar->seq + 1);
+	if (vvar->mode)
+		WRITE_ONCE(vvar->seq, vvar->seq + 1);
 	spin_unlock_irqrestore(&vvar_lock, flags);
 }
 

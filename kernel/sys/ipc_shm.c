@@ -129,7 +129,7 @@ static int shm_vma_fault(struct fault *f)
 	return filemap_vma_ops.fault(f); /* the memory file's pages are v->mapping's */
 }
 
-static const struct vma_ops shm_vma_ops = { .open = shm_vma_open, .close = shm_vma_close, .fault = shm_vma_fault };
+static const struct vma_ops shm_vma_ops = { .open = shm_vma_open, .close = shm_vma_close, .fault = shm_vma_fault, .map_cached = true };
 
 static int shm_file_mmap(struct file *f, struct vma *v)
 {

@@ -104,7 +104,7 @@ FUNC clear_user_raw, .text.uaccess
 ENDFUNC clear_user_raw
 
 /*
- * u64 copy_user_avx(void *to, const void *from, u64 n): n is a multiple of 128.
+ * u64 copy_user_avx(void *to, const void *from, u64 n): n is a multiple of 256, not 0. The index runs up to 0.
  * => preemption and page faults off; the user's YMM0-3 are kept. Returns 0, or n when it faulted.
  */
 FUNC copy_user_avx, .text.uaccess
@@ -117,19 +117,28 @@ FUNC copy_user_avx, .text.uaccess
 	vmovdqa	%ymm2, 64(%rsp)
 	vmovdqa	%ymm3, 96(%rsp)
 	USER_OPEN
-	lea	(%rsi, %rdx), %rcx
-60:	vmovdqu	(%rsi), %ymm0
-61:	vmovdqu	32(%rsi), %ymm1
-62:	vmovdqu	64(%rsi), %ymm2
-63:	vmovdqu	96(%rsi), %ymm3
-64:	vmovdqu	%ymm0, (%rdi)
-65:	vmovdqu	%ymm1, 32(%rdi)
-66:	vmovdqu	%ymm2, 64(%rdi)
-67:	vmovdqu	%ymm3, 96(%rdi)
-	sub	$-128, %rsi
-	sub	$-128, %rdi
-	cmp	%rcx, %rsi
-	jne	60b
+	mov	%rdx, %rcx
+	add	%rdx, %rsi
+	add	%rdx, %rdi
+	neg	%rcx
+60:	vmovdqu	(%rsi, %rcx), %ymm0
+61:	vmovdqu	32(%rsi, %rcx), %ymm1
+62:	vmovdqu	64(%rsi, %rcx), %ymm2
+63:	vmovdqu	96(%rsi, %rcx), %ymm3
+64:	vmovdqu	%ymm0, (%rdi, %rcx)
+65:	vmovdqu	%ymm1, 32(%rdi, %rcx)
+66:	vmovdqu	%ymm2, 64(%rdi, %rcx)
+67:	vmovdqu	%ymm3, 96(%rdi, %rcx)
+70:	vmovdqu	128(%rsi, %rcx), %ymm0
+71:	vmovdqu	160(%rsi, %rcx), %ymm1
+72:	vmovdqu	192(%rsi, %rcx), %ymm2
+73:	vmovdqu	224(%rsi, %rcx), %ymm3
+74:	vmovdqu	%ymm0, 128(%rdi, %rcx)
+75:	vmovdqu	%ymm1, 160(%rdi, %rcx)
+76:	vmovdqu	%ymm2, 192(%rdi, %rcx)
+77:	vmovdqu	%ymm3, 224(%rdi, %rcx)
+	add	$256, %rcx
+	jnz	60b
 	xor	%edx, %edx
 68:	USER_CLOSE
 	vmovdqa	(%rsp), %ymm0
@@ -147,6 +156,14 @@ FUNC copy_user_avx, .text.uaccess
 	EXTABLE 65b, 68b
 	EXTABLE 66b, 68b
 	EXTABLE 67b, 68b
+	EXTABLE 70b, 68b
+	EXTABLE 71b, 68b
+	EXTABLE 72b, 68b
+	EXTABLE 73b, 68b
+	EXTABLE 74b, 68b
+	EXTABLE 75b, 68b
+	EXTABLE 76b, 68b
+	EXTABLE 77b, 68b
 ENDFUNC copy_user_avx
 
 /* The same with 512-bit registers: n is a multiple of 256. */

@@ -39,24 +39,24 @@ static inline u64 read_tsc(void)
 	return (u64)hi << 32 | lo;
 }
 
-/* ns of the monotonic or real-time clock; 0: ask the kernel. */
-static inline u64 now(int real)
+/* ns of clock @which (VVAR_MONO, VVAR_REAL). False: ask the kernel, which leaves the sequence odd while it has no usable clock. */
+static inline __attribute__((always_inline)) int now(unsigned which, u64 *out)
 {
 	const volatile struct vvar *v = VVAR;
 	u64 ns;
 	u32 seq;
 
 	do {
-		while ((seq = v->seq) & 1)
+		while (__builtin_expect((seq = v->seq) & 1, 0)) {
+			if (!v->mode)
+				return 0;
 			asm volatile("pause");
-		asm volatile("" ::: "memory");
-		if (__builtin_expect(!v->mode, 0))
-			return 0;
-		ns = real ? v->real_ns : v->mono_ns;
-		ns += (u64)(((unsigned __int128)(read_tsc() - v->base_tsc) * v->mult) >> (v->shift & 63));
-		asm volatile("" ::: "memory");
+		}
+		ns = v->base_ns[which];
+		ns += (u64)(((unsigned __int128)(read_tsc() - v->base_tsc) * v->mult) >> 32);
 	} while (__builtin_expect(v->seq != seq, 0));
-	return ns;
+	*out = ns;
+	return 1;
 }
 
 /* Bits of the clocks we answer: REALTIME 0, MONOTONIC 1, RAW 4, both COARSE 5 6, BOOTTIME 7, TAI 11. */
@@ -65,26 +65,23 @@ static inline u64 now(int real)
 
 EXPORT int __vdso_clock_gettime(int id, struct timespec *ts)
 {
-	u32 bit = (u32)id < 32 ? 1u << id : 0;
 	u64 ns;
 
-	if (__builtin_expect(bit & (CLOCKS_REAL | CLOCKS_MONO), 1)) {
-		ns = now(!!(bit & CLOCKS_REAL));
-		if (__builtin_expect(!!ns, 1)) {
-			u64 sec = ns / NSEC_PER_SEC;
-			ts->sec = sec;
-			ts->nsec = ns - sec * NSEC_PER_SEC;
-			return 0;
-		}
+	if (__builtin_expect((u32)id < 12 && (CLOCKS_REAL | CLOCKS_MONO) >> id & 1, 1) && now(CLOCKS_REAL >> id & 1, &ns)) {
+		u64 sec = ns / NSEC_PER_SEC;
+
+		ts->sec = sec;
+		ts->nsec = ns - sec * NSEC_PER_SEC;
+		return 0;
 	}
 	return (int)syscall3(NR_clock_gettime, id, (long)ts, 0);
 }
 
 EXPORT int __vdso_gettimeofday(struct timeval *tv, struct timezone *tz)
 {
-	u64 ns = tz ? 0 : now(1);
+	u64 ns;
 
-	if (!ns || !tv)
+	if (tz || !tv || !now(VVAR_REAL, &ns))
 		return (int)syscall3(NR_gettimeofday, (long)tv, (long)tz, 0);
 	u64 sec = ns / NSEC_PER_SEC;
 	tv->sec = sec;
@@ -94,10 +91,10 @@ EXPORT int __vdso_gettimeofday(struct timeval *tv, struct timezone *tz)
 
 EXPORT s64 __vdso_time(s64 *t)
 {
-	u64 ns = now(1);
+	u64 ns;
 	s64 sec;
 
-	if (!ns)
+	if (!now(VVAR_REAL, &ns))
 		return syscall3(NR_time, (long)t, 0, 0);
 	sec = ns / NSEC_PER_SEC;
 	if (t)
