@@ -1,0 +1,200 @@
+/*
+ * The machine layer on the running machine: exception table, page tables, cross-CPU requests, clock.
+ * The tests run in a kernel thread without an address space, so that every user address faults for good.
+ */
+#include <kernel/cpumask.h>
+#include <kernel/ktest.h>
+#include <kernel/kthread.h>
+#include <kernel/time.h>
+#include <kernel/wait.h>
+#include <lib/string.h>
+#include <mm/alloc.h>
+#include <mm/vmalloc.h>
+#include <x86/cpu.h>
+#include <x86/io.h>
+#include <x86/pgtable.h>
+#include <x86/tlb.h>
+#include <x86/uaccess.h>
+
+#define NOWHERE ((void *)0x400000)
+
+KTEST(x86_user_copies_report_faults)
+{
+	static const u64 sizes[] = { 1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 31, 64, 255, 511, 512, 4095, 8192, 10000 };
+	char *buf = vmalloc(16384);
+	u64 v = 5;
+	u32 old;
+
+	KCHECK(buf);
+	for (unsigned i = 0; i < ARRAY_SIZE(sizes); i++) {
+		memset(buf, 0x55, 16384);
+		KCHECK_EQ(copy_to_user(NOWHERE, buf, sizes[i]), sizes[i]);
+		KCHECK_EQ(copy_from_user(buf, NOWHERE, sizes[i]), sizes[i]);
+		KCHECK(!memchr_inv(buf, 0, sizes[i])); /* what did not come is zero */
+		KCHECK_EQ((u8)buf[sizes[i]], 0x55);
+		KCHECK_EQ(clear_user(NOWHERE, sizes[i]), sizes[i]);
+	}
+	vfree(buf);
+	KCHECK_EQ(get_user(v, (u64 *)NOWHERE), -EFAULT);
+	KCHECK_EQ(put_user(v, (u8 *)NOWHERE), -EFAULT);
+	KCHECK_EQ(user_cmpxchg_u32(NOWHERE, 1, 2, &old), -EFAULT);
+	KCHECK_EQ(user_atomic_op_u32(NOWHERE, 1, 2, &old), -EFAULT);
+	KCHECK_EQ(strnlen_user(NOWHERE, 10), 0);
+}
+
+KTEST(x86_user_copies_know_the_end_of_user_space)
+{
+	char buf[16];
+
+	KCHECK(access_ok((void *)(TASK_SIZE_MAX - 16), 16));
+	KCHECK(!access_ok((void *)(TASK_SIZE_MAX - 15), 16));
+	KCHECK(!access_ok((void *)~0ull, 2));
+	KCHECK(!access_ok(NULL, ~0ull));
+	/* a kernel address is refused even though it is mapped */
+	KCHECK_EQ(copy_from_user(buf, buf, sizeof(buf)), sizeof(buf));
+	KCHECK_EQ(copy_to_user(buf, "x", 1), 1);
+	KCHECK_EQ(strncpy_from_user(buf, (void *)(TASK_SIZE_MAX + 5), 4), -EFAULT);
+	u64 v;
+	KCHECK_EQ(__get_user_8(&v, (void *)(TASK_SIZE_MAX - 7)), -EFAULT);
+	KCHECK_EQ(__get_user_8(&v, kernel_pgd), -EFAULT);
+}
+
+KTEST(x86_page_operations)
+{
+	u8 *a = get_free_pages(GFP_KERNEL, 0), *b = get_free_pages(GFP_KERNEL, 0);
+
+	KCHECK(a && b);
+	for (unsigned i = 0; i < PAGE_SIZE; i++)
+		a[i] = (u8)(i * 7 + (i >> 8));
+	copy_page(b, a);
+	KCHECK(!memcmp(a, b, PAGE_SIZE));
+	clear_page(a);
+	KCHECK(!memchr_inv(a, 0, PAGE_SIZE));
+	KCHECK_EQ(b[4095], (u8)(4095 * 7 + 15));
+	put_free_page(a);
+	put_free_page(b);
+}
+
+KTEST(x86_nothing_is_writable_and_executable)
+{
+	KCHECK_EQ(pgtable_audit_wx(), 0);
+}
+
+KTEST(x86_map_split_protect_unmap)
+{
+	struct page *p = alloc_pages(GFP_KERNEL, 9);
+	u64 va = vmalloc_reserve(2 * PMD_SIZE, PMD_SIZE);
+
+	KCHECK(p && va);
+	u64 pa = page_to_phys(p);
+	KCHECK_EQ(kmap_range(va, pa, PMD_SIZE, PROT_KERNEL, true), 0);
+	KCHECK_EQ(kva_to_phys(va + 0x12345), pa + 0x12345);
+	*(volatile u64 *)(va + 0x5000) = 42;
+	KCHECK_EQ(*(u64 *)(page_address(p) + 0x5000), 42);
+	/* one page in the middle goes read-only: the large page is split, its neighbours are as before */
+	KCHECK_EQ(kprotect_range(va + 0x5000, PAGE_SIZE, PROT_KERNEL & ~PTE_W), 0);
+	KCHECK_EQ(*(volatile u64 *)(va + 0x5000), 42);
+	*(volatile u64 *)(va + 0x4ff8) = 1;
+	*(volatile u64 *)(va + 0x6000) = 2;
+	KCHECK_EQ(kva_to_phys(va + PMD_SIZE - 1), pa + PMD_SIZE - 1);
+	kunmap_range(va + 0x4000, PAGE_SIZE, false);
+	KCHECK_EQ(kva_to_phys(va + 0x4000), ~0ull);
+	KCHECK_EQ(kva_to_phys(va + 0x3fff), pa + 0x3fff);
+	kunmap_range(va, PMD_SIZE, true);
+	KCHECK_EQ(kva_to_phys(va), ~0ull);
+	vmalloc_release(va);
+	free_pages(p, 9);
+}
+
+/* One page of address space points to one of two frames in turn; every CPU must see the change at once. */
+static u64 *volatile seen_at;
+static u64 wrong;
+
+static void look(void *want)
+{
+	if (*(volatile u64 *)seen_at != (u64)want)
+		__atomic_fetch_add(&wrong, 1, __ATOMIC_RELAXED);
+}
+
+KTEST(x86_kernel_mappings_change_on_all_cpus)
+{
+	u64 *frame[2] = { get_zeroed_page(GFP_KERNEL), get_zeroed_page(GFP_KERNEL) };
+	u64 va = vmalloc_reserve(PAGE_SIZE, PAGE_SIZE);
+
+	KCHECK(frame[0] && frame[1] && va);
+	wrong = 0;
+	seen_at = (u64 *)va;
+	*frame[0] = 100;
+	*frame[1] = 101;
+	for (u64 i = 0; i < 50; i++) {
+		KCHECK_EQ(kmap_range(va, virt_to_phys(frame[i & 1]), PAGE_SIZE, PROT_KERNEL, false), 0);
+		preempt_disable();
+		look((void *)(100 + (i & 1)));
+		smp_call_mask(~0ull, look, (void *)(100 + (i & 1)), true);
+		preempt_enable();
+		kunmap_range(va, PAGE_SIZE, false);
+	}
+	KCHECK_EQ(wrong, 0);
+	vmalloc_release(va);
+	put_free_page(frame[0]);
+	put_free_page(frame[1]);
+}
+
+static u64 called[MAX_CPUS];
+static void count_call(void *arg)
+{
+	(void)arg;
+	called[smp_processor_id()]++;
+}
+
+KTEST(x86_calls_reach_every_cpu_once)
+{
+	int cpu, me;
+
+	memset(called, 0, sizeof(called));
+	preempt_disable();
+	me = smp_processor_id();
+	for (int i = 0; i < 20; i++)
+		smp_call_mask(~0ull, count_call, NULL, true);
+	for_each_online_cpu(cpu)
+		KCHECK_EQ(called[cpu], cpu == me ? 0 : 20);
+	smp_call_mask(~0ull, count_call, NULL, false);
+	smp_call_mask(~0ull, count_call, NULL, true); /* waits for the one before too */
+	preempt_enable();
+	for_each_online_cpu(cpu)
+		KCHECK_EQ(called[cpu], cpu == me ? 0 : 22);
+}
+
+static u64 clock_seen, clock_went_back;
+static void read_clock(void *arg)
+{
+	u64 now = ktime_ns();
+
+	(void)arg;
+	if (now < __atomic_exchange_n(&clock_seen, now, __ATOMIC_SEQ_CST))
+		clock_went_back++;
+}
+
+KTEST(x86_clock_never_goes_back_between_cpus)
+{
+	int cpu;
+
+	clock_seen = clock_went_back = 0;
+	preempt_disable();
+	for (int i = 0; i < 50; i++)
+		for_each_online_cpu(cpu) {
+			smp_call_mask(cpumask_of(cpu), read_clock, NULL, true);
+			read_clock(NULL);
+		}
+	preempt_enable();
+	KCHECK_EQ(clock_went_back, 0);
+}
+
+KTEST(x86_delays_last_as_long_as_they_say)
+{
+	u64 start = ktime_ns();
+
+	udelay(2000);
+	u64 took = ktime_ns() - start;
+	KCHECK(took >= 1990000);
+}
