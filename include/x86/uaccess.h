@@ -18,8 +18,31 @@ static inline bool access_ok(const void __user *p, u64 n)
 	return likely(n <= TASK_SIZE_MAX && a <= TASK_SIZE_MAX - n);
 }
 /* Return the number of bytes NOT copied (0: all). On a short copy_from_user the rest of @to is zeroed. */
-u64 __must_check copy_to_user(void __user *to, const void *from, u64 n);
-u64 __must_check copy_from_user(void *to, const void __user *from, u64 n);
+u64 __must_check copy_to_user_any(void __user *to, const void *from, u64 n);
+u64 __must_check copy_from_user_any(void *to, const void __user *from, u64 n);
+#ifndef HOST_TEST
+/* The bare copy, one of the two a checked user address; see uaccess.S. Bytes left. */
+u64 copy_user(void *to, const void *from, u64 n);
+#define COPY_SMALL 512 /* below it string moves win */
+
+/* Structures of fixed size need no choice of method: check and copy, in place. */
+static __always_inline u64 __must_check copy_to_user(void __user *to, const void *from, u64 n)
+{
+	if (!__builtin_constant_p(n) || n >= COPY_SMALL)
+		return copy_to_user_any(to, from, n);
+	return likely((u64)to <= TASK_SIZE_MAX - n) ? copy_user(to, from, n) : n;
+}
+static __always_inline u64 __must_check copy_from_user(void *to, const void __user *from, u64 n)
+{
+	if (__builtin_constant_p(n) && n < COPY_SMALL && likely((u64)from <= TASK_SIZE_MAX - n) &&
+	    likely(!copy_user(to, from, n)))
+		return 0;
+	return copy_from_user_any(to, from, n);
+}
+#else
+u64 copy_to_user(void __user *to, const void *from, u64 n);
+u64 copy_from_user(void *to, const void __user *from, u64 n);
+#endif
 u64 __must_check clear_user(void __user *to, u64 n);
 /* Length without NUL, or -EFAULT; at most n bytes: returns n when no NUL was found (not terminated then). */
 s64 strncpy_from_user(char *to, const char __user *from, u64 n);

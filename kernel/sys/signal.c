@@ -129,26 +129,20 @@ long sys_pidfd_send_signal(int fd, int sig, const siginfo_t __user *u, u32 flags
 
 /* ---- handlers and masks ---- */
 
-struct sigaction_user { u64 handler, flags, restorer; sigset_t mask; };
 
-long sys_rt_sigaction(int sig, const struct sigaction_user __user *uact, struct sigaction_user __user *uold, u64 size)
+long sys_rt_sigaction(int sig, const struct k_sigaction __user *uact, struct k_sigaction __user *uold, u64 size)
 {
-	struct sigaction_user u;
-	struct k_sigaction act, old;
+	struct k_sigaction act, old; /* laid out as user space sees them */
 	int err;
 
 	if (size != sizeof(sigset_t))
 		return -EINVAL;
-	if (uact) {
-		if (copy_from_user(&u, uact, sizeof(u)))
-			return -EFAULT;
-		act = (struct k_sigaction){ u.handler, u.flags, u.restorer, u.mask };
-	}
+	if (uact && copy_from_user(&act, uact, sizeof(act)))
+		return -EFAULT;
 	err = do_sigaction(sig, uact ? &act : NULL, uold ? &old : NULL);
 	if (err || !uold)
 		return err;
-	u = (struct sigaction_user){ old.handler, old.flags, old.restorer, old.mask };
-	return copy_to_user(uold, &u, sizeof(u)) ? -EFAULT : 0;
+	return copy_to_user(uold, &old, sizeof(old)) ? -EFAULT : 0;
 }
 
 long sys_rt_sigprocmask(int how, const sigset_t __user *uset, sigset_t __user *uold, u64 size)

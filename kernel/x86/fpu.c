@@ -189,23 +189,22 @@ int fpu_save_frame(void __user *p)
 		.xfeatures = fpu_xcr0, .xstate_size = size,
 	};
 	u32 magic2 = FP_XSTATE_MAGIC2;
-	if (copy_to_user((char *)p + SW_BYTES, &sw, sizeof(sw)) || copy_to_user((char *)p + size, &magic2, 4))
+	if (copy_to_user((char *)p + SW_BYTES, &sw, sizeof(sw)) || put_user(magic2, (u32 __user *)((char *)p + size)))
 		return -EFAULT;
 	return 0;
 }
 
 /* Is it a frame with all our parts, as fpu_save_frame makes it? Else only the first 512 bytes count. */
-static bool frame_is_extended(const char __user *p)
+static bool frame_is_extended(const char __user *p, struct sw_bytes *sw)
 {
-	struct sw_bytes sw;
 	u32 magic2;
 
-	if (!cpu_has(xsave) || copy_from_user(&sw, p + SW_BYTES, sizeof(sw)))
+	if (!cpu_has(xsave) || copy_from_user(sw, p + SW_BYTES, sizeof(*sw)))
 		return false;
-	if (sw.magic1 != FP_XSTATE_MAGIC1 || sw.xstate_size > frame_state_size() ||
-	    sw.xstate_size < FXSAVE_SIZE + XSAVE_HEADER || sw.xstate_size > sw.extended_size)
+	if (sw->magic1 != FP_XSTATE_MAGIC1 || sw->xstate_size > frame_state_size() ||
+	    sw->xstate_size < FXSAVE_SIZE + XSAVE_HEADER || sw->xstate_size > sw->extended_size)
 		return false;
-	return !copy_from_user(&magic2, p + sw.xstate_size, 4) && magic2 == FP_XSTATE_MAGIC2;
+	return !get_user(magic2, (const u32 __user *)(p + sw->xstate_size)) && magic2 == FP_XSTATE_MAGIC2;
 }
 
 int fpu_restore_frame(const void __user *p)
@@ -222,12 +221,8 @@ int fpu_restore_frame(const void __user *p)
 		return -EFAULT;
 	}
 	bool aligned = !((u64)p & 63);
-	if (aligned && frame_is_extended(f)) {
-		struct { u64 xfeatures; } sw;
-		if (copy_from_user(&sw, f + SW_BYTES + 8, 8)) {
-			fpu_exec();
-			return -EFAULT;
-		}
+	struct sw_bytes sw;
+	if (aligned && frame_is_extended(f, &sw)) {
 		/* Parts the frame does not have become initial; the CPU checks the rest and refuses with #GP. */
 		if (~sw.xfeatures & fpu_xcr0)
 			fpu_exec();

@@ -12,7 +12,6 @@
 #include <x86/cpu.h>
 #include <x86/uaccess.h>
 
-u64 copy_user(void *to, const void *from, u64 n);
 u64 copy_user_avx(void *to, const void *from, u64 n);
 u64 copy_user_avx512(void *to, const void *from, u64 n);
 u64 clear_user_raw(void *to, u64 n);
@@ -22,7 +21,7 @@ int user_cmpxchg_raw(u32 *p, u32 expect, u32 new, u32 *old);
 int user_xchg_raw(u32 *p, u32 new, u32 *old);
 int user_xadd_raw(u32 *p, u32 add, u32 *old);
 
-#define VECTOR_MIN 512
+#define VECTOR_MIN COPY_SMALL
 #define VECTOR_CHUNK 8192
 
 static noinline u64 copy_large(void *to, const void *from, u64 n)
@@ -57,14 +56,14 @@ static __always_inline u64 copy_any(void *to, const void *from, u64 n)
 	return copy_user(to, from, n);
 }
 
-u64 copy_to_user(void __user *to, const void *from, u64 n)
+u64 copy_to_user_any(void __user *to, const void *from, u64 n)
 {
 	if (unlikely(!access_ok(to, n)))
 		return n;
 	return copy_any(to, from, n);
 }
 
-u64 copy_from_user(void *to, const void __user *from, u64 n)
+u64 copy_from_user_any(void *to, const void __user *from, u64 n)
 {
 	u64 left = n;
 
