@@ -7,14 +7,14 @@
 
 #include <stdint.h>
 
-#define VVAR_MONO 0
-#define VVAR_REAL 1
+#define VVAR_REAL 0 /* as CLOCK_REALTIME */
+#define VVAR_MONO 1 /* as CLOCK_MONOTONIC */
 
 struct vvar {
 	uint32_t seq, mode;
 	uint64_t base_tsc;
 	uint64_t mult; /* ns a tick, 32 bits of fraction */
-	uint64_t base_ns[2]; /* VVAR_MONO, VVAR_REAL: CLOCK_MONOTONIC and CLOCK_REALTIME at base_tsc */
+	uint64_t base_ns[2]; /* the two clocks at base_tsc */
 	uint32_t cpu_mode; /* 1: RDTSCP gives the CPU number in bits 0-11, the node above */
 };
 

@@ -23,7 +23,7 @@ struct timezone { int minuteswest, dsttime; };
 #define NR_getcpu 309
 
 extern const char __ehdr_start[] __attribute__((visibility("hidden")));
-#define VVAR ((const volatile struct vvar *)(__ehdr_start - 4096))
+#define VVAR ((const struct vvar *)(__ehdr_start - 4096))
 
 static inline long syscall3(long nr, long a, long b, long c)
 {
@@ -42,18 +42,20 @@ static inline u64 read_tsc(void)
 /* ns of clock @which (VVAR_MONO, VVAR_REAL). False: ask the kernel, which leaves the sequence odd while it has no usable clock. */
 static inline __attribute__((always_inline)) int now(unsigned which, u64 *out)
 {
-	const volatile struct vvar *v = VVAR;
-	u64 ns;
+	const struct vvar *v = VVAR;
+	u64 ns, tsc;
 	u32 seq;
 
+	asm("" : "+r"(v)); /* not a constant of this object: others write it */
 	do {
-		while (__builtin_expect((seq = v->seq) & 1, 0)) {
-			if (!v->mode)
+		while (__builtin_expect((seq = *(const volatile u32 *)&v->seq) & 1, 0)) {
+			if (!*(const volatile u32 *)&v->mode)
 				return 0;
 			asm volatile("pause");
 		}
-		ns = v->base_ns[which];
-		ns += (u64)(((unsigned __int128)(read_tsc() - v->base_tsc) * v->mult) >> 32);
+		tsc = read_tsc(); /* orders the loads: after the first look at seq */
+		ns = v->base_ns[which] + (u64)(((unsigned __int128)(tsc - v->base_tsc) * v->mult) >> 32);
+		asm volatile("" : "+r"(ns)::"memory"); /* and before the second */
 	} while (__builtin_expect(v->seq != seq, 0));
 	*out = ns;
 	return 1;
@@ -63,18 +65,32 @@ static inline __attribute__((always_inline)) int now(unsigned which, u64 *out)
 #define CLOCKS_REAL (1u << 0 | 1u << 5 | 1u << 11)
 #define CLOCKS_MONO (1u << 1 | 1u << 4 | 1u << 6 | 1u << 7)
 
-EXPORT int __vdso_clock_gettime(int id, struct timespec *ts)
+static inline __attribute__((always_inline)) int answer(unsigned which, struct timespec *ts)
 {
 	u64 ns;
 
-	if (__builtin_expect((u32)id < 12 && (CLOCKS_REAL | CLOCKS_MONO) >> id & 1, 1) && now(CLOCKS_REAL >> id & 1, &ns)) {
-		u64 sec = ns / NSEC_PER_SEC;
-
-		ts->sec = sec;
-		ts->nsec = ns - sec * NSEC_PER_SEC;
+	if (!now(which, &ns))
 		return 0;
-	}
+	u64 sec = ns / NSEC_PER_SEC;
+	ts->sec = sec;
+	ts->nsec = ns - sec * NSEC_PER_SEC;
+	return 1;
+}
+
+/* Clocks that are another one's reading, and all the kernel must answer. */
+static __attribute__((noinline)) int other_clock(int id, struct timespec *ts)
+{
+	if ((u32)id < 12 && (CLOCKS_REAL | CLOCKS_MONO) >> id & 1 && answer(CLOCKS_REAL >> id & 1 ? VVAR_REAL : VVAR_MONO, ts))
+		return 0;
 	return (int)syscall3(NR_clock_gettime, id, (long)ts, 0);
+}
+
+/* The two clocks everybody asks for are numbered as the data page has them. */
+EXPORT int __vdso_clock_gettime(int id, struct timespec *ts)
+{
+	if (__builtin_expect((u32)id <= VVAR_MONO, 1) && __builtin_expect(answer((u32)id, ts), 1))
+		return 0;
+	return other_clock(id, ts);
 }
 
 EXPORT int __vdso_gettimeofday(struct timeval *tv, struct timezone *tz)
