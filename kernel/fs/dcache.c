@@ -600,9 +600,11 @@ static void dentry_swap(struct dentry *d, struct dentry *t, bool both)
 	seq_end(d);
 	spin_unlock(&t->lock);
 	spin_unlock(&d->lock);
-	list_out_of_parent(d, dp);
 	list_out_of_parent(t, tp);
-	list_into_parent(d);
+	if (dp != tp || both) { /* within a directory a name keeps its place: readdir sees it once */
+		list_out_of_parent(d, dp);
+		list_into_parent(d);
+	}
 	if (both)
 		list_into_parent(t);
 	write_seqend(&rename_seq);

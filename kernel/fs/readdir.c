@@ -4,7 +4,7 @@
  *
  * Directories that live in the name cache share one implementation: children stand in the parent's list in the order of dir_pos, which only grows, so a
  * position means "the first entry with dir_pos >= pos" whatever was made or removed meanwhile: entries that stay
- * are seen exactly once. A cursor in the open file remembers the entry to go on with; it is good while the directory's
+ * are seen exactly once. A reading ends at the position that was next when it began (f->ra_pos), or it could chase new names for ever. A cursor in the open file remembers the entry to go on with; it is good while the directory's
  * version (count of removals) is the same, and saves the search from the start of the list.
  */
 #include <fs/internal.h>
@@ -142,6 +142,8 @@ static int dcache_iterate(struct file *f, struct dir_sink *s)
 {
 	struct dentry *dir = f->path.dentry, *d;
 
+	if (f->pos == 0 || !f->ra_pos)
+		f->ra_pos = dir->next_pos;
 	if (f->pos == 0) {
 		if (!dir_emit(s, ".", 1, dir->inode->ino, DT_DIR, 1))
 			return 0;
@@ -162,6 +164,8 @@ static int dcache_iterate(struct file *f, struct dir_sink *s)
 	list_for_each_entry_from(d, &dir->children, sibling) {
 		if (unlikely(!d->inode))
 			continue;
+		if (unlikely(d->dir_pos >= f->ra_pos))
+			break;
 		pos = d->dir_pos;
 		if (!dir_emit(s, d->name.name, d->name.len, d->inode->ino, mode_type(d->inode->mode), pos + 1)) {
 			f->cursor = d;
