@@ -51,8 +51,46 @@ extern seqcount_t rename_seq;
 extern struct mutex rename_mutex;
 void dcache_init(void);
 struct dentry *dentry_alloc_q(struct dentry *parent, const struct qstr *q);
-/* A cached child seen under RCU with the seq at which it matched; NULL: none. *moved: a rename interfered, the miss means nothing. */
-struct dentry *dentry_find_rcu(struct dentry *parent, const struct qstr *q, u32 *seq, bool *moved);
+extern struct hlist_head *dcache_buckets; /* (I) */
+extern u32 dcache_shift; /* (I) 64 - log2 of the number of buckets */
+static inline u64 dcache_bucket(const struct dentry *parent, u32 hash)
+{
+	return (((u64)hash << 32 ^ (u64)parent) * GOLDEN_RATIO_64) >> dcache_shift;
+}
+/* The key of a name: length and hash in one word. */
+static inline u64 qstr_key(const struct qstr *q) { return *(const volatile u64 *)&q->len; }
+/* @name is zero padded to whole words; q is followed by anything. */
+static inline bool name_equal(const char *name, const char *q, u32 len)
+{
+	for (; len >= 8; len -= 8, name += 8, q += 8)
+		if (get_unaligned_le64(name) != get_unaligned_le64(q))
+			return false;
+	return !len || !((name_word(q) ^ get_unaligned_le64(name)) & (~0ull >> (64 - 8 * len)));
+}
+bool dentry_long_name_equal(const struct dentry *d, const struct qstr *q, u32 seq);
+/*
+ * A child as it stood in its chain, with the seq read before it was compared. It counts when the caller, after taking what he
+ * wants of it, finds d->seq unchanged, even, and DENTRY_HASHED. NULL: none met; that counts when rename_seq,
+ * read before, is unchanged and even. => RCU
+ */
+static inline struct dentry *dentry_find_rcu(struct dentry *parent, const struct qstr *q, u32 *seqp)
+{
+	u64 key = qstr_key(q);
+	struct hlist_node *n = READ_ONCE(dcache_buckets[dcache_bucket(parent, q->hash)].first);
+
+	for (; n; n = READ_ONCE(n->next)) {
+		struct dentry *d = container_of(n, struct dentry, hash);
+		u32 seq = smp_load_acquire(&d->seq);
+		if (qstr_key(&d->name) != key || READ_ONCE(d->parent) != parent)
+			continue;
+		/* A short name is compared in place, whatever name.name says: torn or not, these bytes may be read. */
+		if (likely(q->len < DNAME_INLINE) ? name_equal(d->iname, q->name, q->len) : dentry_long_name_equal(d, q, seq)) {
+			*seqp = seq;
+			return d;
+		}
+	}
+	return NULL;
+}
 struct dentry *dentry_find(struct dentry *parent, const struct qstr *q); /* referenced or NULL */
 bool dentry_get_live(struct dentry *d); /* false: dead. => RCU or an indirect reference */
 static inline bool dentry_is_dir(const struct dentry *d) { return READ_ONCE(d->flags) & DENTRY_DIR; }

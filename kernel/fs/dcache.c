@@ -37,8 +37,8 @@ struct mutex rename_mutex = MUTEX_INIT(rename_mutex);
 static DEFINE_SPINLOCK(rename_lock); /* writers of rename_seq */
 
 static struct kmem_cache *dentry_cache;
-static struct hlist_head *buckets; /* (I) */
-static u32 bucket_shift; /* (I) 64 - log2 of the number of buckets */
+struct hlist_head *dcache_buckets;
+u32 dcache_shift;
 static spinlock_t bucket_locks[NR_BUCKET_LOCKS];
 
 static DEFINE_SPINLOCK(lru_lock);
@@ -60,18 +60,13 @@ static void dentry_ctor(void *p)
 void dcache_init(void)
 {
 	u64 n = roundup_pow_of_two(clamp_t(u64, nr_total_pages() / 16, 4096, 1u << 20));
-	unsigned order = ilog2(n * sizeof(*buckets) >> PAGE_SHIFT);
+	unsigned order = ilog2(n * sizeof(*dcache_buckets) >> PAGE_SHIFT);
 
 	dentry_cache = kmem_cache_create("dentry", sizeof(struct dentry), 64, SLAB_PANIC | SLAB_HWCACHE_ALIGN, dentry_ctor);
-	buckets = get_free_pages(GFP_KERNEL | GFP_ZERO | GFP_NOFAIL, order);
-	bucket_shift = 64 - ilog2(n);
+	dcache_buckets = get_free_pages(GFP_KERNEL | GFP_ZERO | GFP_NOFAIL, order);
+	dcache_shift = 64 - ilog2(n);
 	for (u32 i = 0; i < NR_BUCKET_LOCKS; i++)
 		spin_lock_init(&bucket_locks[i]);
-}
-
-static inline u64 bucket_of(const struct dentry *parent, u32 hash)
-{
-	return (((u64)hash << 32 ^ (u64)parent) * GOLDEN_RATIO_64) >> bucket_shift;
 }
 
 static inline spinlock_t *bucket_lock(u64 b)
@@ -106,45 +101,13 @@ static inline void seq_end(struct dentry *d)
 
 /* ---- finding ---- */
 
-/* d->name is zero padded to whole words; q is followed by anything. */
-static inline bool name_equal(const char *name, const char *q, u32 len)
+bool dentry_long_name_equal(const struct dentry *d, const struct qstr *q, u32 seq)
 {
-	for (; len >= 8; len -= 8, name += 8, q += 8)
-		if (get_unaligned_le64(name) != get_unaligned_le64(q))
-			return false;
-	return !len || !((name_word(q) ^ get_unaligned_le64(name)) & (~0ull >> (64 - 8 * len)));
-}
+	const char *name = READ_ONCE(d->name.name);
 
-struct dentry *dentry_find_rcu(struct dentry *parent, const struct qstr *q, u32 *seqp, bool *moved)
-{
-	u32 rseq = read_seqbegin(&rename_seq);
-	struct hlist_node *n = READ_ONCE(buckets[bucket_of(parent, q->hash)].first);
-
-	for (; n; n = READ_ONCE(n->next)) {
-		struct dentry *d = container_of(n, struct dentry, hash);
-		if (READ_ONCE(d->name.hash) != q->hash || READ_ONCE(d->parent) != parent)
-			continue;
-		u32 seq = smp_load_acquire(&d->seq);
-		const char *name = READ_ONCE(d->name.name);
-		u32 len = READ_ONCE(d->name.len);
-		smp_rmb();
-		if (unlikely(seq & 1 || READ_ONCE(d->seq) != seq)) { /* name and len might not belong together */
-			*moved = true;
-			return NULL;
-		}
-		if (len != q->len || !name_equal(name, q->name, len))
-			continue;
-		smp_rmb();
-		if (unlikely(READ_ONCE(d->seq) != seq || READ_ONCE(d->parent) != parent || !(READ_ONCE(d->flags) & DENTRY_HASHED))) {
-			*moved = true;
-			return NULL;
-		}
-		*seqp = seq;
-		return d;
-	}
-	if (unlikely(read_seqretry(&rename_seq, rseq)))
-		*moved = true;
-	return NULL;
+	smp_rmb();
+	/* The pointer may only be followed for this length when both belong together. */
+	return READ_ONCE(d->seq) == seq && !(seq & 1) && name_equal(name, q->name, q->len);
 }
 
 bool dentry_get_live(struct dentry *d)
@@ -161,20 +124,16 @@ bool dentry_get_live(struct dentry *d)
 struct dentry *dentry_find(struct dentry *parent, const struct qstr *q)
 {
 	for (;;) {
-		bool moved = false;
-		u32 seq;
+		u32 rseq = smp_load_acquire(&rename_seq.seq), seq = 0;
 		rcu_read_lock();
-		struct dentry *d = dentry_find_rcu(parent, q, &seq, &moved);
-		if (d && !dentry_get_live(d)) {
-			d = NULL;
-			moved = true;
-		}
+		struct dentry *d = dentry_find_rcu(parent, q, &seq);
+		bool got = d && dentry_get_live(d);
 		rcu_read_unlock();
-		if (d && READ_ONCE(d->seq) == seq)
+		if (got && READ_ONCE(d->seq) == seq && !(seq & 1) && READ_ONCE(d->flags) & DENTRY_HASHED)
 			return d;
-		if (d)
+		if (got)
 			dentry_put(d);
-		else if (!moved)
+		else if (!d && READ_ONCE(rename_seq.seq) == rseq && !(rseq & 1))
 			return NULL;
 		spin_poll();
 	}
@@ -254,16 +213,16 @@ static u32 inode_dentry_flags(const struct inode *i)
 
 static void hash_insert(struct dentry *d)
 {
-	u64 b = bucket_of(d->parent, d->name.hash);
+	u64 b = dcache_bucket(d->parent, d->name.hash);
 
 	spin_lock(bucket_lock(b));
-	hlist_add_head_rcu(&d->hash, &buckets[b]);
+	hlist_add_head_rcu(&d->hash, &dcache_buckets[b]);
 	spin_unlock(bucket_lock(b));
 }
 
 static void hash_remove(struct dentry *d)
 {
-	u64 b = bucket_of(d->parent, d->name.hash);
+	u64 b = dcache_bucket(d->parent, d->name.hash);
 
 	spin_lock(bucket_lock(b));
 	hlist_del_rcu(&d->hash);
@@ -651,9 +610,9 @@ static u64 check_one(const struct dentry *d, u64 b)
 {
 	u64 bad = 0;
 
-	if (!(d->flags & DENTRY_HASHED) || bucket_of(d->parent, d->name.hash) != b) {
+	if (!(d->flags & DENTRY_HASHED) || dcache_bucket(d->parent, d->name.hash) != b) {
 		pr_err("dcache: %p \"%s\" in chain %llu, belongs to %llu, flags %#x\n", d, d->name.name, b,
-		       bucket_of(d->parent, d->name.hash), d->flags);
+		       dcache_bucket(d->parent, d->name.hash), d->flags);
 		bad++;
 	}
 	if (READ_ONCE(d->refs) < 0 || d->seq & 1 || READ_ONCE(d->parent->refs) <= 0) {
@@ -676,12 +635,12 @@ u64 dcache_check(void)
 {
 	u64 bad = 0;
 
-	for (u64 b = 0; b < 1ull << (64 - bucket_shift); b++) {
+	for (u64 b = 0; b < 1ull << (64 - dcache_shift); b++) {
 		struct dentry *d;
-		if (!READ_ONCE(buckets[b].first))
+		if (!READ_ONCE(dcache_buckets[b].first))
 			continue;
 		spin_lock(bucket_lock(b));
-		hlist_for_each_entry(d, &buckets[b], hash)
+		hlist_for_each_entry(d, &dcache_buckets[b], hash)
 			bad += check_one(d, b);
 		spin_unlock(bucket_lock(b));
 	}

@@ -110,8 +110,13 @@ static int start_at_fd(struct walk *w, int dirfd, bool name_empty)
 
 static int start_path(struct walk *w, int dirfd, const char *name)
 {
-	if (*name == '/' && !(w->flags & LOOKUP_SCOPED))
-		return jump_to_root(w);
+	if (*name == '/' && !(w->flags & LOOKUP_SCOPED)) {
+		if (unlikely(!w->rcu))
+			return jump_to_root(w);
+		context_path(&current->fs->root, &w->root, &w->seq);
+		w->path = w->root;
+		return go_here(w);
+	}
 	if (dirfd != AT_FDCWD) {
 		int err = start_at_fd(w, dirfd, !*name);
 		if (err)
@@ -446,39 +451,55 @@ static inline bool revalidated(struct dentry *d)
 	return likely(!(READ_ONCE(d->flags) & DENTRY_REVALIDATE)) || d->super->ops->revalidate(d);
 }
 
-static const char *step_rcu(struct walk *w, bool follow_link)
+/* A name of a kind the straight way does not know: mounted on, a link, to be revalidated, negative. As step_rcu. */
+static noinline const char *step_rcu_special(struct walk *w, struct dentry *d, u32 flags, u32 seq, bool follow_link)
 {
-	struct path p = w->path;
-	bool moved = false;
-	u32 seq;
+	struct path p = { w->path.mnt, d };
 
-	p.dentry = dentry_find_rcu(w->path.dentry, &w->last, &seq, &moved);
-	if (unlikely(!p.dentry)) {
-		bool complete = READ_ONCE(w->path.dentry->flags) & DENTRY_COMPLETE;
-		return ERR_PTR(moved || !complete ? -ECHILD : step_error(w, -ENOENT));
-	}
-	struct inode *i = READ_ONCE(p.dentry->inode);
-	u32 flags = READ_ONCE(p.dentry->flags);
-	smp_rmb();
-	if (unlikely(READ_ONCE(p.dentry->seq) != seq || !rcu_valid(w)))
+	if (!revalidated(d))
 		return ERR_PTR(-ECHILD);
-	if (unlikely(flags & (DENTRY_MOUNTED | DENTRY_REVALIDATE | DENTRY_SYMLINK)) || unlikely(!i)) {
-		if (!revalidated(p.dentry))
+	struct inode *i = READ_ONCE(d->inode);
+
+	if (i && flags & DENTRY_MOUNTED) {
+		int err = cross_mounts_rcu(w, &p, &seq);
+		if (err)
+			return ERR_PTR(err);
+		i = READ_ONCE(p.dentry->inode);
+		if (!i || seq & 1)
 			return ERR_PTR(-ECHILD);
-		if (!i)
-			return ERR_PTR(-ENOENT);
-		if (flags & DENTRY_MOUNTED) {
-			int err = cross_mounts_rcu(w, &p, &seq);
-			if (err)
-				return ERR_PTR(err);
-			i = READ_ONCE(p.dentry->inode);
-			if (!i)
-				return ERR_PTR(-ECHILD);
-		}
-		if (flags & DENTRY_SYMLINK && follow_link)
-			return follow(w, &p, i);
 	}
+	if (READ_ONCE(d->seq) != seq && p.dentry == d)
+		return ERR_PTR(-ECHILD);
+	if (!i)
+		return ERR_PTR(-ENOENT);
+	if (flags & DENTRY_SYMLINK && follow_link)
+		return follow(w, &p, i);
 	w->path = p;
+	w->inode = i;
+	w->seq = seq;
+	return NULL;
+}
+
+static inline const char *step_rcu(struct walk *w, bool follow_link)
+{
+	u32 rseq = smp_load_acquire(&rename_seq.seq), seq;
+	struct dentry *dir = w->path.dentry, *d = dentry_find_rcu(dir, &w->last, &seq);
+
+	if (unlikely(!d)) {
+		smp_rmb();
+		if (rseq & 1 || READ_ONCE(rename_seq.seq) != rseq || !(READ_ONCE(dir->flags) & DENTRY_COMPLETE))
+			return ERR_PTR(-ECHILD);
+		return ERR_PTR(step_error(w, -ENOENT));
+	}
+	struct inode *i = READ_ONCE(d->inode);
+	u32 flags = READ_ONCE(d->flags);
+	smp_rmb();
+	/* child and parent both as they were: the name stood in this directory at one moment */
+	if (unlikely(seq & 1 || READ_ONCE(d->seq) != seq || !(flags & DENTRY_HASHED) || !rcu_valid(w)))
+		return ERR_PTR(-ECHILD);
+	if (unlikely(flags & (DENTRY_MOUNTED | DENTRY_REVALIDATE | DENTRY_SYMLINK) || !i))
+		return step_rcu_special(w, d, flags, seq, follow_link);
+	w->path.dentry = d;
 	w->inode = i;
 	w->seq = seq;
 	return NULL;
