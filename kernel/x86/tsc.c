@@ -215,6 +215,10 @@ static void set_scale(u64 khz)
 
 	while ((mult = (1000000ull << shift) / khz) >> 32)
 		shift--; /* below 1 GHz */
+	/* Time goes on from where the guess had brought it, so that it never goes back. */
+	u64 now = rdtsc();
+	clock_scale.base_ns = tsc_ns(now);
+	clock_scale.base_tsc = now;
 	tsc_khz = khz;
 	clock_scale.mult = (u32)mult;
 	clock_scale.shift = shift;
