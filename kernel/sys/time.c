@@ -240,8 +240,11 @@ static long sleep_cpu_clock(s32 id, int flags, u64 ns, void __user *urem)
 	u64 now, until = ns;
 	int err;
 
-	if (id == 3 || (id < 0 && (id & 4) && ~(id >> 3) == current->pid))
-		return -EINVAL; /* a thread cannot sleep by its own CPU time */
+	/* a thread cannot sleep by its own CPU time; the errno tells how it named itself */
+	if (id == 3)
+		return -EOPNOTSUPP;
+	if (id < 0 && (id & 4) && ((~(id >> 3)) == current->pid || !~(id >> 3)))
+		return -EINVAL;
 	err = clock_read(id, &now);
 	if (err)
 		return err;

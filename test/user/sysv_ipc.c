@@ -1,0 +1,139 @@
+// VARIANTS: musl
+/* System V semaphores, message queues and shared memory. */
+#include "check.h"
+#include <signal.h>
+#include <sys/ipc.h>
+#include <sys/msg.h>
+#include <sys/sem.h>
+#include <sys/shm.h>
+#include <time.h>
+
+union semun { int val; struct semid_ds *buf; unsigned short *array; };
+
+TEST(semaphores)
+{
+	int id = semget(IPC_PRIVATE, 3, 0600), st;
+	union semun u;
+	unsigned short v[3] = { 1, 2, 3 };
+
+	REQUIRE(id >= 0);
+	u.array = v;
+	CHECK_OK(semctl(id, 0, SETALL, u));
+	CHECK_EQ(semctl(id, 2, GETVAL), 3);
+	struct sembuf both[2] = { { 0, -1, 0 }, { 1, -3, IPC_NOWAIT } };
+	CHECK_ERRNO(semop(id, both, 2), EAGAIN);
+	CHECK_EQ(semctl(id, 0, GETVAL), 1); /* all or nothing */
+	both[1].sem_op = -2;
+	CHECK_OK(semop(id, both, 2));
+	CHECK_EQ(semctl(id, 1, GETVAL), 0);
+	struct sembuf far = { 9, 1, 0 };
+	CHECK_ERRNO(semop(id, &far, 1), EFBIG);
+	struct timespec t = { 0, 10000000 };
+	struct sembuf down = { 0, -1, 0 };
+	CHECK_ERRNO(semtimedop(id, &down, 1, &t), EAGAIN);
+	pid_t p = fork();
+	if (!p) {
+		struct sembuf up = { 2, -1, SEM_UNDO };
+		semop(id, &up, 1); /* 2, and back to 3 when we end */
+		if (semctl(id, 2, GETVAL) != 2)
+			_exit(1);
+		struct sembuf wake = { 0, 1, 0 };
+		usleep(20000);
+		semop(id, &wake, 1);
+		_exit(0);
+	}
+	CHECK_OK(semop(id, &down, 1));
+	CHECK_EQ(waitpid(p, &st, 0), p);
+	CHECK_EQ(st, 0);
+	CHECK_EQ(semctl(id, 2, GETVAL), 3);
+	CHECK_EQ(semctl(id, 0, GETPID), getpid());
+	struct semid_ds ds;
+	u.buf = &ds;
+	CHECK_OK(semctl(id, 0, IPC_STAT, u));
+	CHECK_EQ(ds.sem_nsems, 3);
+	p = fork();
+	if (!p) {
+		semop(id, &down, 1);
+		_exit(errno);
+	}
+	usleep(20000);
+	CHECK_EQ(semctl(id, 0, GETNCNT), 1);
+	CHECK_OK(semctl(id, 0, IPC_RMID));
+	CHECK_EQ(waitpid(p, &st, 0), p);
+	CHECK_EQ(WEXITSTATUS(st), EIDRM);
+	CHECK_ERRNO(semctl(id, 0, GETVAL), EINVAL);
+}
+
+TEST(messages)
+{
+	struct { long type; char text[32]; } m = { 3, "three" }, r;
+	int id = msgget(0x1234, IPC_CREAT | IPC_EXCL | 0600), st;
+
+	REQUIRE(id >= 0);
+	CHECK_ERRNO(msgget(0x1234, IPC_CREAT | IPC_EXCL | 0600), EEXIST);
+	CHECK_EQ(msgget(0x1234, 0), id);
+	CHECK_OK(msgsnd(id, &m, 6, 0));
+	m.type = 1;
+	strcpy(m.text, "one");
+	CHECK_OK(msgsnd(id, &m, 4, 0));
+	CHECK_ERRNO(msgrcv(id, &r, 2, 0, 0), E2BIG);
+	CHECK_EQ(msgrcv(id, &r, 32, -2, 0), 4);
+	CHECK_EQ(r.type, 1);
+	CHECK_ERRNO(msgrcv(id, &r, 32, 1, IPC_NOWAIT), ENOMSG);
+	CHECK_EQ(msgrcv(id, &r, 32, 0, 0), 6);
+	CHECK_STR(r.text, "three");
+	m.type = 0;
+	CHECK_ERRNO(msgsnd(id, &m, 4, 0), EINVAL);
+	pid_t p = fork();
+	if (!p) {
+		m.type = 7;
+		usleep(20000);
+		msgsnd(id, &m, 4, 0);
+		_exit(0);
+	}
+	CHECK_EQ(msgrcv(id, &r, 32, 7, 0), 4);
+	waitpid(p, &st, 0);
+	struct msqid_ds ds;
+	CHECK_OK(msgctl(id, IPC_STAT, &ds));
+	CHECK_EQ(ds.msg_qnum, 0);
+	CHECK_EQ(ds.msg_lspid, p);
+	CHECK_OK(msgctl(id, IPC_RMID, NULL));
+	CHECK_ERRNO(msgget(0x1234, 0), ENOENT);
+}
+
+TEST(shared_memory)
+{
+	int id = shmget(IPC_PRIVATE, 10000, 0600), st;
+	struct shmid_ds ds;
+
+	REQUIRE(id >= 0);
+	char *a = shmat(id, NULL, 0), *b = shmat(id, NULL, SHM_RDONLY);
+	REQUIRE(a != (void *)-1 && b != (void *)-1);
+	strcpy(a, "seen");
+	CHECK_STR(b, "seen");
+	CHECK_KILLED(SIGSEGV, b[0] = 1);
+	CHECK_OK(shmctl(id, IPC_STAT, &ds));
+	CHECK_EQ(ds.shm_nattch, 2);
+	CHECK_EQ(ds.shm_segsz, 10000);
+	pid_t p = fork();
+	if (!p) {
+		struct shmid_ds d;
+		if (shmctl(id, IPC_STAT, &d) || d.shm_nattch != 4)
+			_exit(1);
+		strcpy(a + 5000, "child");
+		_exit(0);
+	}
+	CHECK_EQ(waitpid(p, &st, 0), p);
+	CHECK_EQ(st, 0);
+	CHECK_STR(b + 5000, "child");
+	CHECK_OK(shmdt(b));
+	CHECK_ERRNO(shmdt(b), EINVAL);
+	CHECK_OK(shmctl(id, IPC_RMID, NULL));
+	CHECK_STR(a, "seen"); /* until the last detach */
+	CHECK_OK(shmctl(id, IPC_STAT, &ds));
+	CHECK_EQ(ds.shm_nattch, 1);
+	CHECK_OK(shmdt(a));
+	CHECK_ERRNO(shmctl(id, IPC_STAT, &ds), EINVAL);
+}
+
+TEST_MAIN

@@ -1,0 +1,178 @@
+// BOOT: --smp 4 --memory 1G
+// VARIANTS: musl
+/* POSIX timers, interval timers, CPU-time clocks and limits. */
+#include "check.h"
+#include <pthread.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <time.h>
+
+static volatile int fired, last_code, last_value, last_overrun;
+
+static void on_timer(int sig, siginfo_t *si, void *uc)
+{
+	fired++;
+	last_code = si->si_code;
+	last_value = si->si_value.sival_int;
+	last_overrun = si->si_overrun;
+}
+
+static void catch(int sig)
+{
+	struct sigaction sa = { .sa_sigaction = on_timer, .sa_flags = SA_SIGINFO };
+
+	sigaction(sig, &sa, NULL);
+	fired = 0;
+}
+
+static void spin(double seconds)
+{
+	struct timespec a, b;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &a);
+	do
+		clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &b);
+	while ((b.tv_sec - a.tv_sec) + (b.tv_nsec - a.tv_nsec) / 1e9 < seconds);
+}
+
+TEST(posix_timer)
+{
+	struct sigevent ev = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1 };
+	struct itimerspec it = { { 0, 10000000 }, { 0, 5000000 } }, cur;
+	timer_t t;
+
+	ev.sigev_value.sival_int = 77;
+	catch(SIGUSR1);
+	REQUIRE(!timer_create(CLOCK_MONOTONIC, &ev, &t));
+	CHECK_OK(timer_settime(t, 0, &it, NULL));
+	struct timespec w = { 0, 100000000 };
+	while (fired < 5 && !nanosleep(&w, &w))
+		;
+	while (fired < 5)
+		usleep(1000);
+	CHECK_EQ(last_code, SI_TIMER);
+	CHECK_EQ(last_value, 77);
+	CHECK_OK(timer_gettime(t, &cur));
+	CHECK_EQ(cur.it_interval.tv_nsec, 10000000);
+	CHECK(cur.it_value.tv_nsec > 0 && cur.it_value.tv_nsec <= 10000000);
+	/* blocked for some periods: one signal, the rest is overrun */
+	sigset_t s, pend;
+	sigemptyset(&s);
+	sigaddset(&s, SIGUSR1);
+	sigprocmask(SIG_BLOCK, &s, NULL);
+	usleep(100000);
+	sigpending(&pend);
+	CHECK(sigismember(&pend, SIGUSR1));
+	fired = 0;
+	sigprocmask(SIG_UNBLOCK, &s, NULL);
+	CHECK_GE(last_overrun, 5);
+	CHECK_GE(timer_getoverrun(t), 0);
+	memset(&it, 0, sizeof it);
+	CHECK_OK(timer_settime(t, 0, &it, NULL));
+	CHECK_OK(timer_delete(t));
+	CHECK_ERRNO(syscall(SYS_timer_delete, 99), EINVAL);
+}
+
+TEST(absolute_and_none)
+{
+	struct sigevent ev = { .sigev_notify = SIGEV_NONE };
+	struct itimerspec it = { { 0, 0 }, { 0, 0 } };
+	timer_t t;
+
+	REQUIRE(!timer_create(CLOCK_REALTIME, &ev, &t));
+	clock_gettime(CLOCK_REALTIME, &it.it_value);
+	it.it_value.tv_sec += 100;
+	CHECK_OK(timer_settime(t, TIMER_ABSTIME, &it, NULL));
+	CHECK_OK(timer_gettime(t, &it));
+	CHECK(it.it_value.tv_sec >= 98 && it.it_value.tv_sec <= 100);
+	CHECK_OK(timer_delete(t));
+	CHECK_ERRNO(timer_create(12345, NULL, &t), EINVAL);
+}
+
+TEST(cpu_timer)
+{
+	struct sigevent ev = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR2 };
+	struct itimerspec it = { { 0, 0 }, { 0, 30000000 } };
+	timer_t t;
+
+	catch(SIGUSR2);
+	REQUIRE(!timer_create(CLOCK_PROCESS_CPUTIME_ID, &ev, &t));
+	CHECK_OK(timer_settime(t, 0, &it, NULL));
+	usleep(60000);
+	CHECK_EQ(fired, 0); /* sleeping takes no CPU time */
+	spin(0.06);
+	CHECK_EQ(fired, 1);
+	timer_delete(t);
+}
+
+TEST(interval_timers)
+{
+	struct itimerval it = { { 0, 20000 }, { 0, 20000 } }, cur, off = { 0 };
+
+	catch(SIGPROF);
+	CHECK_OK(setitimer(ITIMER_PROF, &it, NULL));
+	spin(0.15);
+	CHECK_OK(setitimer(ITIMER_PROF, &off, &cur));
+	CHECK_GE(fired, 2);
+	CHECK_LE(fired, 9);
+	CHECK_EQ(cur.it_interval.tv_usec, 20000);
+	catch(SIGVTALRM);
+	CHECK_OK(setitimer(ITIMER_VIRTUAL, &it, NULL));
+	spin(0.15);
+	CHECK_OK(setitimer(ITIMER_VIRTUAL, &off, NULL));
+	CHECK_GE(fired, 1);
+	CHECK_ERRNO(setitimer(7, &it, NULL), EINVAL);
+	CHECK_EQ(alarm(10), 0);
+	CHECK_EQ(alarm(0), 10);
+}
+
+TEST(cpu_limit)
+{
+	CHECK_KILLED(SIGXCPU, {
+		struct rlimit l = { 1, 2 };
+		setrlimit(RLIMIT_CPU, &l);
+		for (;;)
+			;
+	});
+}
+
+TEST(sleeping)
+{
+	struct timespec a, b, t = { 0, 20000000 };
+
+	clock_gettime(CLOCK_MONOTONIC, &a);
+	CHECK_OK(clock_nanosleep(CLOCK_MONOTONIC, 0, &t, NULL));
+	clock_gettime(CLOCK_MONOTONIC, &b);
+	CHECK_GE((b.tv_sec - a.tv_sec) * 1000000000ll + b.tv_nsec - a.tv_nsec, 20000000);
+	b.tv_nsec += 10000000;
+	if (b.tv_nsec >= 1000000000)
+		b.tv_sec++, b.tv_nsec -= 1000000000;
+	CHECK_EQ(clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &b, NULL), 0);
+	clock_gettime(CLOCK_MONOTONIC, &a);
+	CHECK_GE((a.tv_sec - b.tv_sec) * 1000000000ll + a.tv_nsec - b.tv_nsec, 0);
+	t.tv_nsec = 1000000000;
+	CHECK_EQ(clock_nanosleep(CLOCK_MONOTONIC, 0, &t, NULL), EINVAL);
+	t.tv_nsec = 0;
+	CHECK_EQ(syscall(SYS_clock_nanosleep, CLOCK_THREAD_CPUTIME_ID, 0, &t, NULL) < 0 ? errno : 0, EOPNOTSUPP);
+	clockid_t c;
+	CHECK_EQ(clock_getcpuclockid(getpid(), &c), 0);
+	CHECK_OK(clock_gettime(c, &a));
+}
+
+TEST(vdso_agrees)
+{
+	for (int id = 0; id < 12; id++) {
+		struct timespec k, v;
+		if (id == 2 || id == 3 || id == 10 || id == 8 || id == 9)
+			continue;
+		CHECK_OK(syscall(SYS_clock_gettime, id, &k));
+		CHECK_OK(clock_gettime(id, &v));
+		long long d = (v.tv_sec - k.tv_sec) * 1000000000ll + v.tv_nsec - k.tv_nsec;
+		CHECK_GE(d, id == 5 || id == 6 ? -4000000 : 0);
+		CHECK_LT(d, 50000000);
+	}
+}
+
+TEST_MAIN
