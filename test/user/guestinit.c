@@ -77,6 +77,8 @@ static void control(const char *line)
 	} else if (!ioperm(PORT_OUT, 3, 1)) {
 		for (; *line; line++)
 			outb(*line, PORT_CTL);
+		/* children would inherit it, and Linux would pay for it at each return to them */
+		ioperm(PORT_OUT, 3, 0);
 	}
 }
 
