@@ -35,6 +35,11 @@ ifeq ($(GRAPHIC),1)
 HOST_PACKAGES += qemu-system-gui
 endif
 
+# make bench draws its plots with it
+ifneq ($(filter bench,$(MAKECMDGOALS)),)
+HOST_PACKAGES += gnuplot-nox
+endif
+
 # The guest's programs: fetched with apt-get download and unpacked, never installed on the host.
 SMALL_PACKAGES := busybox-static
 DEBIAN_PACKAGES := busybox-static bash coreutils dash grep sed gawk findutils tar gzip procps \
@@ -319,13 +324,44 @@ debug: build $(B)/initrd-$(ROOT).img ## as run, but wait for GDB on port 1234 (G
 guest: build $(B)/initrd-small.img ## what test/guest needs
 	@:
 
-test: build user $(B)/initrd-small.img $(B)/initrd-debian.img $(B)/quoin.img $(B)/quoin.iso ## run every tier: ONLY=pattern TIER=name JOBS=2
+test: build user $(B)/initrd-small.img $(B)/initrd-debian.img $(B)/quoin.img $(B)/quoin.iso $(B)/bench/bench ## run every tier: ONLY=pattern TIER=name JOBS=2
 	@test/run --jobs $(or $(JOBS),2) $(if $(TIER),--tier $(TIER)) $(if $(ONLY),--only '$(ONLY)')
 
 lint: ## include direction, headers that compile alone, file lengths
 	@test/lint/check
 
 .PHONY: user initrd debian linux image iso usb run debug guest test lint
+
+# ---------------------------------------------------------------------------------------------------
+# Measuring: see docs/performance.md
+
+BENCH_SRC := $(filter-out %/tiny.c %/profile.c,$(wildcard test/bench/*.c)) test/bench/embed.S
+
+$(B)/bench/tiny: test/bench/tiny.c | $(B)/user/include
+	@mkdir -p $(@D)
+	$(Q)musl-gcc -static -Os -s $< -o $@
+
+$(B)/bench/bench: $(BENCH_SRC) test/bench/bench.h $(B)/bench/tiny
+	$(say) MUSL $@
+	$(Q)musl-gcc -std=gnu2x -O2 -fno-builtin -fno-toplevel-reorder -Wall -Wextra -pthread -static \
+		-isystem $(B)/user/include -DTINY='"$(B)/bench/tiny"' $(BENCH_SRC) -o $@
+
+# QEMU's plugin: what the guest executes, by function and caller
+$(B)/bench/profile.so: test/bench/profile.c | $(PACKAGES_STAMP)
+	$(say) CC $<
+	@mkdir -p $(@D)
+	$(Q)gcc -std=gnu2x -O2 -Wall -Wextra -fPIC -shared $< -o $@
+
+BENCH_DEPS := build $(B)/initrd-small.img $(B)/bench/bench $(B)/bench/profile.so
+
+bench: $(BENCH_DEPS) ## count against Debian's Linux: OPS=a,b SETS=core,scale,smp,boot BASE=rev DOCS=1 BUDGET=1
+	@test/bench/run $(if $(OPS),--ops $(OPS)) $(if $(SETS),--set $(SETS)) $(if $(BASE),--base $(BASE)) \
+		$(if $(DOCS),--docs) $(if $(BUDGET),--budget) $(BENCH_ARGS)
+
+profile: $(BENCH_DEPS) ## where the instructions of an operation go: make profile OP=fork_exit_wait
+	@test/bench/profile $(PROFILE_ARGS) $(OP)
+
+.PHONY: bench profile
 
 # ---------------------------------------------------------------------------------------------------
 # build: whatever parts are there

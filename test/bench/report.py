@@ -1,0 +1,210 @@
+"""report.py - tables and plots of what test/bench/run has measured, and the budget file"""
+import math
+import os
+import re
+import subprocess
+import sys
+
+BUDGET_HEAD = """\
+# Guest instructions of each operation as of the last change of this file (make bench BUDGET=1 writes it).
+# make test fails when one of them rises by more than 3 %: change the number in the commit that is the
+# reason, and say the reason there.
+"""
+WORST_RATIO, MEAN_RATIO = 0.6, 0.33	# the goal
+
+# what a row is counted in, when not instructions
+UNITS = (("ipis_", "IPIs"), ("shoot_", "ns"), ("faults_", "ns"), ("par_", "ns"))
+BOOT_UNITS = {"boot_insns": "M insns", "boot_image": "MB", "boot_memory_512m": "MB", "boot_memory_8g": "MB"}
+
+
+def unit(op):
+    if op in BOOT_UNITS:
+        return BOOT_UNITS[op]
+    return next((u for prefix, u in UNITS if op.startswith(prefix)), "")
+
+
+def read_budget(path):
+    found = {}
+    if os.path.exists(path):
+        with open(path, encoding="utf-8") as f:
+            for line in f:
+                words = line.split("#")[0].split()
+                if len(words) == 2:
+                    found[words[0]] = float(words[1])
+    return found
+
+
+def number(value):
+    if not isinstance(value, float):
+        return "-" if value is None else str(value)
+    if value >= 1e6:
+        return f"{value / 1e6:,.2f} M"
+    return f"{value:,.0f}" if value >= 100 else f"{value:,.1f}"
+
+
+def ratio(row):
+    """Quoin against the stronger of the others.  => number or None"""
+    mine, *others = row
+    others = [v for v in others if isinstance(v, float) and v > 0]
+    return mine / min(others) if isinstance(mine, float) and mine > 0 and others else None
+
+
+def mean(ratios):
+    ratios = [r for r in ratios if r]
+    return math.exp(sum(map(math.log, ratios)) / len(ratios)) if ratios else None
+
+
+def rows(result, which):
+    """=> (op, [value of each column], ratio) of a set"""
+    columns = list(result["columns"].values())
+    for op in result["sets"].get(which, ()):
+        values = [c.get(op) for c in columns]
+        yield op, values, ratio(values)
+
+
+def table(result, which, short=40):
+    """=> lines of text: header and rows of cells"""
+    yield ["operation"] + list(result["columns"]) + ["ratio", ""]
+    for op, values, r in rows(result, which):
+        cells = [number(v)[:short] for v in values]
+        yield [op] + cells + [f"{r:.2f}" if r else "-", unit(op)]
+
+
+def text(result):
+    out = []
+    for which in result["sets"]:
+        lines = list(table(result, which))
+        widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+        for line in lines:
+            out.append("  ".join([line[0].ljust(widths[0])] +
+                                 [c.rjust(w) for c, w in zip(line[1:], widths[1:])]).rstrip())
+        ratios = [r for _, _, r in rows(result, which) if r]
+        if ratios:
+            over = [op for op, _, r in rows(result, which) if r and r > WORST_RATIO]
+            out.append(f"{which}: geometric mean {mean(ratios):.3f} (goal {MEAN_RATIO}), worst {max(ratios):.2f} "
+                       f"(goal {WORST_RATIO}), {len(over)} of {len(ratios)} rows above")
+        out.append("")
+    return "\n".join(out)
+
+
+# --- docs/performance.md ---------------------------------------------------------------------------
+
+def markdown(result, which):
+    lines = list(table(result, which))
+    out = []
+    for i, line in enumerate(lines):
+        line = [line[0] + (f" ({line[-1]})" if line[-1] else "")] + line[1:-1]
+        out.append("| " + " | ".join(line) + " |")
+        if i == 0:
+            out.append("|---|" + "--:|" * (len(line) - 1))
+    ratios = [r for _, _, r in rows(result, which) if r]
+    if ratios and which == "core":
+        out.append("")
+        out.append(f"Geometric mean of the ratios: {mean(ratios):.3f}; the worst row: {max(ratios):.2f}.")
+    return "\n".join(out)
+
+
+def docs(result, path, figures):
+    """Rewrite what stands between <!-- bench:SET --> and <!-- end --> and draw the plots."""
+    with open(path, encoding="utf-8") as f:
+        body = f.read()
+    for which in result["sets"]:
+        pattern = rf"(<!-- bench:{which} -->\n).*?(<!-- end -->)"
+        body = re.sub(pattern, lambda m, w=which: m.group(1) + "\n" + markdown(result, w) + "\n\n" + m.group(2),
+                      body, flags=re.S)
+    with open(path, "w", encoding="utf-8") as f:
+        f.write(body)
+    os.makedirs(figures, exist_ok=True)
+    if "core" in result["sets"]:
+        plot_ratios(result, os.path.join(figures, "ratios.svg"))
+    for which, name, title, y, families in CURVES:
+        if which in result["sets"]:
+            plot_curves(result, which, os.path.join(figures, name), title, y, families)
+
+
+GNUPLOT_HEAD = """\
+set terminal svg size {w},{h} font "sans-serif,13" background "#ffffff" dynamic
+set output "{out}"
+set border 3 lc rgb "#666666"
+set tics nomirror
+set grid ytics lc rgb "#dddddd"
+"""
+QUOIN_BLUE, LINUX_GREY, LINUX_DARK = "#2266aa", "#bbbbbb", "#777777"
+
+
+def gnuplot(script, out):
+    try:
+        p = subprocess.run(["gnuplot"], input=script, text=True, stderr=subprocess.PIPE)
+    except FileNotFoundError:
+        print("bench: gnuplot is missing, no plots (Debian package gnuplot-nox)", file=sys.stderr)
+        return
+    if p.returncode:
+        print(f"bench: gnuplot, {out}: {p.stderr.strip()}", file=sys.stderr)
+
+
+def plot_ratios(result, out):
+    """A bar a row, longest first: instructions of Quoin over those of the stronger Linux."""
+    data = sorted(((r, op) for op, _, r in rows(result, "core") if r))
+    if not data:
+        return
+    script = GNUPLOT_HEAD.format(w=860, h=90 + 20 * len(data), out=out)
+    script += "$data << EOD\n" + "".join(f"{r:.4f} {i} {op}\n" for i, (r, op) in enumerate(data)) + "EOD\n"
+    tics = ", ".join(f'"{op.replace("_", " ")}" {i}' for i, (_, op) in enumerate(data))
+    script += f"""set title "Guest instructions: Quoin / the stronger Linux (less is better)"
+set yrange [-0.7:{len(data) - 0.3}]
+set xrange [0:{max(1.05, data[-1][0] * 1.08):.3f}]
+set ytics ({tics})
+set grid noytics xtics lc rgb "#dddddd"
+set arrow from 1,-0.7 to 1,{len(data) - 0.3} nohead lc rgb "{LINUX_DARK}" lw 2
+set arrow from {WORST_RATIO},-0.7 to {WORST_RATIO},{len(data) - 0.3} nohead lc rgb "#cc4444" dt 2
+set style fill solid noborder
+plot $data using ($1/2):2:($1/2):(0.36) with boxxyerror lc rgb "{QUOIN_BLUE}" notitle, \\
+     $data using 1:2:(sprintf(" %.2f", $1)) with labels left font ",11" notitle
+"""
+    gnuplot(script, out)
+
+
+# set, file, title, what y is, the families of operations NAME_<number>
+CURVES = (
+    ("scale", "vmas.svg", "Cost among many mappings", "instructions", ("vma_mmap", "vma_fault", "vma_mprotect")),
+    ("scale", "fds.svg", "Cost among many descriptors", "instructions", ("fd_open", "fd_dup")),
+    ("scale", "processes.svg", "Cost among many processes", "instructions", ("pid_fork", "pid_kill")),
+    ("scale", "switch.svg", "Switches among n runnable or waiting processes", "instructions",
+     ("yield", "futex_wake", "futex_contended")),
+    ("scale", "fork.svg", "fork, exit, wait with touched memory (MiB)", "instructions", ("fork",)),
+    ("smp", "shootdown.svg", "TLB interrupts of one call, by CPUs in the address space", "IPIs",
+     ("ipis_munmap", "ipis_mprotect", "ipis_cow")),
+    ("smp", "parallel.svg", "Time for one operation, n CPUs at it", "ns",
+     ("faults_own", "faults_one", "par_open", "par_mmap", "par_pipe", "par_fork")),
+)
+
+
+def curve(values, family):
+    """=> [(number, value)] of the operations FAMILY_<number>[k|m|g]"""
+    points = []
+    for op, value in values.items():
+        m = re.fullmatch(re.escape(family) + r"_(\d+)([mg]?)", op)
+        if m and isinstance(value, float):
+            points.append((int(m.group(1)) * (1024 if m.group(2) == "g" else 1), value))
+    return sorted(points)
+
+
+def plot_curves(result, which, out, title, y, families):
+    """One line a family and kernel; Quoin's are blue."""
+    log_y = "IPIs" not in y
+    script = GNUPLOT_HEAD.format(w=760, h=440, out=out)
+    script += f'set title "{title}"\nset ylabel "{y}"\nset logscale x\nset key outside right noenhanced\n'
+    script += "set logscale y\n" if log_y else "set yrange [0:*]\n"
+    plots = []
+    for c, (column, values) in enumerate(result["columns"].items()):
+        values = {op: values.get(op) for op in result["sets"][which]}
+        for k, family in enumerate(families):
+            points = curve(values, family)
+            if not points:
+                continue
+            name = f"$d{c}_{k}"
+            script += name + " << EOD\n" + "".join(f"{a} {b}\n" for a, b in points) + "EOD\n"
+            colour = (QUOIN_BLUE, LINUX_GREY, LINUX_DARK)[min(c, 2)]
+            plots.append(f'{name} with linespoints lw 2 pt {k + 4} lc rgb "{colour}" title "{column} {family}"')
+    if plots:
+        gnuplot(script + "plot " + ", \\\n     ".join(plots) + "\n", out)
