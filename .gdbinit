@@ -33,14 +33,12 @@ def read_phys(address, size):
 
 def kernel_gs():
     """GS base of the kernel on the selected CPU, whichever of the two registers holds it now."""
+    deltas = ev("percpu_delta")
+    known = [u64(deltas[n]) for n in range(cpus())]
     for name in ("$gs_base", "$k_gs_base"):
-        try:
-            base = u64(ev(name))
-        except gdb.error:
-            continue
-        if base >> 63:
-            return base
-    raise gdb.GdbError("no kernel GS base: stopped too early, or in the middle of an entry")
+        if u64(ev(name)) in known:
+            return u64(ev(name))
+    raise gdb.GdbError("no kernel GS base: stopped before the CPU was set up")
 
 
 def per_cpu(symbol, gs=None):
@@ -108,7 +106,8 @@ class Runqueues(Command):
     def run(self, _args):
         deltas = ev("percpu_delta")
         for cpu in range(cpus()):
-            print(f"cpu {cpu}: {per_cpu('runqueue', u64(deltas[cpu]))}")
+            queue = per_cpu('run_queues', u64(deltas[cpu]))
+            print(f"cpu {cpu}: {queue}")
 
 
 class Walk(Command):

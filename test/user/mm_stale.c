@@ -7,7 +7,8 @@
  * One thread edits, the others read (and write) the page in a loop on other CPUs, each access guarded by SIGSEGV. The editor raises a
  * round number after each call; an access that began after that and still saw what the call took away is a failure.
  *
- * Usage: mm_stale [rounds]; 20,000 of each kind without.
+ * Usage: mm_stale [rounds]. Without, each kind does 20,000 rounds or as many as fit in five seconds: where CPUs outnumber those of
+ * the host, a round waits until the host runs the reader.
  */
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -20,6 +21,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #define P 4096ul
@@ -142,7 +144,11 @@ static void run(int kind, size_t len, unsigned long rounds)
 	must(mmap(at, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0));
 	target = (volatile uint64_t *)(at + len / 2);
 	seen = faults = 0;
-	for (unsigned long i = 0; i < rounds && !failed; i++)
+	time_t end = rounds ? 0 : time(NULL) + 5;
+	unsigned long most = rounds ? rounds : len > P ? 200 : 20000;
+
+	rounds = 0;
+	for (; rounds < most && !failed && (!end || time(NULL) < end); rounds++)
 		round_of(kind, at, other, len, atomic_load(&gone) + 1);
 	munmap(base, area);
 	printf("%s %s of %zu KiB: %lu rounds, %lu reads, %lu faults\n", failed ? "FAIL" : "ok", names[kind], len >> 10, rounds, seen, faults);
@@ -150,7 +156,7 @@ static void run(int kind, size_t len, unsigned long rounds)
 
 int main(int argc, char **argv)
 {
-	unsigned long rounds = argc > 1 ? strtoul(argv[1], NULL, 0) : 20000;
+	unsigned long rounds = argc > 1 ? strtoul(argv[1], NULL, 0) : 0;
 	struct sigaction sa = { .sa_handler = on_fault, .sa_flags = SA_NODEFER };
 	int n = sysconf(_SC_NPROCESSORS_ONLN);
 	pthread_t t[READERS];
@@ -172,7 +178,7 @@ int main(int argc, char **argv)
 	for (int kind = 0; kind < KINDS; kind++)
 		run(kind, P, rounds);
 	for (int kind = 0; kind < KINDS; kind++)
-		run(kind, 2 << 20, rounds / 100 + 1);
+		run(kind, 2 << 20, rounds ? rounds / 100 + 1 : 0);
 	target = idle;
 	stop = 1;
 	for (int i = 0; i < READERS; i++)
