@@ -159,6 +159,7 @@ void file_put(struct file *f);
 int file_allow_write(struct file *f);
 int pidfd_install(struct task *t, u32 flags); /* new fd or -errno */
 struct task *pidfd_task_get(unsigned fd); /* the process behind a pidfd, referenced; ERR_PTR(-EBADF) */
+s32 task_tty_number(struct task *t, s32 *foreground); /* as /proc/PID/stat has them: 0 and -1 without a terminal; may sleep */
 void tty_session_exit(struct task *leader); /* session leader exits: SIGHUP, disassociate */
 
 #endif

@@ -221,6 +221,26 @@ void tty_session_exit(struct task *leader)
 	tty_put(t);
 }
 
+s32 task_tty_number(struct task *t, s32 *foreground)
+{
+	s32 nr = 0;
+
+	*foreground = -1;
+	mutex_lock(&tty_mutex); /* who lets a terminal go clears the pointers to it first, under this lock */
+	struct tty *tty = t->signal->tty;
+	if (tty) {
+		u64 flags;
+
+		nr = encode_dev(MKDEV(tty->major, tty->minor));
+		spin_lock_irqsave(&tty->lock, flags);
+		if (tty->pgrp)
+			*foreground = tty->pgrp->nr;
+		spin_unlock_irqrestore(&tty->lock, flags);
+	}
+	mutex_unlock(&tty_mutex);
+	return nr;
+}
+
 /* File operations -------------------------------------------------------------------------------------------------------- */
 
 static s64 tty_read(struct file *f, struct iov_iter *to, loff_t *pos)

@@ -1,5 +1,4 @@
 /* /proc/PID/stat and status (proc(5)). */
-#include <drivers/tty.h>
 #include <fs/fdtable.h>
 #include <fs/procfs.h>
 #include <kernel/time.h>
@@ -32,18 +31,6 @@ static void task_sigsets(struct task *t, sigset_t *ign, sigset_t *caught)
 }
 
 static u64 to_ticks(u64 ns) { return ns / (NSEC_PER_SEC / USER_HZ); }
-
-static s32 tty_number(struct task *t, s32 *pgrp)
-{
-	struct tty *tty = READ_ONCE(t->signal->tty);
-
-	*pgrp = -1;
-	if (!tty)
-		return 0;
-	struct pid *g = READ_ONCE(tty->pgrp);
-	*pgrp = g ? g->nr : -1;
-	return encode_dev(MKDEV(tty->major, tty->minor));
-}
 
 static int kernel_priority(const struct thread *t)
 {
@@ -83,7 +70,7 @@ void pid_stat_show(struct seq_buf *s, struct task *t)
 	struct signal_state *sig = t->signal;
 	struct thread *th = &t->thread;
 	u64 ut, st;
-	s32 fg, tty = tty_number(t, &fg);
+	s32 fg, tty = task_tty_number(t, &fg);
 
 	group_cputime(t, &ut, &st);
 	seq_printf(s, "%d (%s) %c %d %d %d %d %d %u %llu %llu %llu %llu", t->pid, th->comm, task_state_letter(t), task_ppid(t),
