@@ -247,8 +247,8 @@ static void cwd_process(void)
 {
 	char buf[PATH_MAX];
 
-	if (chdir("move/here"))
-		_exit(1);
+	while (chdir("move/here") && chdir("moved-away/here"))
+		; /* it moves already */
 	for (time_t end = time(NULL) + seconds; time(NULL) < end;) {
 		for (int i = 0; i < 100; i++) {
 			if (syscall(SYS_getcwd, buf, sizeof(buf)) < 0)
