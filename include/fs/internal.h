@@ -155,6 +155,10 @@ int walk_links(struct walk *w, const char *name); /* all but the last component 
 const char *walk_last(struct walk *w); /* the last one: NULL done, text of a link to go on with, or ERR_PTR */
 int walk_legitimize(struct walk *w); /* RCU -> referenced; -ECHILD: start again without RCU */
 void walk_abort(struct walk *w); /* drops everything, in either mode */
+static inline bool revalidated(struct dentry *d)
+{
+	return likely(!(READ_ONCE(d->flags) & DENTRY_REVALIDATE)) || d->super->ops->revalidate(d);
+}
 /* One name in a directory. => dir rwsem held for writing; a referenced dentry, negative when nothing is there (NULL: instead of that when !make), ERR_PTR */
 struct dentry *lookup_one(struct dentry *dir, const struct qstr *q, bool make);
 typedef int (*walk_rcu_fn)(struct inode *i, struct mount *m, void *arg);

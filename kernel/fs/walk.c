@@ -446,11 +446,6 @@ static const char *follow(struct walk *w, struct path *link, struct inode *i)
 	return text;
 }
 
-static inline bool revalidated(struct dentry *d)
-{
-	return likely(!(READ_ONCE(d->flags) & DENTRY_REVALIDATE)) || d->super->ops->revalidate(d);
-}
-
 /* A name of a kind the straight way does not know: mounted on, a link, to be revalidated, negative. As step_rcu. */
 static noinline const char *step_rcu_special(struct walk *w, struct dentry *d, u32 flags, u32 seq, bool follow_link)
 {
@@ -503,45 +498,6 @@ static inline const char *step_rcu(struct walk *w, bool follow_link)
 	w->inode = i;
 	w->seq = seq;
 	return NULL;
-}
-
-/* Asks the file system for a name that is not cached. => dir rwsem held; referenced, perhaps negative */
-static struct dentry *lookup_new(struct dentry *dir, const struct qstr *q)
-{
-	struct inode *i = dir->inode;
-
-	if (i->flags & I_DEAD)
-		return ERR_PTR(-ENOENT);
-	struct dentry *d = dentry_alloc_q(dir, q);
-
-	if (!d)
-		return ERR_PTR(-ENOMEM);
-	if (dir->flags & DENTRY_COMPLETE || !i->ops->lookup)
-		return d;
-	struct dentry *r = i->ops->lookup(i, d);
-
-	if (likely(!r))
-		return d;
-	dentry_put(d);
-	return r;
-}
-
-struct dentry *lookup_one(struct dentry *dir, const struct qstr *q, bool make)
-{
-	struct dentry *d = dentry_find(dir, q);
-
-	if (d && !revalidated(d)) {
-		dentry_drop(d);
-		dentry_put(d);
-		d = NULL;
-	}
-	if (!d && (make || !(dir->flags & DENTRY_COMPLETE)))
-		d = lookup_new(dir, q);
-	if (!IS_ERR_OR_NULL(d) && !d->inode && !make) {
-		dentry_put(d);
-		d = NULL;
-	}
-	return d;
 }
 
 /* The name w->last below w->path, referenced; NULL when there is none. */
