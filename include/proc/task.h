@@ -91,6 +91,7 @@ struct task {
 	void *io_context;
 	void *nsproxy;
 	u32 personality;
+	s32 ioprio; /* ioprio_set(2), 0: by nice value */
 	u32 no_new_privs, dumpable, keep_caps, securebits, child_subreaper;
 	void (*start_fn)(void); /* runs once before the first return to user mode: PID 1 */
 	void *sem_undo; /* owned by ipc_sem.c */

@@ -177,6 +177,7 @@ static void copy_plain(struct task *t, struct task *from, const struct clone_arg
 	t->thread.start_time = ktime_ns();
 	t->timer_slack_ns = from->timer_slack_ns;
 	t->personality = from->personality;
+	t->ioprio = from->ioprio;
 	t->no_new_privs = from->no_new_privs;
 	t->dumpable = from->dumpable;
 	t->keep_caps = from->keep_caps;

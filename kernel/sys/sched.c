@@ -83,7 +83,7 @@ static int set_scheduler(struct task *t, int policy, int prio, int nice, bool re
 	int err;
 
 	if (!valid_policy(policy))
-		return policy == SCHED_DEADLINE ? -EOPNOTSUPP : -EINVAL;
+		return -EINVAL;
 	if (realtime(policy) ? prio < 1 || prio > 99 : prio != 0)
 		return -EINVAL;
 	err = change_allowed(t, policy, prio, nice, reset);

@@ -1,5 +1,6 @@
 /* Signals: kill and its kin, handlers, masks, waiting, the alternate stack. */
 #include <fs/fdtable.h>
+#include <fs/procfs.h>
 #include <lib/err.h>
 #include <lib/string.h>
 #include <proc/impl.h>
@@ -102,6 +103,21 @@ long sys_rt_tgsigqueueinfo(pid_t tgid, pid_t tid, int sig, const siginfo_t __use
 	return send_to_thread(tgid, tid, sig, &info);
 }
 
+/* A pidfd, or the process' directory in /proc as well (pidfd_send_signal(2)). */
+static struct task *task_of_fd(int n)
+{
+	struct task *t = pidfd_task_get(n);
+	struct fd f;
+
+	if (!IS_ERR(t))
+		return t;
+	f = fdget(n);
+	if (fd_file(f) && fd_file(f)->ops == &pid_dir_fops)
+		t = proc_node_task(fd_file(f)->inode) ?: ERR_PTR(-ESRCH);
+	fdput(f);
+	return t;
+}
+
 long sys_pidfd_send_signal(int fd, int sig, const siginfo_t __user *u, u32 flags)
 {
 	siginfo_t info;
@@ -109,7 +125,7 @@ long sys_pidfd_send_signal(int fd, int sig, const siginfo_t __user *u, u32 flags
 
 	if (flags)
 		return -EINVAL;
-	struct task *t = pidfd_task_get(fd);
+	struct task *t = task_of_fd(fd);
 	if (IS_ERR(t))
 		return PTR_ERR(t);
 	if (u) {
