@@ -88,7 +88,6 @@ bool mm_get_not_zero(struct mm *mm)
 	return false;
 }
 
-/* Everything mapped goes. Reverse-map walkers may still look at the VMAs, so entries go under their locks. */
 /*
  * All page tables, by the VMAs: the tables of a program are few, and looking at all entries of theirs costs more than anything else
  * at its end. Neighbours share tables, so VMAs closer than what one table covers go together, and a table that reaches
@@ -109,6 +108,7 @@ static void free_tables(struct tlb_gather *g, struct mm *mm)
 	}
 }
 
+/* Everything mapped goes. Reverse-map walkers may still look at the VMAs, so entries go under their locks. */
 static void mm_empty(struct mm *mm)
 {
 	struct tlb_gather g;

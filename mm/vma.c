@@ -84,26 +84,33 @@ void vma_unlink_rmap(struct vma *v)
 		anon_group_leave(v);
 }
 
+/* Keeps walkers of the reverse map out while ends of @v move; out of the interval tree, whose order they are. */
+static inline void rmap_lock_write(struct vma *v)
+{
+	if (v->mapping) {
+		down_write(&v->mapping->rmap_lock);
+		mapping_vma_remove_locked(v->mapping, v);
+	}
+	if (v->anon)
+		spin_lock(&v->anon->lock);
+}
+
+static inline void rmap_unlock_write(struct vma *v)
+{
+	if (v->anon)
+		spin_unlock(&v->anon->lock);
+	if (v->mapping) {
+		mapping_vma_insert_locked(v->mapping, v);
+		up_write(&v->mapping->rmap_lock);
+	}
+}
+
 void vma_adjust(struct vma *v, u64 start, u64 end, u64 pgoff)
 {
-	struct anon_group *g = v->anon;
-
-	struct mapping *m = v->mapping;
-
-	if (m) {
-		down_write(&m->rmap_lock);
-		mapping_vma_remove_locked(m, v);
-	}
-	if (g)
-		spin_lock(&g->lock);
+	rmap_lock_write(v);
 	v->pgoff = pgoff;
 	vmatree_resize(v->mm, v, start, end);
-	if (g)
-		spin_unlock(&g->lock);
-	if (m) {
-		mapping_vma_insert_locked(m, v);
-		up_write(&m->rmap_lock);
-	}
+	rmap_unlock_write(v);
 }
 
 struct vma *vma_split(struct vma *v, u64 addr)
@@ -125,8 +132,9 @@ struct vma *vma_split(struct vma *v, u64 addr)
 	/* both cover the upper part for a moment: a walk of the reverse map must never find neither */
 	if (n->mapping)
 		mapping_add_vma(n->mapping, n);
-	vma_adjust(v, v->start, addr, v->pgoff);
-	vmatree_insert(mm, n);
+	rmap_lock_write(v);
+	vmatree_split(mm, v, n);
+	rmap_unlock_write(v);
 	return n;
 }
 
@@ -164,13 +172,11 @@ bool vma_can_follow(const struct vma *a, const struct vma *b)
 /* b, which follows a, is swallowed. */
 static void merge_pair(struct vma *a, struct vma *b)
 {
-	struct mm *mm = a->mm;
-	u64 end = b->end;
-
 	if (!a->anon && b->anon)
 		anon_group_join(a, b->anon); /* before b's pages become a's */
-	vmatree_erase(mm, b);
-	vma_adjust(a, a->start, end, a->pgoff);
+	rmap_lock_write(a);
+	vmatree_join(a->mm, a, b);
+	rmap_unlock_write(a);
 	vma_unlink_rmap(b);
 	vma_free(b);
 }

@@ -185,6 +185,38 @@ void vmatree_resize(struct mm *mm, struct vma *v, u64 start, u64 end)
 		gap_update(next);
 }
 
+void vmatree_split(struct mm *mm, struct vma *v, struct vma *n)
+{
+	struct rb_node *right = v->rb.rb_right;
+
+	ASSERT(v->start < n->start && n->start < v->end && n->end == v->end);
+	v->end = n->start;
+	n->gap = n->rb_max_gap = 0;
+	/* the place behind v: its right child, or the left child of its successor */
+	if (right) {
+		struct rb_node *next = &list_next_entry(v, list)->rb;
+
+		rb_link_node(&n->rb, next, &next->rb_left);
+	} else {
+		rb_link_node(&n->rb, &v->rb, &v->rb.rb_right);
+	}
+	list_add(&n->list, &v->list);
+	mm->nr_vmas++;
+	rb_insert_augmented(&n->rb, &mm->vmas, &gap_callbacks);
+	/* what grows down and is not the lowest part has its guard inside v: no gap below it */
+}
+
+void vmatree_join(struct mm *mm, struct vma *v, struct vma *n)
+{
+	ASSERT(v->end == n->start && list_next_entry(v, list) == n);
+	if (mm->last == n)
+		mm->last = v;
+	rb_erase_augmented(&n->rb, &mm->vmas, &gap_callbacks);
+	list_del(&n->list);
+	mm->nr_vmas--;
+	v->end = n->end;
+}
+
 /* Fits [*, hi) from the top, or from lo upwards. */
 static bool fit_top(u64 lo, u64 hi, u64 len, u64 align, u64 *addr)
 {

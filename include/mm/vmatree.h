@@ -21,6 +21,10 @@ void vmatree_append(struct mm *mm, struct vma *v);
 void vmatree_erase(struct mm *mm, struct vma *v);
 /* Moves the ends of @v; its neighbours do not change. */
 void vmatree_resize(struct mm *mm, struct vma *v, u64 start, u64 end);
+/* @v gives the part from n->start on to @n, which is not in the set yet and ends where v ended. No gap changes. */
+void vmatree_split(struct mm *mm, struct vma *v, struct vma *n);
+/* @v takes over the range of @n, which follows it without a gap and leaves the set. */
+void vmatree_join(struct mm *mm, struct vma *v, struct vma *n);
 /* First VMA that intersects [start, end), or NULL. */
 struct vma *vmatree_intersect(struct mm *mm, u64 start, u64 end);
 /* Highest (lowest) free address a, a multiple of @align (a power of two, >= PAGE_SIZE), with low <= a and a + len <= high.

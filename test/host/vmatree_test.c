@@ -82,6 +82,35 @@ static void step_resize(void)
 	vmatree_resize(&mm, v, addr_of(s), addr_of(e));
 }
 
+static void step_split(void)
+{
+	struct vma *v = owner[check_rand_below(PAGES)], *n;
+	unsigned s, e, at;
+
+	if (!v)
+		return;
+	s = page_of(v->start);
+	e = page_of(v->end);
+	if (e - s < 2 || v->flags & VM_GROWSDOWN || !(n = pool_get()))
+		return;
+	at = s + 1 + check_rand_below(e - s - 1);
+	*n = *v;
+	n->start = addr_of(at);
+	vmatree_split(&mm, v, n);
+	own(n, at, e);
+}
+
+static void step_join(void)
+{
+	struct vma *v = owner[check_rand_below(PAGES)], *n;
+
+	if (!v || !(n = vma_next(v)) || n->start != v->end || n->flags & VM_GROWSDOWN)
+		return;
+	own(v, page_of(n->start), page_of(n->end));
+	vmatree_join(&mm, v, n);
+	n->mm = NULL;
+}
+
 /* The model's first VMA with end > page. */
 static struct vma *model_find(unsigned page)
 {
@@ -158,7 +187,9 @@ static void random_steps(void)
 
 	vmatree_init(&mm);
 	for (int i = 0; i < STEPS; i++) {
-		switch (check_rand_below(8)) {
+		switch (check_rand_below(10)) {
+		case 8: step_split(); break;
+		case 9: step_join(); break;
 		case 0 ... 1: step_insert(); break;
 		case 2: step_erase(); break;
 		case 3: step_resize(); break;
