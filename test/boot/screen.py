@@ -25,7 +25,9 @@ import machine  # noqa: E402
 KEYS = {" ": "spc", "\n": "ret", "-": "minus", "/": "slash", ".": "dot", ",": "comma", ";": "semicolon",
         "=": "equal", "'": "apostrophe", "\\": "backslash", "[": "bracket_left", "]": "bracket_right"}
 SHIFTED = {"|": "backslash", '"': "apostrophe", ":": "semicolon", "_": "minus", "$": "4", "(": "9",
-           ")": "0", "*": "8", "&": "7", ">": "dot", "<": "comma", "!": "1", "+": "equal", "?": "slash"}
+           ")": "0", "*": "8", "&": "7", ">": "dot", "<": "comma", "!": "1", "+": "equal", "?": "slash",
+           "{": "bracket_left", "}": "bracket_right", "%": "5", "^": "6", "#": "3", "@": "2",
+           "~": "grave_accent"}
 
 
 class Screen:
@@ -132,6 +134,7 @@ def main():
     p.add_argument("--memory", default="512M")
     p.add_argument("--append", default="")
     p.add_argument("--type", action="append", default=[])
+    p.add_argument("--trim", action="store_true", help="cut the empty rows at the bottom")
     p.add_argument("--wait", type=float, default=90, help="seconds for the prompt")
     opt = p.parse_args()
     screen = Screen(opt.root, opt.smp, opt.memory, opt.append)
@@ -143,7 +146,11 @@ def main():
         for text in opt.type:
             screen.type(text + "\n")
             time.sleep(1.5)
-        write_png(opt.out, *screen.picture())
+        width, height, pixels = screen.picture()
+        if opt.trim:
+            used = len(pixels.rstrip(b"\0")) // (3 * width) + 17
+            height = min(height, used - used % 16)
+        write_png(opt.out, width, height, pixels)
     finally:
         screen.close()
     return 0

@@ -169,20 +169,23 @@ TEST(fairness)
 
 	CHECK_OK(pipe(p));
 	fflush(NULL);
+	long long begin = now(CLOCK_MONOTONIC) + 300000000, end = begin + 1000000000;
 	for (int i = 0; i < 3; i++)
 		if (!fork()) {
 			cpu_set_t set;
 			long long rec[2] = { i, 0 };
+			struct timespec t = { begin / 1000000000, begin % 1000000000 };
 
 			CPU_ZERO(&set);
 			CPU_SET(0, &set);
 			sched_setaffinity(0, sizeof set, &set);
 			if (i == 2)
 				setpriority(PRIO_PROCESS, 0, 10);
-			long long end = now(CLOCK_MONOTONIC) + 1000000000;
+			clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL);
+			long long before = now(CLOCK_PROCESS_CPUTIME_ID);
 			while (now(CLOCK_MONOTONIC) < end)
 				;
-			rec[1] = now(CLOCK_PROCESS_CPUTIME_ID);
+			rec[1] = now(CLOCK_PROCESS_CPUTIME_ID) - before;
 			(void)!write(p[1], rec, sizeof rec);
 			_exit(0);
 		}
