@@ -76,7 +76,7 @@ static struct thread *pick_next(struct run_queue *rq)
 	struct sched_entity *e;
 
 	rq->hint = NULL;
-	if (unlikely(rq->rt.queued)) {
+	if (unlikely(rq->rt.queued) && (!rq->rt.throttled || !rq->fair.queued)) {
 		struct thread *t = rt_first(&rq->rt);
 
 		rt_erase(&rq->rt, t);

@@ -23,7 +23,13 @@
 #define RT_PRIOS 100
 #define RR_SLICE_NS (100 * NSEC_PER_MSEC)
 
+/* Real-time threads leave fair ones at least 5 % of a CPU: a loop at high priority must not lock the machine up. */
+#define RT_PERIOD_NS NSEC_PER_SEC
+#define RT_RUNTIME_NS (950 * NSEC_PER_MSEC)
+
 struct rt_queue {
+	u64 period_start, ran; /* ns; of the running period */
+	bool throttled; /* used up its share: fair threads go first until the period ends */
 	u64 bitmap[2]; /* bit 99 - priority: the lowest set bit is the most urgent */
 	u32 queued;
 	struct list_head list[RT_PRIOS];
@@ -103,6 +109,8 @@ static inline void charge_current(struct run_queue *rq, u64 now)
 	if (is_fair(t)) {
 		fairq_charge(&rq->fair, &t->se, now);
 	} else if ((s64)(now - t->se.exec_start) > 0) { /* no virtual time: it must not move the fair queue's */
+		if (t->kind == SK_RT)
+			rq->rt.ran += now - t->se.exec_start;
 		t->se.sum_exec += now - t->se.exec_start;
 		t->se.exec_start = now;
 	}

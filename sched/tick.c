@@ -24,6 +24,25 @@ static void account(struct run_queue *rq, struct thread *t, bool user)
 	}
 }
 
+/* Keeps real-time threads to their share of each period. True when the CPU should switch. => rq locked, charged */
+static bool rt_throttle(struct run_queue *rq, u64 now)
+{
+	struct rt_queue *q = &rq->rt;
+
+	if (now - q->period_start >= RT_PERIOD_NS) {
+		bool was = q->throttled;
+
+		q->period_start = now;
+		q->ran = 0;
+		q->throttled = false;
+		return was && q->queued;
+	}
+	if (!q->throttled && q->ran < RT_RUNTIME_NS)
+		return false;
+	q->throttled = true;
+	return rq->fair.queued && rq->curr->kind == SK_RT;
+}
+
 /* Whether the running thread's time is up. => rq locked, charged */
 static bool slice_over(struct run_queue *rq, struct thread *t)
 {
@@ -39,7 +58,7 @@ static bool slice_over(struct run_queue *rq, struct thread *t)
 		return true;
 	}
 	first = fairq_first(&rq->fair);
-	return rq->rt.queued || (first && fair_before(first->vruntime, t->se.vruntime));
+	return (rq->rt.queued && !rq->rt.throttled) || (first && fair_before(first->vruntime, t->se.vruntime));
 }
 
 static void tick_fired(struct ktimer *timer)
@@ -59,7 +78,7 @@ static void tick_fired(struct ktimer *timer)
 	now = sched_clock();
 	charge_current(rq, now);
 	account(rq, t, regs && user_mode(regs));
-	if (rq->nr_running > 1 && slice_over(rq, t))
+	if (rt_throttle(rq, now) || (rq->nr_running > 1 && slice_over(rq, t)))
 		resched_curr(rq);
 	rq_unlock(rq);
 	if (regs && user_mode(regs))

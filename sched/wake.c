@@ -42,7 +42,7 @@ void rq_check_preempt(struct run_queue *rq, struct thread *t)
 	if (curr == rq->idle) {
 		resched_curr(rq);
 	} else if (unlikely(t->kind == SK_RT)) {
-		if (curr->kind != SK_RT || t->rt_priority > curr->rt_priority)
+		if (curr->kind != SK_RT ? !rq->rt.throttled : t->rt_priority > curr->rt_priority)
 			resched_curr(rq);
 	} else if (likely(curr->kind == SK_FAIR) && t->policy != SCHED_BATCH) {
 		charge_current(rq, sched_clock());
