@@ -104,6 +104,14 @@ void task_release(struct task *t); /* reap; => no locks */
 bool pgrp_is_orphaned(struct pid *pgrp, struct task *except); /* => tasklist_lock */
 void task_reparent_children(struct task *t, struct list_head *dead);
 
+/* Of siginfo's 128 bytes these carry meaning; only they are kept and copied inside the kernel (the rest is for the future,
+ * and zero when user space gets it). */
+#define SIGINFO_USED 48
+_Static_assert(offsetof(siginfo_t, stime) + sizeof(s64) <= SIGINFO_USED && offsetof(siginfo_t, upper) + 8 <= SIGINFO_USED, "all kinds fit");
+static inline void siginfo_copy(siginfo_t *to, const siginfo_t *from) { __builtin_memcpy(to, from, SIGINFO_USED); }
+static inline void siginfo_clear(siginfo_t *i) { __builtin_memset(i, 0, SIGINFO_USED); }
+static inline void siginfo_clear_rest(siginfo_t *i) { __builtin_memset((char *)i + SIGINFO_USED, 0, sizeof(*i) - SIGINFO_USED); }
+
 /* signal.c */
 void sigqueue_init_cache(void);
 struct sigqueue *sigqueue_alloc(struct task *t, bool override_limit);
@@ -186,6 +194,9 @@ struct user *user_find(uid_t uid); /* referenced; NULL out of memory */
 struct user *user_get(struct user *u);
 void user_put(struct user *u);
 void cred_set_groups(struct cred *c, struct group_info *g); /* takes over the reference */
+
+/* check.c */
+void proc_check_init(void);
 
 /* vdso */
 void vdso_init(void);

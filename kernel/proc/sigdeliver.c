@@ -61,12 +61,12 @@ static void collect(struct sigpending *p, int sig, siginfo_t *info, struct sigqu
 	if (!more)
 		p->set &= ~sigmask(sig);
 	if (!found) { /* sent without memory: all that is known is the number */
-		memset(info, 0, sizeof(*info));
+		siginfo_clear(info);
 		info->si_signo = sig;
 		info->si_code = SI_USER;
 		return;
 	}
-	*info = found->info;
+	siginfo_copy(info, &found->info);
 	list_del_init(&found->link);
 	if (found->timer)
 		*timerq = found;
@@ -309,7 +309,8 @@ bool get_signal(struct ksignal *ks)
 		spin_lock_irq(&t->sighand->lock);
 		r = report_group_change(t) ? -1 : get_signal_locked(t, ks);
 	} while (r < 0);
-	recalc_sigpending();
+	if (r == 0) /* else signal_setup_done does, with the handler's mask */
+		recalc_sigpending();
 	spin_unlock_irq(&t->sighand->lock);
 	return r > 0;
 }
@@ -337,7 +338,7 @@ static void retarget(struct task *t, sigset_t newly)
 
 static void set_blocked_locked(struct task *t, sigset_t s)
 {
-	if (task_sigpending(t))
+	if (task_sigpending(t) && t->signal->nr_threads > 1)
 		retarget(t, s & ~t->blocked);
 	t->blocked = s;
 	recalc_sigpending();
@@ -394,10 +395,13 @@ void signal_setup_done(const struct ksignal *ks)
 	struct task *t = current;
 	sigset_t s = t->blocked | ks->ka.mask;
 
-	thread_clear_flag(&t->thread, TIF_RESTORE_SIGMASK);
+	if (thread_test_flag(&t->thread, TIF_RESTORE_SIGMASK))
+		thread_clear_flag(&t->thread, TIF_RESTORE_SIGMASK);
 	if (!(ks->ka.flags & SA_NODEFER))
 		s |= sigmask(ks->sig);
-	set_current_blocked(s);
+	spin_lock_irq(&t->sighand->lock);
+	set_blocked_locked(t, s);
+	spin_unlock_irq(&t->sighand->lock);
 }
 
 /* ---- the way back to user mode ---- */

@@ -149,7 +149,8 @@ bool signal_frame_setup(struct ksignal *ks, struct pt_regs *regs)
 	f.uc.mc.fpstate = fp;
 	u64 n = offsetof(struct rt_sigframe, info);
 	if (ks->ka.flags & SA_SIGINFO) {
-		f.info = ks->info;
+		siginfo_copy(&f.info, &ks->info);
+		siginfo_clear_rest(&f.info);
 		n = sizeof(f);
 	}
 	if (copy_to_user((void __user *)at, &f, n))
@@ -203,7 +204,6 @@ long sys_rt_sigreturn(void)
 	if (copy_from_user(&uc, &f->uc, sizeof(uc)))
 		goto bad;
 	set_current_blocked(uc.mask);
-	arch_regs_edited();
 	if (!restore_registers(regs, &uc.mc))
 		goto bad;
 	if (!uc.mc.fpstate)

@@ -40,22 +40,30 @@ bool signal_valid(unsigned long sig)
 
 /* ---- queue entries ---- */
 
+/* A user with pending signals has one reference for all of them, taken by the first and dropped by the last. */
+static void user_unpend(struct user *u)
+{
+	if (__atomic_sub_fetch(&u->sigpending, 1, __ATOMIC_ACQ_REL) == 0)
+		user_put(u);
+}
+
 struct sigqueue *sigqueue_alloc(struct task *t, bool override_limit)
 {
 	struct user *u;
 	struct sigqueue *q;
 
 	rcu_read_lock();
-	u = user_get(rcu_dereference(t->cred)->user); /* t holds its cred, the cred its user */
-	rcu_read_unlock();
+	u = rcu_dereference(t->cred)->user; /* t holds its cred, the cred its user */
 	s32 n = __atomic_add_fetch(&u->sigpending, 1, __ATOMIC_RELAXED);
+	if (n == 1)
+		user_get(u);
+	rcu_read_unlock();
 	if (unlikely(!override_limit && n > (s64)min_t(u64, t->signal->rlim[RLIMIT_SIGPENDING].rlim_cur, S32_MAX)))
 		q = NULL;
 	else
 		q = kmem_cache_alloc(sigqueue_cache, GFP_ATOMIC);
 	if (unlikely(!q)) {
-		__atomic_fetch_sub(&u->sigpending, 1, __ATOMIC_RELAXED);
-		user_put(u);
+		user_unpend(u);
 		return NULL;
 	}
 	INIT_LIST_HEAD(&q->link);
@@ -66,8 +74,7 @@ struct sigqueue *sigqueue_alloc(struct task *t, bool override_limit)
 
 void sigqueue_free(struct sigqueue *q)
 {
-	__atomic_fetch_sub(&q->user->sigpending, 1, __ATOMIC_RELAXED);
-	user_put(q->user);
+	user_unpend(q->user);
 	kmem_cache_free(sigqueue_cache, q);
 }
 
@@ -108,6 +115,9 @@ void signal_wake_up(struct task *t, bool fatal)
 	struct thread *th = &t->thread;
 
 	thread_set_flag(th, TIF_SIGPENDING);
+	/* who runs and is not about to sleep sees the flag on its way back, or when it tests before sleeping */
+	if (t == current && READ_ONCE(th->state) == TASK_RUNNING)
+		return;
 	if (wake_thread(th, TASK_INTERRUPTIBLE | (fatal ? TASK_WAKEKILL | TASK_STOPPED | TASK_TRACED : 0), 0))
 		return;
 	/* in user mode on another CPU: an interrupt makes it look */
@@ -143,13 +153,13 @@ bool fatal_signal_pending_current(void)
 
 /* ---- is it wanted at all? ---- */
 
-static bool handler_ignores(struct task *t, int sig)
+static inline bool handler_ignores(struct task *t, int sig)
 {
 	u64 h = t->sighand->action[sig - 1].handler;
 	return h == SIG_IGN || (h == SIG_DFL && (sigmask(sig) & SIG_DEFAULT_IGNORE));
 }
 
-static bool signal_ignored(struct task *t, int sig, bool from_kernel)
+static inline bool signal_ignored(struct task *t, int sig, bool from_kernel)
 {
 	/* blocked ones are kept: the handler may change before they are unblocked */
 	if ((t->blocked | t->real_blocked) & sigmask(sig))
@@ -192,11 +202,11 @@ static bool prepare_signal(int sig, struct task *t, bool from_kernel)
 
 	if (t->signal->flags & SIGNAL_GROUP_EXIT)
 		return sig == SIGKILL;
-	if (sigmask(sig) & SIG_STOPS) {
+	if (unlikely(sigmask(sig) & SIG_STOPS)) {
 		flush_sigqueue_mask(sigmask(SIGCONT), &t->signal->shared_pending);
 		for_each_thread(o, t)
 			flush_sigqueue_mask(sigmask(SIGCONT), &o->pending);
-	} else if (sig == SIGCONT) {
+	} else if (unlikely(sig == SIGCONT)) {
 		continue_group(t);
 	}
 	return !signal_ignored(t, sig, from_kernel);
@@ -278,7 +288,7 @@ static void complete_signal(int sig, struct task *t, bool group)
 
 static void info_from_kernel(siginfo_t *i, int sig)
 {
-	memset(i, 0, sizeof(*i));
+	siginfo_clear(i);
 	i->si_signo = sig;
 	i->si_code = SI_KERNEL;
 }
@@ -298,7 +308,7 @@ int send_signal_locked(int sig, const siginfo_t *info, struct task *t, bool grou
 		q = sigqueue_alloc(t, must);
 		if (likely(q)) {
 			if (info)
-				q->info = *info;
+				siginfo_copy(&q->info, info);
 			else
 				info_from_kernel(&q->info, sig);
 			q->info.si_signo = sig;
@@ -365,7 +375,7 @@ void force_signal(int sig, int code, u64 addr, struct task *t)
 	struct sighand *s;
 	u64 flags;
 
-	memset(&info, 0, sizeof(info));
+	siginfo_clear(&info);
 	info.si_signo = sig;
 	info.si_code = code;
 	info.addr = addr;
@@ -520,7 +530,7 @@ static void fill_child_info(siginfo_t *i, struct task *t, int sig, bool times)
 {
 	u64 ut, st;
 
-	memset(i, 0, sizeof(*i));
+	siginfo_clear(i);
 	i->si_signo = sig;
 	i->pid = t->pid;
 	i->uid = t->cred->uid;

@@ -107,6 +107,7 @@ void proc_init(void)
 	futex_init();
 	ipc_init();
 	vdso_init();
+	proc_check_init();
 }
 
 /* ---- signal_state and sighand ---- */

@@ -182,16 +182,15 @@ int fpu_save_frame(void __user *p)
 		return -EFAULT;
 	if (!cpu_has(xsave))
 		return fxsave_user(p);
-	if (clear_user((char *)p + FXSAVE_SIZE, XSAVE_HEADER) || xsave_user(p, fpu_xcr0))
-		return -EFAULT;
-	struct sw_bytes sw = {
+	/* The software bytes are the last of the 512, the header follows them: one copy for both. XSAVE writes only XSTATE_BV
+	 * of the header, and none of the software bytes (SDM vol. 1 13.7). */
+	struct { struct sw_bytes sw; u64 header[XSAVE_HEADER / 8]; } fill = { .sw = {
 		.magic1 = FP_XSTATE_MAGIC1, .extended_size = size + 4,
 		.xfeatures = fpu_xcr0, .xstate_size = size,
-	};
-	u32 magic2 = FP_XSTATE_MAGIC2;
-	if (copy_to_user((char *)p + SW_BYTES, &sw, sizeof(sw)) || put_user(magic2, (u32 __user *)((char *)p + size)))
+	} };
+	if (copy_to_user((char *)p + SW_BYTES, &fill, sizeof(fill)) || xsave_user(p, fpu_xcr0))
 		return -EFAULT;
-	return 0;
+	return put_user((u32)FP_XSTATE_MAGIC2, (u32 __user *)((char *)p + size));
 }
 
 /* Is it a frame with all our parts, as fpu_save_frame makes it? Else only the first 512 bytes count. */
