@@ -29,7 +29,7 @@ struct pipe {
 	u32 slots; /* (lock) power of two */
 	u32 readers, writers; /* (lock) open ends */
 	u32 r_opens, w_opens; /* (lock) ever opened: FIFO rendezvous */
-	u32 files; /* (lock) open files of either kind */
+	u32 files; /* (inode->lock) open files of either kind: the pipe is freed with the last */
 	bool polled; /* (lock) somebody polls: wake on every change, for edge triggers */
 	struct page *spare; /* (lock) an empty page kept for the next write */
 	struct pipe_buf *bufs; /* (lock) */

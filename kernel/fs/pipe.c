@@ -273,10 +273,21 @@ static long pipe_ioctl(struct file *f, u32 cmd, u64 arg)
 	return put_user(n, (s32 __user *)arg);
 }
 
+/* One open file less; the last one frees the pipe. => not locked; the caller does not touch the pipe afterwards */
+static void pipe_put(struct inode *i, struct pipe *p)
+{
+	spin_lock(&i->lock);
+	bool last = --p->files == 0;
+	if (last)
+		i->pipe = NULL;
+	spin_unlock(&i->lock);
+	if (last)
+		pipe_free(p);
+}
+
 static void pipe_release(struct inode *i, struct file *f)
 {
 	struct pipe *p = f->private;
-	bool last;
 
 	if (!p)
 		return;
@@ -286,20 +297,13 @@ static void pipe_release(struct inode *i, struct file *f)
 	if (f->fmode & FMODE_WRITE)
 		p->writers--;
 	bool edge = !p->readers != !p->writers;
-	spin_lock(&i->lock);
-	last = --p->files == 0;
-	if (last)
-		i->pipe = NULL;
-	spin_unlock(&i->lock);
 	mutex_unlock(&p->lock);
-	if (last) {
-		pipe_free(p);
-		return;
-	}
+	/* the other end may close at this moment: the pipe lasts because this file still counts */
 	if (edge) {
 		wake_up_key(&p->rd_wait, TASK_NORMAL, 0, 0, POLLIN | POLLRDNORM | POLLHUP | POLLERR);
 		wake_up_key(&p->wr_wait, TASK_NORMAL, 0, 0, POLLOUT | POLLWRNORM | POLLHUP | POLLERR);
 	}
+	pipe_put(i, p);
 }
 
 const struct file_ops pipe_fops = {
@@ -438,16 +442,9 @@ int fifo_open(struct inode *i, struct file *f)
 		mutex_unlock(&p->lock);
 		return 0;
 	}
-	spin_lock(&i->lock);
-	bool last = --p->files == 0;
-	if (last)
-		i->pipe = NULL;
-	spin_unlock(&i->lock);
 	mutex_unlock(&p->lock);
-	if (last)
-		pipe_free(p);
-	else
-		wake_up_all(rw == FMODE_READ ? &p->wr_wait : &p->rd_wait);
+	wake_up_all(rw == FMODE_READ ? &p->wr_wait : &p->rd_wait);
+	pipe_put(i, p);
 	return r;
 }
 
