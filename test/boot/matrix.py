@@ -196,7 +196,51 @@ class Framebuffer:
             f"picture in {log[:-4]}.png")
 
 
+class Contract:
+    """What test/guest promises: exit code, output and error output apart from each other."""
+
+    seconds = 8
+
+    def __init__(self, name, options, program, code, out=b"", err=rb"", overlay=None):
+        self.name, self.options, self.program = name, options, program
+        self.code, self.out, self.err, self.overlay = code, out, err, overlay or {}
+
+    def check(self, log):
+        with tempfile.TemporaryDirectory(prefix="quoin-contract.") as work:
+            for name, (text, mode) in self.overlay.items():
+                path = os.path.join(work, name)
+                os.makedirs(os.path.dirname(path), exist_ok=True)
+                with open(path, "w", encoding="ascii") as f:
+                    f.write(text)
+                os.chmod(path, mode)
+            p = subprocess.run([GUEST, "--timeout", "90", "--log", log, "--overlay", work] +
+                               self.options + ["--"] + self.program, stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, timeout=200, stdin=subprocess.DEVNULL)
+        ok = p.returncode == self.code and p.stdout == self.out and re.search(self.err, p.stderr)
+        if not self.err and p.stderr:
+            ok = False
+        return bool(ok), (f"exit code {p.returncode}, wanted {self.code}\nstandard output "
+                          f"{p.stdout[:500]!r}\nstandard error:\n{p.stderr.decode(errors='replace')}")
+
+
+def contract_cases():
+    yield Contract("guest-output", [], ["sh", "-c", "echo out; echo err >&2; cat; exit 7"], 7, b"out\n", rb"^err\n$")
+    yield Contract("guest-overlay", ["--append", "some=word"],
+                   ["mine", "a b", ""], 0, b"mine <a b> <> some=word\n",
+                   overlay={"bin/mine": ("#!/bin/sh\necho \"mine <$1> <$2> $(grep -o some=word /proc/cmdline)\"\n",
+                                         0o755)})
+    yield Contract("guest-signal", [], ["sh", "-c", "kill -9 $$"], 137)
+    yield Contract("guest-not-found", [], ["/no/such/program"], 127, err=rb"^/no/such/program: ")
+    yield Contract("guest-timeout", ["--timeout", "12"], ["sh", "-c", "echo begun; sleep 100"], 124, b"begun\n",
+                   rb"time is over")
+    yield Contract("guest-panic", ["--append", "init=/bin/true"], ["true"], 126, err=rb"kernel panic: [^\n]*init")
+    yield Contract("guest-large-output", ["--smp", "2"], ["sh", "-c", "yes | head -c 3000000"], 0, b"y\n" * 1500000)
+    yield Contract("guest-disk-and-icount", ["--icount", "7", "--disk", machine.initrd("small")], ["echo", "counted"], 0,
+                   b"counted\n")
+
+
 def cases():
+    yield from contract_cases()
     for n in (1, 2, 4, 8):
         yield Boot(f"smp-{n}", f"--smp {n}", smp=n)
     for size, mib in (("128M", 128), ("1G", 1024), ("3G", 3072), ("8G", 8192)):
