@@ -14,7 +14,7 @@
  * that other chain to its end. So every rename makes rename_seq odd around its work (this also makes "old name gone, new name
  * not yet there" invisible), and a miss counts only when rename_seq did not change. Freed entries keep their next pointer.
  *
- * References: refs counts users; 0 is cached and unused; -1 is dead, set under d->lock when refs is 0, after which nobody
+ * References: refs counts users; 0 is cached and unused; -1 is dead, exchanged for 0 under d->lock, after which nobody
  * can get a reference (dentry_get_live fails), so the killer owns the memory and needs no lock to take it apart.
  *
  * Locks: d->lock -> bucket lock, lru_lock. Never two d->locks, except in a rename (rename_lock held, so only one pair at
@@ -336,14 +336,19 @@ static void lru_del_locked(struct dentry *d)
 	spin_unlock(&lru_lock);
 }
 
-/* Ends an unused dentry. => d->lock held, refs 0; releases it; returns the parent, whose reference is the caller's now, or NULL */
+/* Ends a dentry unless somebody got a reference meanwhile. => d->lock held, refs 0 seen; releases the lock; returns the parent,
+ * whose reference is the caller's now, or NULL */
 static struct dentry *dentry_kill(struct dentry *d)
 {
+	s32 none = 0;
 	struct dentry *parent = d->parent;
 	struct inode *i = d->inode;
 
-	ASSERT3S(d->refs, ==, 0);
-	WRITE_ONCE(d->refs, -1);
+	/* dentry_get_live takes no lock: it may have revived the dentry since the caller saw 0 */
+	if (!try_cmpxchg(&d->refs, &none, -1)) {
+		spin_unlock(&d->lock);
+		return NULL;
+	}
 	seq_begin(d);
 	if (d->flags & DENTRY_HASHED) {
 		d->flags &= ~DENTRY_HASHED;
@@ -400,7 +405,6 @@ static noinline void dentry_put_last(struct dentry *d)
 			spin_unlock(&d->lock);
 			return;
 		}
-		ASSERT3S(d->refs, ==, 0);
 		if (d->flags & DENTRY_HASHED && !(d->flags & DENTRY_NOCACHE)) {
 			dentry_retain(d);
 			return;
