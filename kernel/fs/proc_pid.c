@@ -10,6 +10,7 @@
 #include <lib/printf.h>
 #include <lib/seq_buf.h>
 #include <lib/string.h>
+#include <mm/failinject.h>
 #include <mm/slab.h>
 #include <proc/impl.h>
 #include <proc/task.h>
@@ -550,6 +551,22 @@ static void mem_release(struct inode *i, struct file *f)
 }
 static const struct file_ops mem_fops = { .open = mem_open, .read = mem_read, .write = mem_write, .llseek = text_llseek, .release = mem_release };
 
+/* Which allocation of the thread, counted from now, will fail: for tests of error paths. Linux has it as well. */
+static void fail_nth_show(struct seq_buf *s, struct task *t)
+{
+	seq_printf(s, "%llu\n", (unsigned long long)fail_nth_left());
+}
+static int fail_nth_write(struct task *t, const char *text, u64 n)
+{
+	const char *end;
+	u64 v = parse_u64(text, &end, 10);
+
+	if (end == text)
+		return -EINVAL;
+	fail_nth_arm(&t->thread, v);
+	return 0;
+}
+
 #define REG(n, m, f, ...) { .name = n, .mode = S_IFREG | (m), .show = f, ##__VA_ARGS__ }
 #define LNK(n, f) { .name = n, .mode = S_IFLNK | 0777, .link = f, .guarded = true }
 #define DIR(n, m, i, f, ...) { .name = n, .mode = S_IFDIR | (m), .iops = &i, .fops = &f, ##__VA_ARGS__ }
@@ -590,6 +607,7 @@ const struct pid_entry pid_entries[] = {
 	REG("gid_map", 0444, id_map_show),
 	REG("setgroups", 0444, setgroups_show),
 	REG("timerslack_ns", 0644, slack_show),
+	REG("fail-nth", 0600, fail_nth_show, .write = fail_nth_write),
 	REG("coredump_filter", 0644, coredump_filter_show),
 };
 const u32 nr_pid_entries = ARRAY_SIZE(pid_entries);

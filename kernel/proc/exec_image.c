@@ -70,8 +70,9 @@ static int map_segment(struct mm *mm, struct exec_binary *b, const struct elf_se
 	}
 	if (end > file_end && s->filesz && (file_end & ~PAGE_MASK) && (s->flags & ELF_W)) {
 		u64 n = mapped - file_end;
-		if (mm_access(mm, file_end, page_address(zero_page), n, true, true) != (s64)n)
-			return -EFAULT;
+		r = mm_access(mm, file_end, page_address(zero_page), n, true, true);
+		if (r != (s64)n)
+			return r < 0 ? (int)r : -EFAULT;
 	}
 	end = ALIGN(end, PAGE_SIZE);
 	if (end > mapped) {
@@ -167,8 +168,13 @@ static int write_stack(struct exec *x, const struct ustack *us, const struct ust
 	if (!buf)
 		return -ENOMEM;
 	ustack_write(us, plan, buf);
-	if (mm_access(mm, plan->sp, buf, plan->size, true, true) != (s64)plan->size)
-		err = -E2BIG;
+	for (u64 done = 0; !err && done < plan->size;) {
+		s64 r = mm_access(mm, plan->sp + done, (char *)buf + done, plan->size - done, true, true);
+		if (r <= 0)
+			err = r == -ENOMEM ? -ENOMEM : -E2BIG; /* the stack may not grow so far */
+		else
+			done += r;
+	}
 	memset(mm->auxv, 0, sizeof(mm->auxv));
 	memcpy(mm->auxv, (char *)buf + (plan->auxv - plan->sp), min_t(u64, plan->auxv_len, sizeof(mm->auxv)));
 	if (small)

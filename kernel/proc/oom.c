@@ -105,6 +105,12 @@ void oom_kill(void)
 
 	if (fatal_signal_pending_current())
 		return;
+	/* It may have come back meanwhile, or one allocation was made to fail: then nobody needs to die. */
+	struct page *p = alloc_page(GFP_USER | GFP_NOWARN);
+	if (p) {
+		free_pages(p, 0);
+		return;
+	}
 	if (!mutex_trylock(&oom_mutex)) {
 		wait_a_little();
 		return;
