@@ -178,6 +178,9 @@ bool path_mounted_on(struct path *p); /* moves p to the mount on it, references 
 int do_umount(const char *target, int flags);
 int do_pivot_root(const char *new_root, const char *put_old);
 struct fs_type *fs_type_find(const char *name);
+struct mount *mount_of_device(u64 dev); /* an attached one, referenced; NULL. => may sleep */
+long fs_type_index(const char *name); /* position in /proc/filesystems, -EINVAL; NULL: how many there are */
+const char *fs_type_name(u64 index); /* NULL: none there */
 /* Gives every task whose root or working directory is @from the other one. */
 void fs_contexts_move(const struct path *from, const struct path *to);
 void super_get(struct super *s);

@@ -111,7 +111,15 @@ static void eventfd_fdinfo(struct file *f, struct seq_buf *s)
 	seq_printf(s, "eventfd-count: %16llx\neventfd-id: %u\n", (unsigned long long)e->count, e->id);
 }
 
+/* Positions mean nothing here, and asking for one is no error (Linux 6.1). */
+static loff_t eventfd_llseek(struct file *f, loff_t off, int whence)
+{
+	(void)off, (void)whence;
+	return f->pos;
+}
+
 static const struct file_ops eventfd_fops = {
+	.llseek = eventfd_llseek,
 	.read = eventfd_read,
 	.write = eventfd_write,
 	.poll = eventfd_poll,

@@ -158,7 +158,7 @@ struct file *inode_file(struct mount *m, struct inode *i, const char *name, u32 
 			mnt_writer(m, 1);
 		}
 	} else {
-		f->fmode |= FMODE_STREAM;
+		f->fmode |= FMODE_STREAM | (f->ops->llseek ? FMODE_LSEEK : 0);
 	}
 	return f;
 }

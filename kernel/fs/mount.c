@@ -436,6 +436,22 @@ out:
 	return err;
 }
 
+struct mount *mount_of_device(u64 dev)
+{
+	struct mount *m, *found = NULL;
+
+	mutex_lock(&namespace_mutex);
+	list_for_each_entry(m, &all_mounts, list) {
+		if (m->super->dev == dev) {
+			mnt_get(m);
+			found = m;
+			break;
+		}
+	}
+	mutex_unlock(&namespace_mutex);
+	return found;
+}
+
 static s32 super_writers(const struct super *s)
 {
 	struct mount *m;

@@ -293,9 +293,8 @@ static int copy_range_checks(struct file *in, loff_t inpos, struct file *out, lo
 		return -EBADF;
 	if (in->inode->super != out->inode->super)
 		return -EXDEV;
-	if (inpos < 0 || outpos < 0)
-		return -EINVAL;
-	if (__builtin_add_overflow(inpos, (s64)len, &end) || __builtin_add_overflow(outpos, (s64)len, &end))
+	if (inpos < 0 || outpos < 0 || __builtin_add_overflow(inpos, (s64)len, &end) ||
+	    __builtin_add_overflow(outpos, (s64)len, &end))
 		return -EOVERFLOW;
 	if (in->inode == out->inode && inpos < outpos + (s64)len && outpos < inpos + (s64)len)
 		return -EINVAL;

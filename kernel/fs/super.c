@@ -95,6 +95,25 @@ struct fs_type *fs_type_find(const char *name)
 	return t;
 }
 
+long fs_type_index(const char *name)
+{
+	long n = 0;
+
+	for (struct fs_type *t = rcu_dereference(types); t; t = rcu_dereference(t->next), n++)
+		if (name && streq(t->name, name))
+			return n;
+	return name ? -EINVAL : n;
+}
+
+const char *fs_type_name(u64 index)
+{
+	struct fs_type *t = rcu_dereference(types);
+
+	while (t && index--)
+		t = rcu_dereference(t->next);
+	return t ? t->name : NULL;
+}
+
 void filesystems_show(struct seq_buf *b)
 {
 	for (struct fs_type *t = rcu_dereference(types); t; t = rcu_dereference(t->next))

@@ -147,10 +147,13 @@ static long rw_vector(unsigned fd, const void __user *vec, u64 nr, loff_t pos, i
 	if (r < 0)
 		goto out;
 	r = rwf_checks(f, flags);
-	if (!r && flags & RWF_APPEND && write && S_ISREG(f->inode->mode) && pos != -1)
-		pos = f->inode->size;
-	if (!r)
+	if (!r && flags & RWF_APPEND && write && S_ISREG(f->inode->mode)) {
+		r = rw_at(f, &it, f->inode->size, true);
+		if (r > 0 && pos == -1) /* the file's own position moves with what was written (pwritev2(2)) */
+			f->pos = f->inode->size;
+	} else if (!r) {
 		r = pos == -1 ? rw_here(f, &it, write) : rw_at(f, &it, pos, write);
+	}
 	kfree(heap);
 out:
 	fdput(fd_);

@@ -216,14 +216,40 @@ long sys_fstatfs(unsigned fd, struct statfs_k __user *to)
 	return r;
 }
 
+/* ustat(2): the free blocks and inodes of the mounted file system on a device. */
 long sys_ustat(u32 dev, void __user *to)
 {
-	return -EINVAL; /* no device here has a mounted file system */
+	struct { s32 tfree, pad; u64 tinode; char name[6], pack[6], tail[4]; } u = { 0 };
+	struct kstatfs st;
+	struct mount *m = mount_of_device(decode_dev(dev));
+	int err;
+
+	if (!m)
+		return -EINVAL;
+	err = vfs_statfs(m->super, &st);
+	mnt_put(m);
+	u.tfree = st.bfree;
+	u.tinode = st.ffree;
+	return err ?: copy_to_user(to, &u, sizeof(u)) ? -EFAULT : 0;
 }
 
-/* sysfs(2): names and numbers of file system types. */
+/* sysfs(2): the types of file systems by number and by name. */
 long sys_sysfs(int option, u64 a, u64 b)
 {
+	const char *name;
+	char in[32];
+	s64 n;
+
+	switch (option) {
+	case 1:
+		n = strncpy_from_user(in, (const char __user *)a, sizeof(in));
+		return n < 0 ? n : n == sizeof(in) ? -EINVAL : fs_type_index(in);
+	case 2:
+		name = fs_type_name(a);
+		return !name ? -EINVAL : copy_to_user((void __user *)b, name, strlen(name) + 1) ? -EFAULT : 0;
+	case 3:
+		return fs_type_index(NULL);
+	}
 	return -EINVAL;
 }
 

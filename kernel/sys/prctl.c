@@ -27,6 +27,8 @@
 #define PR_GET_SECUREBITS 27
 #define PR_SET_SECUREBITS 28
 #define PR_SET_TIMERSLACK 29
+#define PR_MCE_KILL_GET 34
+#define PR_MCE_KILL_DEFAULT 2
 #define PR_GET_TIMERSLACK 30
 #define PR_SET_MM 35
 #define PR_SET_CHILD_SUBREAPER 36
@@ -200,6 +202,8 @@ long sys_prctl(int op, u64 a2, u64 a3, u64 a4, u64 a5)
 		return put_user(1, (s32 __user *)a2); /* PR_TSC_ENABLE */
 	case PR_SET_TSC:
 		return a2 == 1 ? 0 : -EINVAL;
+	case PR_MCE_KILL_GET:
+		return a2 || a3 || a4 || a5 ? -EINVAL : PR_MCE_KILL_DEFAULT;
 	case PR_SET_TIMERSLACK:
 		t->timer_slack_ns = (s64)a2 > 0 ? a2 : 50000;
 		return 0;

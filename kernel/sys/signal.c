@@ -129,9 +129,8 @@ long sys_pidfd_send_signal(int fd, int sig, const siginfo_t __user *u, u32 flags
 	if (IS_ERR(t))
 		return PTR_ERR(t);
 	if (u) {
-		err = get_siginfo(&info, sig, u, t->tgid);
-		if (!err && info.si_signo != sig)
-			err = -EINVAL;
+		s32 said;
+		err = get_user(said, &u->si_signo) ? -EFAULT : said != sig ? -EINVAL : get_siginfo(&info, sig, u, t->tgid);
 	} else {
 		info_of_sender(&info, sig, SI_USER);
 	}

@@ -123,6 +123,8 @@ static long do_adjtimex(struct timex_user __user *u)
 		if (err)
 			return err;
 	} else if (x.modes & ~0xa001u & ~ADJ_NANO & ~0x1000u) {
+		if (x.modes & 0x4000u && (x.tick < 900000 / USER_HZ || x.tick > 1100000 / USER_HZ))
+			return -EINVAL;
 		return -EOPNOTSUPP; /* frequency and phase steering */
 	}
 	u64 now = ktime_real_ns();
