@@ -19,7 +19,6 @@
 #include <kernel/time.h>
 #include <lib/assert.h>
 #include <mm/alloc.h>
-#include <mm/failinject.h>
 #include <mm/mm.h>
 #include <mm/slab.h>
 #include <mm/vmalloc.h>
@@ -77,7 +76,6 @@ static int init_thread(void *arg)
 		panic("a kernel mapping is writable and executable");
 	if (cmdline_has("ktest"))
 		ktest_main();
-	fail_nth_boot();		/* fail_nth= */
 	int err = run_init();		/* process 1, on a stack of its own */
 	if (err)
 		panic("init: cannot be made: error %d", err);

@@ -4,6 +4,10 @@
  * fail_nth_armed is the only word the allocators read; while it is set their fast paths lead to
  * the slow ones, which ask fail_alloc_slow.  Allocations in interrupts are not counted: they
  * belong to nobody and would make runs differ.
+ *
+ * fail_left counts down over all CPUs.  From 0 to 1 - count it fails, and the one that reaches
+ * 1 - count ends the round; nobody else can get that value, so the round ends once.  A CPU that
+ * decremented beyond it saw armed before it fell and passes.
  */
 #include <mm/failinject.h>
 
@@ -12,27 +16,45 @@
 #include <kernel/preempt.h>
 #include <kernel/printk.h>
 #include <lib/atomic.h>
+#include <lib/parse.h>
 
 bool fail_nth_armed;
-static struct thread *fail_thread;
+static struct thread *fail_thread;	/* compared, never followed */
 static atomic64_t fail_left;
+static s64 fail_count;
+static u64 fail_period;
 
 bool fail_alloc_slow(void)
 {
+	s64 left;
+
 	if (in_interrupt() || (fail_thread && fail_thread != current_thread()))
 		return false;
-	if (atomic64_dec_return(&fail_left) != 0)
+	left = atomic64_dec_return(&fail_left);
+	if (left > 0 || left <= -fail_count)
 		return false;
-	WRITE_ONCE(fail_nth_armed, false);
+	if (left == 1 - fail_count) {
+		if (fail_period)
+			atomic64_set(&fail_left, (s64)fail_period);
+		else
+			WRITE_ONCE(fail_nth_armed, false);
+	}
 	return true;
+}
+
+void fail_nth_arm_many(struct thread *t, u64 n, u64 count, u64 period)
+{
+	WRITE_ONCE(fail_nth_armed, false);
+	fail_thread = t;
+	fail_count = count ? (s64)count : 1;
+	fail_period = period;
+	atomic64_set(&fail_left, (s64)n);
+	smp_store_release(&fail_nth_armed, n != 0);
 }
 
 void fail_nth_arm(struct thread *t, u64 n)
 {
-	WRITE_ONCE(fail_nth_armed, false);
-	fail_thread = t;
-	atomic64_set(&fail_left, (s64)n);
-	smp_store_release(&fail_nth_armed, n != 0);
+	fail_nth_arm_many(t, n, 1, 0);
 }
 
 u64 fail_nth_left(void)
@@ -44,10 +66,24 @@ u64 fail_nth_left(void)
 
 void fail_nth_boot(void)
 {
-	u64 n = cmdline_u64("fail_nth", 0);
+	u64 v[3] = { 0, 1, 0 };
+	char text[48] = "";
+	const char *at = text, *end;
 
-	if (n) {
-		pr_info("mm: allocation number %llu will fail\n", n);
-		fail_nth_arm(NULL, n);
+	if (cmdline_get("fail_nth", text, sizeof(text)) <= 0)
+		return;
+	for (int i = 0; i < 3; i++) {
+		u64 n = parse_u64(at, &end, 10);
+
+		if (end == at)
+			break;
+		v[i] = n;
+		if (*end != ',')
+			break;
+		at = end + 1;
+	}
+	if (v[0]) {
+		pr_info("mm: from allocation number %llu on %llu will fail, every %llu\n", v[0], v[1], v[2]);
+		fail_nth_arm_many(NULL, v[0], v[1], v[2]);
 	}
 }

@@ -246,7 +246,7 @@ static void serve_requests(void)
 static noinline void *alloc_slow(struct kmem_cache *c, gfp_t gfp)
 {
 	serve_requests();
-	if (fail_alloc() && !(gfp & GFP_NOFAIL))
+	if (!(gfp & GFP_NOFAIL) && fail_alloc())
 		return NULL;
 	if (!(c->flags & SLAB_NOMAG) && !in_interrupt()) {
 		do {

@@ -168,7 +168,7 @@ static noinline struct page *alloc_page_refill(gfp_t gfp)
 
 	if (!mm_ready)
 		return virt_to_page(bootmem_alloc(PAGE_SIZE, PAGE_SIZE, NUMA_NO_NODE));
-	if (fail_alloc() && !(gfp & GFP_NOFAIL))
+	if (!(gfp & GFP_NOFAIL) && fail_alloc())
 		return NULL;
 	if (!in_interrupt()) {
 		preempt_disable();

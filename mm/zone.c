@@ -154,7 +154,7 @@ struct page *zones_alloc(int node, gfp_t gfp, unsigned int order)
 
 	if (unlikely(order > MAX_ORDER))
 		return NULL;
-	if (fail_alloc() && !(gfp & GFP_NOFAIL))
+	if (!(gfp & GFP_NOFAIL) && fail_alloc())
 		return NULL;
 	if (unlikely(node < 0 || node >= MAX_NODES || !nodes[node]))
 		node = this_node();

@@ -354,7 +354,7 @@ void fs_register(struct fs_type *t);
 int do_mount(const char *source, const char *target, const char *fstype, u32 flags, const char *data);
 struct super *super_alloc(const char *fstype, const struct super_ops *ops, u64 magic); /* refs 1; a device number of its own; NULL */
 int super_make_root(struct super *s, struct inode *i); /* a pinned root name; takes over the inode reference, also on failure */
-struct mount *mount_internal(struct fs_type *t); /* not attached: pipefs, sockfs, shm; panics when out of memory (boot only) */
+struct mount *mount_internal(struct fs_type *t); /* not attached: pipefs, sockfs, shm; NULL: no memory */
 void super_put(struct super *s); /* one reference less; the last one takes the tree apart */
 void mnt_get(struct mount *m);
 void mnt_put(struct mount *m);

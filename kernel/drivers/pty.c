@@ -178,8 +178,11 @@ static int ptmx_open(struct inode *i, struct file *f)
 		struct pty_pair *p = pty_pair_new(n);
 
 		r = p ? devpts_add(n, MKDEV(PTS_MAJOR, n)) : -ENOMEM;
-		if (p && !r)
+		if (p && !r) {
 			r = tty_attach_file(p->master, f);
+			if (r)
+				devpts_remove(n);
+		}
 		if (!r)
 			slaves[n] = p->slave;
 		else if (p)

@@ -178,6 +178,7 @@ void devfs_init(void)
 	devfs_super->fstype = "devtmpfs";
 	fs_register(&devtmpfs_type);
 	devfs_mount = mount_internal(&devtmpfs_type);
+	VERIFY(devfs_mount);
 	for (unsigned k = 0; k < ARRAY_SIZE(links); k++) {
 		struct inode *i = tmpfs_symlink_inode(devfs_super, NULL, links[k].target);
 		if (i)

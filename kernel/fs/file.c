@@ -197,6 +197,7 @@ static struct fs_type anon_type = { .name = "anon_inodefs", .mount = anon_mount_
 void anon_files_init(void)
 {
 	anon_mount = mount_internal(&anon_type);
+	VERIFY(anon_mount);
 	anon_inode = inode_new(anon_mount->super, 0600);
 	VERIFY(anon_inode);
 }

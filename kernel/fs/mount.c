@@ -634,9 +634,10 @@ struct mount *mount_internal(struct fs_type *t)
 	struct super *s = t->mount(t, t->name, 0, NULL);
 	struct mount *m = IS_ERR(s) ? NULL : mount_alloc(s, s->root, t->name, 0);
 
+	if (!IS_ERR(s))
+		super_put(s);
 	if (!m)
-		panic("no memory for the internal mount of %s", t->name);
-	super_put(s);
+		return NULL;
 	m->flags |= MNT_INTERNAL;
 	return m;
 }

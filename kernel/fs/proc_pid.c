@@ -554,16 +554,20 @@ static const struct file_ops mem_fops = { .open = mem_open, .read = mem_read, .w
 /* Which allocation of the thread, counted from now, will fail: for tests of error paths. Linux has it as well. */
 static void fail_nth_show(struct seq_buf *s, struct task *t)
 {
+	(void)t;
 	seq_printf(s, "%llu\n", (unsigned long long)fail_nth_left());
 }
 static int fail_nth_write(struct task *t, const char *text, u64 n)
 {
 	const char *end;
-	u64 v = parse_u64(text, &end, 10);
+	u64 v = parse_u64(text, &end, 10), count = 1;
 
+	(void)n;
 	if (end == text)
 		return -EINVAL;
-	fail_nth_arm(&t->thread, v);
+	if (*end == ' ')
+		count = parse_u64(end + 1, &end, 10);
+	fail_nth_arm_many(&t->thread, v, count, 0);
 	return 0;
 }
 

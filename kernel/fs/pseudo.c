@@ -35,7 +35,7 @@ static struct mount *pseudo_mnt(struct pseudo_fs *p)
 struct file *pseudo_file(struct pseudo_fs *p, u32 mode, const struct file_ops *ops, u32 oflags)
 {
 	struct mount *m = pseudo_mnt(p);
-	struct inode *i = inode_new(m->super, mode);
+	struct inode *i = m ? inode_new(m->super, mode) : NULL;
 
 	return i ? inode_file(m, i, p->type.name, DENTRY_PSEUDO, ops, oflags) : ERR_PTR(-ENOMEM);
 }

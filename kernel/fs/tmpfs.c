@@ -633,6 +633,7 @@ void tmpfs_init(void)
 	fs_register(&tmpfs_type);
 	fs_register(&ramfs_type);
 	shm_mount = mount_internal(&ramfs_type);
+	VERIFY(shm_mount);
 	shm_mount->super->magic = TMPFS_MAGIC;
 	shm_mount->super->fstype = "tmpfs";
 }

@@ -12,6 +12,7 @@
 #include <lib/err.h>
 #include <lib/printf.h>
 #include <lib/string.h>
+#include <mm/failinject.h>
 #include <mm/mm.h>
 #include <mm/slab.h>
 #include <proc/impl.h>
@@ -135,7 +136,7 @@ static void try_init(const char *path, const char **argv)
 
 static const char *const init_paths[] = { "/sbin/init", "/init", "/bin/sh" };
 
-static void start_init(void)
+static void find_init(void)
 {
 	static char words[sizeof(kernel_cmdline)], given[256];
 	static const char *argv[INIT_ARGS + 2];
@@ -156,6 +157,12 @@ static void start_init(void)
 	}
 	panic("No init: none of /sbin/init, /init and /bin/sh is there and can be run; "
 	      "give init= on the command line or another initrd");
+}
+
+static void start_init(void)
+{
+	find_init();
+	fail_nth_boot(); /* fail_nth= */
 }
 
 int run_init(void)

@@ -105,7 +105,9 @@ void oom_kill(void)
 
 	if (fatal_signal_pending_current())
 		return;
-	/* It may have come back meanwhile, or one allocation was made to fail: then nobody needs to die. */
+	/* It may have come back meanwhile, or allocations are made to fail: then nobody needs to die. */
+	if (READ_ONCE(fail_nth_armed))
+		return;
 	struct page *p = alloc_page(GFP_USER | GFP_NOWARN);
 	if (p) {
 		free_pages(p, 0);

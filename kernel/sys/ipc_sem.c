@@ -131,6 +131,23 @@ static struct sem_undo *find_undo(struct undo_list *l, struct sem_set *s)
 	return found;
 }
 
+/* Entries for sets that were removed are of no use any more: a process that goes on making sets would collect them. */
+static void prune_undo(struct undo_list *l)
+{
+	struct sem_undo *u, *n;
+	LIST_HEAD(gone);
+
+	spin_lock(&l->lock);
+	list_for_each_entry_safe(u, n, &l->entries, link)
+		if (READ_ONCE(u->set->ipc.gone)) /* for good; sleepers in it look at that before their entry */
+			list_move(&u->link, &gone);
+	spin_unlock(&l->lock);
+	list_for_each_entry_safe(u, n, &gone, link) {
+		ipc_put(&sems, &u->set->ipc);
+		kfree(u);
+	}
+}
+
 /* The running process' adjustments for a set, made when missing. => set's mutex held; NULL: no memory */
 static struct sem_undo *get_undo(struct sem_set *s)
 {
@@ -139,6 +156,7 @@ static struct sem_undo *get_undo(struct sem_set *s)
 
 	if (!l || u)
 		return u;
+	prune_undo(l);
 	u = kzalloc(sizeof(*u) + s->n * sizeof(s16), GFP_KERNEL);
 	if (!u)
 		return NULL;
