@@ -127,7 +127,8 @@ int kill_permission(int sig, bool from_user, struct task *t);
 int send_signal_checked(int sig, const siginfo_t *info, struct task *t, bool group); /* with permission check */
 int kill_process_nr(int sig, const siginfo_t *info, pid_t pid); /* kill(2)'s three forms of pid */
 bool notify_parent(struct task *t, int sig); /* true: nobody waits, reap it; => tasklist_lock for writing */
-void notify_parent_stop(struct task *t, int why); /* => tasklist_lock */
+/* CLD_* of a stop or continuation, to the parent of the group or to the tracer of the thread. => tasklist_lock */
+void notify_parent_stop(struct task *t, bool for_tracer, int why);
 void exit_signals(struct task *t);
 int zap_other_threads(struct task *t); /* => sighand->lock; number of other threads told to die */
 void flush_signal_handlers(struct task *t, bool force_default);

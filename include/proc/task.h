@@ -35,6 +35,7 @@ struct pid { /* a number with the tasks that use it; RCU-safe lookup */
 
 #define EXIT_ZOMBIE 1
 #define EXIT_DEAD 2
+#define EXIT_TRACE 3 /* its tracer has seen the end and gives it to the parent */
 
 #define PF_EXITING 0x4u
 #define PF_KTHREAD 0x200000u
@@ -49,6 +50,13 @@ struct pid { /* a number with the tasks that use it; RCU-safe lookup */
 #define JOBCTL_STOP_DEQUEUED (1u << 16) /* a stop signal was dequeued and no SIGCONT came since */
 #define JOBCTL_STOP_PENDING (1u << 17) /* this thread must stop for the group */
 #define JOBCTL_STOP_CONSUME (1u << 18) /* and counts in group_stop_count */
+#define JOBCTL_TRAP_STOP (1u << 19) /* a tracee is to stop for its tracer */
+#define JOBCTL_TRAP_NOTIFY (1u << 20) /* the group stopped or went on: a seized tracee tells */
+#define JOBCTL_TRAPPING (1u << 21) /* the tracer waits for the stop */
+#define JOBCTL_LISTENING (1u << 22) /* stopped, but for news only */
+#define JOBCTL_FROZEN (1u << 23) /* the tracer works on it: not even SIGKILL wakes it now */
+#define JOBCTL_TRAP_MASK (JOBCTL_TRAP_STOP | JOBCTL_TRAP_NOTIFY)
+#define JOBCTL_PENDING_MASK (JOBCTL_STOP_PENDING | JOBCTL_TRAP_MASK)
 
 struct task {
 	struct thread thread; /* first: task and thread convert for free */
@@ -96,6 +104,12 @@ struct task {
 	void (*start_fn)(void); /* runs once before the first return to user mode: PID 1 */
 	void *sem_undo; /* owned by ipc_sem.c */
 	void *fail_state;
+	bool syscall_watched; /* (own) in a system call that a tracer saw begin */
+	bool syscall_exit_due; /* (own) it shall see the end of one it did not see begin */
+	u32 ptrace; /* (tasklist_lock and sighand->lock) PT_*; 0: nobody traces it */
+	struct list_head ptraced, ptrace_entry; /* (tasklist_lock) tracees; on the tracer's list */
+	u64 ptrace_message; /* (sighand->lock) of the stop */
+	siginfo_t *last_siginfo; /* (sighand->lock) of the stop, on the tracee's stack */
 	struct rcu_head rcu;
 };
 #define current ((struct task *)current_thread())
@@ -114,6 +128,7 @@ void task_put(struct task *t);
 struct mm *task_mm_get(struct task *t); /* mm_get of its mm or NULL */
 struct files *task_files_get(struct task *t);
 pid_t task_ppid(struct task *t);
+pid_t task_tracer_pid(struct task *t); /* thread id; 0: not traced */
 pid_t task_pgid(struct task *t);
 pid_t task_sid(struct task *t);
 char task_state_letter(struct task *t);

@@ -22,6 +22,11 @@ struct mm;
 #define TIF_MEMDIE 4
 #define TIF_SYSCALL_TRACE 8 /* system calls go through the slow path */
 #define TIF_FULL_REGS 9 /* the saved user registers were edited (exec, sigreturn): leave by the long way */
+#define TIF_SECCOMP 10 /* a filter looks at each system call */
+#define TIF_SINGLESTEP 11 /* a tracer steps it: system calls end in a trap */
+#define TIF_FORCED_TF 12 /* RFLAGS.TF is the tracer's, not the program's */
+#define TIF_DEBUG 13 /* debug registers in use */
+#define TIF_ENTRY_MASK ((1u << TIF_SYSCALL_TRACE) | (1u << TIF_SECCOMP) | (1u << TIF_SINGLESTEP))
 #define TIF_WORK_MASK ((1u << TIF_SIGPENDING) | (1u << TIF_NEED_RESCHED) | (1u << TIF_NOTIFY_RESUME))
 
 #define SCHED_NORMAL 0

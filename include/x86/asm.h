@@ -40,6 +40,9 @@
 /* thread->flags that forbid the short way back to user mode: TIF_WORK_MASK | TIF_FULL_REGS */
 #define EXIT_SLOW_MASK	0x207
 
+/* thread->flags that send a system call through syscall_traced: TIF_ENTRY_MASK */
+#define ENTRY_SLOW_MASK	0xd00
+
 #define ASM_KERNEL_CS	0x10
 #define ASM_KERNEL_DS	0x18
 #define ASM_USER_DS	0x2b

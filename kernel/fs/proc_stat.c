@@ -157,8 +157,8 @@ void pid_status_show(struct seq_buf *s, struct task *t)
 	if (fs)
 		seq_printf(s, "\nUmask:\t%04o", fs->umask);
 	spin_unlock(&t->alloc_lock);
-	seq_printf(s, "\nState:\t%s\nTgid:\t%d\nNgid:\t0\nPid:\t%d\nPPid:\t%d\nTracerPid:\t0\n", state_name(task_state_letter(t)),
-		   t->tgid, t->pid, task_ppid(t));
+	seq_printf(s, "\nState:\t%s\nTgid:\t%d\nNgid:\t0\nPid:\t%d\nPPid:\t%d\nTracerPid:\t%d\n", state_name(task_state_letter(t)),
+		   t->tgid, t->pid, task_ppid(t), task_tracer_pid(t));
 	status_ids(s, t);
 	seq_printf(s, "NStgid:\t%d\nNSpid:\t%d\nNSpgid:\t%d\nNSsid:\t%d\n", t->tgid, t->pid, task_pgid(t), task_sid(t));
 	if (mm) {

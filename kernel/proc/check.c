@@ -37,6 +37,16 @@ static u64 check_numbers(struct task *t, bool leader)
 	return bad;
 }
 
+static bool traced_by(const struct task *t, const struct task *tracer)
+{
+	const struct task *o;
+
+	list_for_each_entry(o, &tracer->ptraced, ptrace_entry)
+		if (o == t)
+			return true;
+	return false;
+}
+
 static u64 check_thread(struct task *t, struct task *leader)
 {
 	u64 bad = check_numbers(t, t == leader);
@@ -49,6 +59,10 @@ static u64 check_thread(struct task *t, struct task *leader)
 		bad += wrong(t, "shares the group's state", 0, 1);
 	if (t->real_parent != leader->real_parent && t == leader)
 		bad += wrong(t, "parent", t->real_parent->pid, leader->real_parent->pid);
+	if (!t->ptrace && (t->parent != t->real_parent || !list_empty(&t->ptrace_entry)))
+		bad += wrong(t, "nobody traces it: parent", t->parent->pid, t->real_parent->pid);
+	if (t->ptrace && !traced_by(t, t->parent))
+		bad += wrong(t, "among its tracer's tracees", 0, 1);
 	if (!t->sighand)
 		bad += wrong(t, "has handlers", 0, 1);
 	if ((t->exit_signal < 0) != (t != leader))

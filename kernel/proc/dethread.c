@@ -41,6 +41,8 @@ static void take_over(struct task *t, struct task *leader)
 	t->exit_signal = SIGCHLD;
 	leader->exit_signal = -1;
 	leader->exit_state = EXIT_DEAD;
+	if (unlikely(leader->ptrace)) /* its tracer waits for a number that is somebody else's now */
+		wake_up_key(&leader->parent->signal->wait_chldexit, TASK_INTERRUPTIBLE, 0, 1, 0);
 }
 
 static int become_leader(struct task *t)

@@ -25,8 +25,10 @@
 #include <mm/mm.h>
 #include <mm/slab.h>
 #include <proc/exec.h>
+#include <proc/ptrace.h>
 #include <uapi/fcntl.h>
 #include <x86/fpu.h>
+#include <x86/ptrace.h>
 #include <x86/tlb.h>
 #include <x86/uaccess.h>
 
@@ -210,7 +212,7 @@ static void reset_task(struct task *t, const struct exec *x)
 	t->dumpable = !x->secure;
 	if (x->secure)
 		t->pdeath_signal = 0;
-	memset(t->thread.arch.debugreg, 0, sizeof(t->thread.arch.debugreg));
+	arch_debug_clear();
 	arch_set_fsbase(&t->thread, 0);
 	arch_set_gsbase(&t->thread, 0);
 	fpu_exec();
@@ -281,10 +283,12 @@ static int exec_run(struct exec *x, int dirfd, int flags)
 	err = exec_unshare(x);
 	if (err)
 		return err;
+	pid_t old_pid = current->pid;
 	err = de_thread();
 	if (err)
 		return err;
 	exec_commit(x);
+	ptrace_event(PTRACE_EVENT_EXEC, (u64)old_pid);
 	return 0;
 }
 

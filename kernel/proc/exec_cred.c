@@ -10,6 +10,7 @@
  * In nearly every exec nothing changes, and then no copy is made.
  */
 #include <proc/exec.h>
+#include <proc/task.h>
 #include <uapi/stat.h>
 
 #define SECBIT_NOROOT 1u
@@ -20,11 +21,24 @@ struct wanted {
 	u64 permitted, effective, ambient;
 };
 
+/* A tracer without CAP_SYS_PTRACE must not get hold of a program with more rights than its own (execve(2)). */
+static bool traced_by_lesser(void)
+{
+	bool lesser;
+
+	if (likely(!current->ptrace) || capable(CAP_SETUID))
+		return false;
+	read_lock(&tasklist_lock);
+	lesser = current->ptrace && !(current->parent->cred->cap_effective >> CAP_SYS_PTRACE & 1);
+	read_unlock(&tasklist_lock);
+	return lesser;
+}
+
 static void set_id_bits(const struct exec *x, const struct cred *c, struct wanted *w)
 {
 	const struct exec_attr *a = &x->attr;
 
-	if (a->nosuid || current->no_new_privs)
+	if (a->nosuid || current->no_new_privs || traced_by_lesser())
 		return;
 	if (a->mode & S_ISUID)
 		w->euid = a->uid;

@@ -17,7 +17,7 @@
 #include <lib/assert.h>
 #include <lib/string.h>
 #include <mm/mm.h>
-#include <proc/impl.h>
+#include <proc/ptrace.h>
 #include <x86/tlb.h>
 #include <x86/uaccess.h>
 
@@ -184,7 +184,7 @@ static void reparent_leader(struct task *dying, struct task *c, struct list_head
 	if (c->exit_state == EXIT_DEAD)
 		return;
 	c->exit_signal = SIGCHLD;
-	if (c->exit_state == EXIT_ZOMBIE && thread_group_empty(c) && notify_parent(c, c->exit_signal)) {
+	if (!c->ptrace && c->exit_state == EXIT_ZOMBIE && thread_group_empty(c) && notify_parent(c, c->exit_signal)) {
 		c->exit_state = EXIT_DEAD;
 		list_move_tail(&c->sibling, dead);
 	}
@@ -196,7 +196,9 @@ static void new_parent_of_threads(struct task *leader, struct task *reaper)
 	struct task *t;
 
 	for_each_thread(t, leader) {
-		t->real_parent = t->parent = reaper;
+		t->real_parent = reaper;
+		if (likely(!t->ptrace))
+			t->parent = reaper;
 		if (t->pdeath_signal)
 			send_signal(t->pdeath_signal, NULL, t, true);
 	}
@@ -220,6 +222,10 @@ static void forget_children(struct task *t, struct list_head *dead)
 
 static bool wants_no_status(struct task *t)
 {
+	if (unlikely(t->ptrace)) { /* the tracer hears of every thread; of its own child as any parent does */
+		bool own = thread_group_leader(t) && thread_group_empty(t) && !ptrace_reparented(t);
+		return notify_parent(t, own ? t->exit_signal : SIGCHLD);
+	}
 	if (!thread_group_leader(t))
 		return true;
 	return thread_group_empty(t) && notify_parent(t, t->exit_signal);
@@ -231,6 +237,8 @@ static void exit_notify(struct task *t, bool group_dead)
 	LIST_HEAD(dead);
 
 	write_lock_irq(&tasklist_lock);
+	if (unlikely(!list_empty(&t->ptraced)))
+		ptrace_exit(t, &dead);
 	forget_children(t, &dead);
 	if (group_dead)
 		kill_orphaned_pgrp(t->group_leader, NULL);
@@ -297,6 +305,8 @@ static struct task *release_one(struct task *t)
 
 	__atomic_fetch_sub(&t->cred->user->processes, 1, __ATOMIC_RELAXED);
 	write_lock_irq(&tasklist_lock);
+	if (unlikely(t->ptrace))
+		ptrace_unlink(t);
 	sighand = t->sighand;
 	spin_lock(&sighand->lock);
 	if (!is_leader)
@@ -359,6 +369,7 @@ void do_exit(long code)
 			schedule();
 		}
 	}
+	ptrace_event(PTRACE_EVENT_EXIT, (u64)code);
 	exit_signals(t); /* sets PF_EXITING */
 	bool group_dead = __atomic_sub_fetch(&t->signal->live, 1, __ATOMIC_ACQ_REL) == 0;
 	if (group_dead) {

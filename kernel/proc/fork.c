@@ -21,7 +21,7 @@
 #include <lib/string.h>
 #include <mm/mm.h>
 #include <mm/slab.h>
-#include <proc/impl.h>
+#include <proc/ptrace.h>
 #include <x86/fpu.h>
 #include <x86/uaccess.h>
 
@@ -162,6 +162,8 @@ static int copy_machine(struct task *t, struct task *from, const struct clone_ar
 	if (a->flags & CLONE_SETTLS)
 		at->fsbase = a->tls;
 	regs->rax = 0;
+	if (unlikely(thread_test_flag(&from->thread, TIF_FORCED_TF)))
+		regs->rflags &= ~0x100ull; /* the tracer steps the parent */
 	if (a->stack)
 		regs->rsp = a->stack + a->stack_size;
 	return 0;
@@ -312,6 +314,15 @@ static void attach_leader(struct task *t, struct task *from)
 	pid_attach(t, PIDK_SID, from->group_leader->pids[PIDK_SID] ?: t->pids[PIDK_PID]);
 }
 
+/* The tracer's event that this clone is, 0 when it asked for none. */
+static int traced_event(const struct clone_args_k *a)
+{
+	int event = a->flags & CLONE_VFORK ? PTRACE_EVENT_VFORK :
+		    a->flags & CLONE_THREAD || a->exit_signal != SIGCHLD ? PTRACE_EVENT_CLONE : PTRACE_EVENT_FORK;
+
+	return !(a->flags & CLONE_UNTRACED) && ptrace_event_enabled(current, event) ? event : 0;
+}
+
 /* Makes the child visible. 0, or -ERESTARTNOINTR when a signal comes first. */
 static int task_attach(struct task *t, const struct clone_args_k *a, u64 seq)
 {
@@ -338,6 +349,8 @@ static int task_attach(struct task *t, const struct clone_args_k *a, u64 seq)
 			attach_leader(t, from);
 		nr_tasks++;
 		total_forks++;
+		if (unlikely(from->ptrace) && (a->flags & CLONE_PTRACE || traced_event(a)))
+			ptrace_inherit(t);
 	}
 	spin_unlock(&from->sighand->lock);
 	write_unlock_irq(&tasklist_lock);
@@ -434,9 +447,13 @@ long do_clone(const struct clone_args_k *a)
 	store_ids(t, a, nr);
 	if (unlikely(t->signal->rlim[RLIMIT_CPU].rlim_cur != RLIM_INFINITY))
 		cpu_limits_start(t);
+	int event = unlikely(current->ptrace) ? traced_event(a) : 0;
 	sched_wake_new(&t->thread);
+	if (unlikely(event))
+		ptrace_event(event, (u64)nr);
 	if (a->flags & CLONE_VFORK) {
-		wait_for_vfork(t, &vfork);
+		if (!wait_for_vfork(t, &vfork))
+			ptrace_event(PTRACE_EVENT_VFORK_DONE, (u64)nr);
 		task_put(t);
 	}
 	return nr;

@@ -22,7 +22,8 @@
 #include <kernel/printk.h>
 #include <lib/assert.h>
 #include <lib/string.h>
-#include <proc/impl.h>
+#include <proc/ptrace.h>
+#include <x86/ptrace.h>
 #include <x86/thread.h>
 #include <x86/uaccess.h>
 
@@ -114,12 +115,12 @@ static void mark_for_stop(struct task *t, int sig)
 }
 
 /* This thread's part of the group stop is done; true when it was the last. => sighand->lock */
-static bool participate_in_stop(struct task *t)
+bool participate_in_stop(struct task *t)
 {
 	struct signal_state *s = t->signal;
 	bool counts = t->jobctl & JOBCTL_STOP_CONSUME;
 
-	t->jobctl &= ~(JOBCTL_STOP_PENDING | JOBCTL_STOP_CONSUME);
+	ptrace_clear_jobctl(t, JOBCTL_STOP_PENDING);
 	if (!counts)
 		return false;
 	if (s->group_stop_count > 0)
@@ -147,7 +148,10 @@ static bool start_group_stop(struct task *t, int sig)
 			continue;
 		mark_for_stop(o, sig);
 		s->group_stop_count++;
-		signal_wake_up(o, false);
+		if (likely(!(o->ptrace & PT_SEIZED)))
+			signal_wake_up(o, false);
+		else
+			ptrace_trap_notify(o);
 	}
 	return true;
 }
@@ -160,12 +164,16 @@ static bool do_signal_stop(int sig)
 
 	if (!(t->jobctl & JOBCTL_STOP_PENDING) && !start_group_stop(t, sig))
 		return false;
+	if (unlikely(t->ptrace)) { /* stops for its tracer, which decides when to go on */
+		ptrace_set_jobctl(t, JOBCTL_TRAP_STOP);
+		return false;
+	}
 	bool last = participate_in_stop(t);
 	WRITE_ONCE(t->thread.state, TASK_STOPPED);
 	spin_unlock_irq(&t->sighand->lock);
 	if (last) {
 		read_lock(&tasklist_lock);
-		notify_parent_stop(t, CLD_STOPPED);
+		notify_parent_stop(t, false, CLD_STOPPED);
 		read_unlock(&tasklist_lock);
 	}
 	schedule();
@@ -200,7 +208,7 @@ void exit_signals(struct task *t)
 	spin_unlock_irq(&t->sighand->lock);
 	if (unlikely(last)) {
 		read_lock(&tasklist_lock);
-		notify_parent_stop(t, CLD_STOPPED);
+		notify_parent_stop(t, false, CLD_STOPPED);
 		read_unlock(&tasklist_lock);
 	}
 }
@@ -223,7 +231,7 @@ static bool report_group_change(struct task *t)
 	t->signal->flags &= ~SIGNAL_CLD_MASK;
 	spin_unlock_irq(&t->sighand->lock);
 	read_lock(&tasklist_lock);
-	notify_parent_stop(t, flags & SIGNAL_CLD_CONTINUED ? CLD_CONTINUED : CLD_STOPPED);
+	notify_parent_stop(t, false, flags & SIGNAL_CLD_CONTINUED ? CLD_CONTINUED : CLD_STOPPED);
 	read_unlock(&tasklist_lock);
 	return true;
 }
@@ -267,11 +275,18 @@ static int get_signal_locked(struct task *t, struct ksignal *ks)
 	for (;;) {
 		struct signal_state *sg = t->signal;
 		if (unlikely(sg->flags & SIGNAL_GROUP_EXIT || (sg->group_exec_task && sg->group_exec_task != t))) {
+			if (t->ptrace) /* taken: the tracer's PTRACE_EVENT_EXIT can stop it once more */
+				t->pending.set &= ~sigmask(SIGKILL);
 			spin_unlock_irq(&t->sighand->lock);
 			die_of_signal(t, sg->flags & SIGNAL_GROUP_EXIT ? sg->group_exit_code : SIGKILL);
 		}
 		if (unlikely(t->jobctl & JOBCTL_STOP_PENDING) && do_signal_stop(0))
 			return -1;
+		if (unlikely(t->jobctl & JOBCTL_TRAP_MASK)) {
+			ptrace_jobctl_trap(t);
+			spin_unlock_irq(&t->sighand->lock);
+			return -1;
+		}
 		int sig = dequeue_signal_locked(t, t->blocked, &ks->info, &tq);
 		if (unlikely(tq)) {
 			spin_unlock_irq(&t->sighand->lock);
@@ -280,6 +295,11 @@ static int get_signal_locked(struct task *t, struct ksignal *ks)
 		}
 		if (!sig)
 			return 0;
+		if (unlikely(t->ptrace) && sig != SIGKILL) {
+			sig = ptrace_signal(t, sig, &ks->info);
+			if (!sig)
+				continue;
+		}
 		struct k_sigaction *ka = &t->sighand->action[sig - 1];
 		if (ka->handler == SIG_IGN)
 			continue;
@@ -476,10 +496,16 @@ static void deliver_signals(struct pt_regs *regs)
 
 	if (get_signal(&ks)) {
 		restart_with_handler(regs, &ks);
-		if (signal_frame_setup(&ks, regs))
+		bool stepping = arch_stepping();
+		if (stepping) /* the frame has the program's own flags; the handler is stepped into below */
+			arch_ptrace_step(&current->thread, false);
+		if (signal_frame_setup(&ks, regs)) {
 			signal_setup_done(&ks);
-		else
+			if (stepping)
+				ptrace_notify(SIGTRAP, 0);
+		} else {
 			signal_frame_failed(ks.sig);
+		}
 		regs->orig_rax = -1ull; /* the frame's own return is no system call to restart */
 		return;
 	}
@@ -488,7 +514,7 @@ static void deliver_signals(struct pt_regs *regs)
 	restore_saved_sigmask();
 }
 
-/* Once, before the first instruction in user mode. */
+/* TIF_NOTIFY_RESUME: before the first instruction in user mode, and now and then later. */
 static void first_return(struct task *t)
 {
 	if (t->start_fn) {
@@ -499,6 +525,10 @@ static void first_return(struct task *t)
 	if (t->set_child_tid) {
 		(void)put_user((u32)t->pid, t->set_child_tid);
 		t->set_child_tid = NULL;
+	}
+	if (unlikely(t->syscall_exit_due)) {
+		t->syscall_exit_due = false;
+		ptrace_report_syscall(PTRACE_EVENTMSG_SYSCALL_EXIT);
 	}
 }
 

@@ -16,7 +16,7 @@
 #include <lib/assert.h>
 #include <lib/string.h>
 #include <mm/slab.h>
-#include <proc/impl.h>
+#include <proc/ptrace.h>
 #include <x86/cpu.h>
 
 u64 multi_signal_seq;
@@ -118,7 +118,10 @@ void signal_wake_up(struct task *t, bool fatal)
 	/* who runs and is not about to sleep sees the flag on its way back, or when it tests before sleeping */
 	if (t == current && READ_ONCE(th->state) == TASK_RUNNING)
 		return;
-	if (wake_thread(th, TASK_INTERRUPTIBLE | (fatal ? TASK_WAKEKILL | TASK_STOPPED | TASK_TRACED : 0), 0))
+	unsigned mode = TASK_INTERRUPTIBLE;
+	if (fatal) /* while a tracer works on it, it stays asleep: ptrace_release looks again */
+		mode |= TASK_WAKEKILL | TASK_STOPPED | (t->jobctl & JOBCTL_FROZEN ? 0 : TASK_TRACED);
+	if (wake_thread(th, mode, 0))
 		return;
 	/* in user mode on another CPU: an interrupt makes it look */
 	if (t != current && READ_ONCE(th->on_cpu) && READ_ONCE(th->cpu) != smp_processor_id())
@@ -134,7 +137,7 @@ void recalc_sigpending(void)
 {
 	struct task *t = current;
 
-	if (unblocked_pending(t, t->blocked) || (t->jobctl & JOBCTL_STOP_PENDING) ||
+	if (unblocked_pending(t, t->blocked) || (t->jobctl & JOBCTL_PENDING_MASK) ||
 	    (t->signal->flags & SIGNAL_CLD_MASK))
 		thread_set_flag(&t->thread, TIF_SIGPENDING);
 	else if (task_sigpending(t))
@@ -168,6 +171,9 @@ static inline bool signal_ignored(struct task *t, int sig, bool from_kernel)
 	    t->sighand->action[sig - 1].handler == SIG_DFL &&
 	    !(from_kernel && (sigmask(sig) & SIG_KERNEL_ONLY)))
 		return true;
+	/* what is ignored is still news for a tracer, which may change it */
+	if (unlikely(t->ptrace) && sig != SIGKILL)
+		return false;
 	return handler_ignores(t, sig);
 }
 
@@ -181,8 +187,11 @@ static void continue_group(struct task *t)
 	flush_sigqueue_mask(SIG_STOPS, &s->shared_pending);
 	for_each_thread(o, t) {
 		flush_sigqueue_mask(SIG_STOPS, &o->pending);
-		o->jobctl &= ~(JOBCTL_STOP_PENDING | JOBCTL_STOP_CONSUME | JOBCTL_STOP_DEQUEUED);
-		wake_thread(&o->thread, TASK_STOPPED, 0);
+		ptrace_clear_jobctl(o, JOBCTL_STOP_PENDING);
+		if (likely(!(o->ptrace & PT_SEIZED)))
+			wake_thread(&o->thread, TASK_STOPPED, 0);
+		else
+			ptrace_trap_notify(o);
 	}
 	if (s->flags & SIGNAL_STOPPED)
 		why = SIGNAL_CLD_CONTINUED;
@@ -263,7 +272,7 @@ static void kill_group_now(struct task *t, int sig)
 	t->signal->group_exit_code = sig;
 	t->signal->group_stop_count = 0;
 	for_each_thread(o, t) {
-		o->jobctl &= ~(JOBCTL_STOP_PENDING | JOBCTL_STOP_CONSUME);
+		ptrace_clear_jobctl(o, JOBCTL_PENDING_MASK);
 		o->pending.set |= sigmask(SIGKILL);
 		signal_wake_up(o, true);
 	}
@@ -277,7 +286,7 @@ static void complete_signal(int sig, struct task *t, bool group)
 		return; /* somebody finds it when unblocking */
 	if (signal_kills(o, sig) && !(t->signal->flags & SIGNAL_GROUP_EXIT) &&
 	    !((o->blocked | o->real_blocked) & sigmask(sig)) && !(sigmask(sig) & SIG_CORE) &&
-	    (sig == SIGKILL || !(t->signal->flags & SIGNAL_UNKILLABLE))) {
+	    (sig == SIGKILL || !(t->signal->flags & SIGNAL_UNKILLABLE)) && (sig == SIGKILL || likely(!o->ptrace))) {
 		kill_group_now(o, sig);
 		return;
 	}
@@ -387,7 +396,7 @@ void force_signal(int sig, int code, u64 addr, struct task *t)
 		ka->handler = SIG_DFL;
 		t->blocked &= ~sigmask(sig);
 	}
-	if (ka->handler == SIG_DFL)
+	if (ka->handler == SIG_DFL && !t->ptrace)
 		t->signal->flags &= ~SIGNAL_UNKILLABLE;
 	send_signal_locked(sig, &info, t, false);
 	if (unblocked_pending(t, t->blocked))
@@ -404,7 +413,7 @@ int zap_other_threads(struct task *t)
 	for_each_thread(o, t) {
 		if (o == t)
 			continue;
-		o->jobctl &= ~(JOBCTL_STOP_PENDING | JOBCTL_STOP_CONSUME);
+		ptrace_clear_jobctl(o, JOBCTL_PENDING_MASK);
 		n++;
 		if (o->exit_state)
 			continue;
@@ -567,7 +576,7 @@ bool notify_parent(struct task *t, int sig)
 		return true;
 	u64 flags;
 	spin_lock_irqsave(&s->lock, flags);
-	if (sig == SIGCHLD) {
+	if (sig == SIGCHLD && !t->ptrace) {
 		struct k_sigaction *ka = &s->action[SIGCHLD - 1];
 		if (ka->handler == SIG_IGN) {
 			reap = true;
@@ -583,9 +592,9 @@ bool notify_parent(struct task *t, int sig)
 	return reap;
 }
 
-void notify_parent_stop(struct task *t, int why)
+void notify_parent_stop(struct task *t, bool for_tracer, int why)
 {
-	struct task *leader = t->group_leader, *parent = leader->real_parent;
+	struct task *who = for_tracer ? t : t->group_leader, *parent = for_tracer ? t->parent : who->real_parent;
 	struct sighand *s = parent->sighand;
 	struct k_sigaction *ka;
 	siginfo_t info;
@@ -593,9 +602,9 @@ void notify_parent_stop(struct task *t, int why)
 
 	if (!s || parent->flags & PF_KTHREAD)
 		return;
-	fill_child_info(&info, leader, SIGCHLD, true);
+	fill_child_info(&info, who, SIGCHLD, true);
 	info.si_code = why;
-	info.status = why == CLD_CONTINUED ? SIGCONT : t->signal->group_exit_code & 0x7f;
+	info.status = why == CLD_CONTINUED ? SIGCONT : (why == CLD_TRAPPED ? t->exit_code : t->signal->group_exit_code) & 0x7f;
 	spin_lock_irqsave(&s->lock, flags);
 	ka = &s->action[SIGCHLD - 1];
 	if (ka->handler != SIG_IGN && !(ka->flags & SA_NOCLDSTOP))

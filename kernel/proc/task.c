@@ -52,6 +52,8 @@ struct task boot_task = {
 	.sibling = LIST_HEAD_INIT(boot_task.sibling),
 	.tasks = LIST_HEAD_INIT(boot_task.tasks),
 	.thread_group = LIST_HEAD_INIT(boot_task.thread_group),
+	.ptraced = LIST_HEAD_INIT(boot_task.ptraced),
+	.ptrace_entry = LIST_HEAD_INIT(boot_task.ptrace_entry),
 	.pending.list = LIST_HEAD_INIT(boot_task.pending.list),
 	.pi_state = LIST_HEAD_INIT(boot_task.pi_state),
 	.timer_slack_ns = 50000,
@@ -196,6 +198,8 @@ struct task *task_alloc(void)
 	INIT_LIST_HEAD(&t->pi_state);
 	INIT_LIST_HEAD(&t->tasks);
 	INIT_LIST_HEAD(&t->thread_group);
+	INIT_LIST_HEAD(&t->ptraced);
+	INIT_LIST_HEAD(&t->ptrace_entry);
 	return t;
 }
 
@@ -308,6 +312,14 @@ pid_t task_ppid(struct task *t)
 	rcu_read_lock();
 	struct task *p = rcu_dereference(t->real_parent);
 	pid_t nr = p ? p->tgid : 0;
+	rcu_read_unlock();
+	return nr;
+}
+
+pid_t task_tracer_pid(struct task *t)
+{
+	rcu_read_lock();
+	pid_t nr = t->ptrace ? rcu_dereference(t->parent)->pid : 0;
 	rcu_read_unlock();
 	return nr;
 }

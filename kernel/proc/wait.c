@@ -12,16 +12,19 @@
 #include <lib/assert.h>
 #include <lib/string.h>
 #include <proc/usage.h>
+#include <proc/ptrace.h>
 #include <proc/wait.h>
 
 /* Children made by clone with another signal than SIGCHLD are only for those who ask (wait(2)). */
-static bool eligible(const struct wait_request *w, struct task *t)
+static bool eligible(const struct wait_request *w, struct task *t, bool traced)
 {
-	if (w->which == WAIT_PGID && (!t->pids[PIDK_PGID] || t->pids[PIDK_PGID]->nr != w->nr))
+	struct pid *group = t->group_leader->pids[PIDK_PGID];
+
+	if (w->which == WAIT_PGID && (!group || group->nr != w->nr))
 		return false;
 	if (w->which == WAIT_PID && t->pid != w->nr)
 		return false;
-	if (w->options & __WALL)
+	if (traced || w->options & __WALL)
 		return true;
 	return (t->exit_signal != SIGCHLD) == !!(w->options & __WCLONE);
 }
@@ -74,6 +77,19 @@ static void report_usage(struct wait_request *w, struct task *t, struct usage *u
 	usage_to_rusage(&both, &w->usage);
 }
 
+/* The tracer has seen the end; now the real parent may. True: which does not want to. */
+static bool return_zombie(struct task *t)
+{
+	bool dead;
+
+	write_lock_irq(&tasklist_lock);
+	ptrace_unlink(t);
+	dead = notify_parent(t, t->exit_signal);
+	t->exit_state = dead ? EXIT_DEAD : EXIT_ZOMBIE;
+	write_unlock_irq(&tasklist_lock);
+	return dead;
+}
+
 /* True: taken (the lock was dropped). */
 static bool take_zombie(struct wait_request *w, struct task *t)
 {
@@ -90,7 +106,8 @@ static bool take_zombie(struct wait_request *w, struct task *t)
 		task_put(t);
 		return true;
 	}
-	if (!try_cmpxchg(&t->exit_state, &zombie, EXIT_DEAD))
+	bool lent = t->ptrace && ptrace_reparented(t) && thread_group_leader(t);
+	if (!try_cmpxchg(&t->exit_state, &zombie, lent ? EXIT_TRACE : EXIT_DEAD))
 		return false;
 	/* commit: the body is ours */
 	read_unlock(&tasklist_lock);
@@ -98,30 +115,36 @@ static bool take_zombie(struct wait_request *w, struct task *t)
 	fill_exit(w, final_status(t));
 	group_usage(t, &u);
 	report_usage(w, t, &u);
-	inherit_usage(t, &u);
-	task_release(t);
+	if (thread_group_leader(t) && !lent)
+		inherit_usage(t, &u);
+	if (!lent || return_zombie(t))
+		task_release(t);
 	return true;
 }
 
-static bool take_stopped(struct wait_request *w, struct task *t)
+/* A stop of the group, for its parent; or of the one thread, for its tracer. */
+static bool take_stopped(struct wait_request *w, struct task *t, bool traced)
 {
-	struct signal_state *s = t->signal;
-	s32 code = 0;
+	s32 code = 0, *from;
 
-	if (!(w->options & WUNTRACED) || !(s->flags & SIGNAL_STOPPED))
+	if (!traced && !(w->options & WUNTRACED))
+		return false;
+	if (traced ? !(READ_ONCE(t->thread.state) & TASK_TRACED) : !(t->signal->flags & SIGNAL_STOPPED))
 		return false;
 	spin_lock_irq(&t->sighand->lock);
-	if (s->flags & SIGNAL_STOPPED) {
-		code = s->group_exit_code;
+	from = !traced ? t->signal->flags & SIGNAL_STOPPED ? &t->signal->group_exit_code : NULL :
+	       READ_ONCE(t->thread.state) & TASK_TRACED && !(t->jobctl & JOBCTL_LISTENING) ? &t->exit_code : NULL;
+	if (from) {
+		code = *from;
 		if (code && !(w->options & WNOWAIT))
-			s->group_exit_code = 0; /* reported once */
+			*from = 0; /* reported once */
 	}
 	spin_unlock_irq(&t->sighand->lock);
 	if (!code)
 		return false;
 	identify(w, t);
 	w->status = code << 8 | 0x7f;
-	w->why = CLD_STOPPED;
+	w->why = traced ? CLD_TRAPPED : CLD_STOPPED;
 	w->si_status = code;
 	return true;
 }
@@ -148,18 +171,26 @@ static bool take_continued(struct wait_request *w, struct task *t)
 }
 
 /* One child. 1: result, lock dropped; 0: nothing now; *exists when it may have news later. */
-static int look_at(struct wait_request *w, struct task *t, bool *exists)
+static int look_at(struct wait_request *w, struct task *t, bool traced, bool *exists)
 {
-	if (!eligible(w, t) || READ_ONCE(t->exit_state) == EXIT_DEAD)
+	s32 end = READ_ONCE(t->exit_state);
+
+	if (end == EXIT_DEAD || !eligible(w, t, traced))
 		return 0;
+	if (end == EXIT_TRACE) { /* on its way from the tracer to the parent */
+		*exists |= !traced;
+		return 0;
+	}
+	if (!traced && unlikely(t->ptrace) && !ptrace_reparented(t))
+		traced = true; /* found among the children, but it is the tracer who looks */
 	*exists = true;
-	if (t->exit_state == EXIT_ZOMBIE) {
-		/* a leader whose threads still run has not ended yet */
-		if (!thread_group_empty(t) || !(w->options & WEXITED))
+	if (end == EXIT_ZOMBIE) {
+		/* a leader whose threads still run has not ended yet; a traced one is the tracer's first */
+		if ((thread_group_leader(t) && !thread_group_empty(t)) || !(w->options & WEXITED) || (t->ptrace && !traced))
 			return 0;
 		return take_zombie(w, t);
 	}
-	if (take_stopped(w, t) || take_continued(w, t)) {
+	if (take_stopped(w, t, traced) || take_continued(w, t)) {
 		if (w->want_usage)
 			task_get(t);
 		read_unlock(&tasklist_lock);
@@ -174,19 +205,32 @@ static int look_at(struct wait_request *w, struct task *t, bool *exists)
 	return 0;
 }
 
-static bool is_child_of_group(struct task *t, bool only_this_thread)
+static bool is_own(const struct task *parent, bool only_this_thread)
 {
-	if (!thread_group_leader(t))
-		return false;
-	return only_this_thread ? t->real_parent == current : same_thread_group(t->real_parent, current);
+	return only_this_thread ? parent == current : same_thread_group(parent, current);
 }
 
-static int look_at_children_of(struct wait_request *w, struct task *parent, bool *exists)
+static int look_at_one(struct wait_request *w, bool *exists)
+{
+	struct pid *p = pid_find(w->nr);
+	struct task *t = p ? pid_task(p, PIDK_TGID) : NULL;
+
+	if (t && thread_group_leader(t) && is_own(t->real_parent, w->options & __WNOTHREAD) && look_at(w, t, false, exists))
+		return 1;
+	t = p ? pid_task(p, PIDK_PID) : NULL;
+	return t && unlikely(t->ptrace) && is_own(t->parent, w->options & __WNOTHREAD) && look_at(w, t, true, exists);
+}
+
+/* Children of one thread, then what it traces. */
+static int look_at_all_of(struct wait_request *w, struct task *parent, bool *exists)
 {
 	struct task *t;
 
 	list_for_each_entry(t, &parent->children, sibling)
-		if (look_at(w, t, exists))
+		if (look_at(w, t, false, exists))
+			return 1;
+	list_for_each_entry(t, &parent->ptraced, ptrace_entry)
+		if (look_at(w, t, true, exists))
 			return 1;
 	return 0;
 }
@@ -199,15 +243,13 @@ static int look_once(struct wait_request *w)
 
 	read_lock(&tasklist_lock);
 	if (w->which == WAIT_PID) {
-		struct pid *p = pid_find(w->nr);
-		t = p ? pid_task(p, PIDK_TGID) : NULL;
-		if (t && is_child_of_group(t, w->options & __WNOTHREAD) && look_at(w, t, &exists))
+		if (look_at_one(w, &exists))
 			return 1;
 	} else {
 		for_each_thread(t, current) {
 			if ((w->options & __WNOTHREAD) && t != current)
 				continue;
-			if (look_at_children_of(w, t, &exists))
+			if (look_at_all_of(w, t, &exists))
 				return 1;
 		}
 	}

@@ -6,6 +6,7 @@
 #include <fs/fdtable.h>
 #include <fs/poll.h>
 #include <lib/err.h>
+#include <proc/ptrace.h>
 #include <proc/impl.h>
 
 #define PIDFD_NONBLOCK O_NONBLOCK
@@ -72,22 +73,6 @@ long sys_pidfd_open(pid_t pid, u32 flags)
 	return r;
 }
 
-/* What ptrace's access check asks for attaching (ptrace(2), PTRACE_MODE_ATTACH_REALCREDS). */
-bool may_access_process(struct task *t)
-{
-	const struct cred *me = current->cred, *c;
-	bool ok;
-
-	if (same_thread_group(t, current))
-		return true;
-	rcu_read_lock();
-	c = rcu_dereference(t->cred);
-	ok = me->uid == c->euid && me->uid == c->suid && me->uid == c->uid && me->gid == c->egid &&
-	     me->gid == c->sgid && me->gid == c->gid && !(c->cap_permitted & ~me->cap_permitted) && t->dumpable == 1;
-	rcu_read_unlock();
-	return ok || capable(CAP_SYS_PTRACE);
-}
-
 long sys_pidfd_getfd(int pidfd, int fd, u32 flags)
 {
 	struct file *f = NULL;
@@ -98,7 +83,7 @@ long sys_pidfd_getfd(int pidfd, int fd, u32 flags)
 	struct task *t = pidfd_task_get(pidfd);
 	if (IS_ERR(t))
 		return PTR_ERR(t);
-	if (!may_access_process(t)) {
+	if (ptrace_may_attach(t)) {
 		r = -EPERM;
 	} else if (t->flags & PF_EXITING) {
 		r = -ESRCH;

@@ -5,6 +5,7 @@
 #include <mm/mm.h>
 #include <mm/slab.h>
 #include <fs/fdtable.h>
+#include <proc/ptrace.h>
 #include <proc/impl.h>
 #include <x86/uaccess.h>
 
@@ -245,7 +246,6 @@ long sys_prctl(int op, u64 a2, u64 a3, u64 a4, u64 a5)
 
 /* ---- kcmp(2) ---- */
 
-bool may_access_process(struct task *t);
 static u64 kcmp_salt;
 
 /* An order of pointers that tells nothing about them: compared after mixing with a secret odd number. */
@@ -296,7 +296,7 @@ static long kcmp_tasks(struct task *a, struct task *b, int type, u64 i1, u64 i2)
 long sys_kcmp(pid_t pid1, pid_t pid2, int type, u64 i1, u64 i2)
 {
 	struct task *a = task_find_get(pid1), *b = task_find_get(pid2);
-	long r = !a || !b ? -ESRCH : !may_access_process(a) || !may_access_process(b) ? -EPERM :
+	long r = !a || !b ? -ESRCH : ptrace_may_attach(a) || ptrace_may_attach(b) ? -EPERM :
 		 kcmp_tasks(a, b, type, i1, i2);
 
 	if (a)

@@ -90,6 +90,9 @@ FUNC syscall_entry, .text.entry
 	push	%r14
 	push	%r15
 	sti
+	mov	%gs:cpu_current(%rip), %r11
+	testl	$ENTRY_SLOW_MASK, THREAD_FLAGS(%r11)
+	jnz	syscall_watched
 	mov	%eax, %eax
 	cmp	$ASM_NR_SYSCALLS, %eax
 	jae	syscall_unknown
@@ -117,6 +120,13 @@ syscall_done:
 syscall_unknown:
 	mov	$-38, %rax			/* ENOSYS */
 	sub	$8, %rsp
+	jmp	syscall_done
+
+/* A tracer or a filter wants to see it: in C, with the saved registers, which they may change. */
+syscall_watched:
+	mov	%rsp, %rdi
+	sub	$8, %rsp
+	call	syscall_traced
 	jmp	syscall_done
 
 syscall_slow:

@@ -21,6 +21,7 @@
 #include <uapi/errno.h>
 #include <x86/cpu.h>
 #include <x86/fpu.h>
+#include <x86/ptrace.h>
 #include <x86/irqflags.h>
 #include <x86/machine.h>
 #include <x86/uaccess.h>
@@ -239,5 +240,87 @@ int fpu_restore_frame(const void __user *p)
 		fpu_exec();
 		return -EINVAL;
 	}
+	return 0;
+}
+
+/* ---- for tracers and core dumps ---- */
+
+#define MXCSR_MASK 0xffffu
+
+u32 arch_xstate_size(void)
+{
+	return frame_state_size();
+}
+
+/* Parts that XSTATE_BV leaves out are in their initial state, whatever the area holds (SDM vol. 1 13.6). */
+static void fill_initial_parts(u8 *buf, u64 present)
+{
+	u32 r[4];
+
+	if (!(present & XFEATURE_X87)) {
+		u32 mxcsr = *(u32 *)(buf + 24), mask = *(u32 *)(buf + 28);
+		memcpy(buf, init_area, 160);
+		*(u32 *)(buf + 24) = mxcsr;
+		*(u32 *)(buf + 28) = mask;
+	}
+	if (!(present & XFEATURE_SSE))
+		memset(buf + 160, 0, 256);
+	if (!(present & (XFEATURE_SSE | XFEATURE_AVX)))
+		*(u32 *)(buf + 24) = MXCSR_INIT;
+	for (u32 i = 2; i < 63; i++) {
+		if (!(fpu_xcr0 >> i & 1) || present >> i & 1)
+			continue;
+		cpuid(13, i, r);
+		memset(buf + r[1], 0, r[0]);
+	}
+}
+
+void arch_get_xstate(struct thread *t, void *buf)
+{
+	u64 flags = local_irq_save();
+	bool live = t == current_thread();
+
+	if (live) {
+		this_cpu_write(fpu_owner, NULL); /* the area and XSAVEOPT's idea of it part here */
+		save(t->arch.fpu);
+	}
+	memcpy(buf, t->arch.fpu, frame_state_size());
+	if (live)
+		load(t->arch.fpu);
+	local_irq_restore(flags);
+	if (cpu_has(xsave)) {
+		u64 *h = (u64 *)((u8 *)buf + FXSAVE_SIZE);
+		fill_initial_parts(buf, h[0]);
+		memset((u8 *)buf + SW_BYTES, 0, sizeof(struct sw_bytes));
+		*(u64 *)((u8 *)buf + SW_BYTES) = fpu_xcr0; /* where debuggers look for it */
+	}
+}
+
+int arch_set_fpregs(struct thread *t, const void *buf)
+{
+	u8 *area = t->arch.fpu;
+
+	if (*(const u32 *)((const u8 *)buf + 24) & ~MXCSR_MASK)
+		return -EINVAL;
+	memcpy(area, buf, SW_BYTES);
+	if (cpu_has(xsave))
+		*(u64 *)(area + FXSAVE_SIZE) |= XFEATURE_X87 | XFEATURE_SSE;
+	t->arch.fpu_cpu = ~0u; /* no CPU's registers hold it now */
+	return 0;
+}
+
+int arch_set_xstate(struct thread *t, const void *buf)
+{
+	const u64 *h = (const u64 *)((const u8 *)buf + FXSAVE_SIZE);
+
+	if (!cpu_has(xsave))
+		return arch_set_fpregs(t, buf);
+	if (h[0] & ~fpu_xcr0 || *(const u32 *)((const u8 *)buf + 24) & ~MXCSR_MASK)
+		return -EINVAL;
+	for (u32 i = 1; i < XSAVE_HEADER / 8; i++)
+		if (h[i])
+			return -EINVAL;
+	memcpy(t->arch.fpu, buf, frame_state_size());
+	t->arch.fpu_cpu = ~0u;
 	return 0;
 }

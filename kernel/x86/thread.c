@@ -16,6 +16,7 @@
 #include <x86/desc.h>
 #include <x86/fpu.h>
 #include <x86/machine.h>
+#include <x86/ptrace.h>
 #include <x86/thread.h>
 
 #define MSR_FS_BASE 0xc0000100
@@ -59,6 +60,8 @@ void arch_switch_state(struct thread *prev, struct thread *next)
 			wrmsr(MSR_KERNEL_GS_BASE, next->arch.gsbase);
 		}
 	}
+	if (unlikely((prev->flags | next->flags) & 1u << TIF_DEBUG))
+		arch_debug_switch(next);
 	fpu_switch(prev, next);
 }
 
@@ -135,13 +138,14 @@ void arch_regs_edited(void)
 
 void arch_start_user(struct pt_regs *regs, u64 ip, u64 sp)
 {
+	u64 nr = regs->orig_rax; /* a tracer sees execve return 0 */
 	memset(regs, 0, sizeof(*regs));
 	regs->rip = ip;
 	regs->rsp = sp;
 	regs->cs = USER_CS;
 	regs->ss = USER_DS;
 	regs->rflags = X86_EFLAGS_IF | 2;
-	regs->orig_rax = (u64)-1;
+	regs->orig_rax = nr;
 	arch_set_fsbase(current_thread(), 0);
 	arch_set_gsbase(current_thread(), 0);
 	arch_regs_edited();

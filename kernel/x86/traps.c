@@ -33,6 +33,7 @@ _Static_assert(offsetof(struct pt_regs, orig_rax) == REG_ORIG_RAX, "asm.h");
 _Static_assert(offsetof(struct pt_regs, rsp) == REG_RSP, "asm.h");
 _Static_assert(offsetof(struct thread, flags) == THREAD_FLAGS, "asm.h");
 _Static_assert(offsetof(struct thread, arch.ksp) == THREAD_KSP, "asm.h");
+_Static_assert(ENTRY_SLOW_MASK == TIF_ENTRY_MASK, "asm.h");
 _Static_assert(EXIT_SLOW_MASK == (TIF_WORK_MASK | 1u << TIF_FULL_REGS), "asm.h");
 
 DEFINE_PER_CPU(u32, pagefault_off);
@@ -121,7 +122,6 @@ static void user_debug(struct pt_regs *regs)
 	asm volatile("mov %0, %%dr6" ::"r"(0xffff0ff0ull)); /* sticky: SDM vol. 3B 17.2.3 */
 	dr6 ^= 0xffff0ff0ull;
 	current_thread()->arch.debugreg[6] = dr6;
-	regs->rflags &= ~(dr6 & 0x4000 ? 1ull << 8 : 0);
 	int code = dr6 & 0x4000 ? TRAP_TRACE : dr6 & 15 ? 4 /* TRAP_HWBKPT */ : TRAP_BRKPT;
 	local_irq_enable();
 	trap_user_signal(regs, SIGTRAP, code, regs->rip);
