@@ -71,6 +71,7 @@ struct app {
 	EFI_FILE_HANDLE root;		/* volume we come from, NULL when it has no files */
 	bool debug;			/* "efi.debug" */
 	bool nokaslr;			/* "nokaslr" */
+	bool la57, nola57;		/* "la57"; "nola57" or "no5lvl" */
 	bool told;			/* the failure has been printed */
 	bool exiting;			/* ExitBootServices was tried: only memory services left */
 
@@ -91,13 +92,14 @@ struct app {
 	uint64_t rsdp, smbios;
 	uint32_t smbios_major;
 
+	uint32_t levels;		/* of the kernel's page tables: 4 or 5 */
 	uint64_t root_pt;
 	struct range *direct;		/* what the direct map covers, in handoff pages */
 	uint32_t nr_direct;
 	struct memmap map;
 
 	uint64_t handoff;		/* hand-off page, command line, stack: see main.c */
-	uint64_t switch_page;		/* scratch below 4 GiB, only with LA57 on */
+	uint64_t switch_page;		/* scratch below 4 GiB, only when LA57 changes */
 	uint64_t tsc_entry, tsc_exit;
 };
 
@@ -179,6 +181,8 @@ bool memmap_is_ram(uint32_t type);
 
 /* ---- paging.c ---- */
 
+/* Decide app->levels: what the firmware uses, unless the command line says otherwise. */
+void paging_choose(struct app *app);
 /* Build the kernel's page tables from the current memory map. => tells its failures */
 EFI_STATUS paging_build(struct app *app);
 
@@ -200,7 +204,8 @@ struct arch_jump {
 	uint64_t handoff;		/* virtual */
 	uint64_t stack;			/* virtual, top */
 	uint64_t root;			/* CR3 */
-	uint64_t switch_page;		/* 0, or identity-mapped scratch below 4 GiB: LA57 goes off */
+	uint64_t switch_page;		/* 0, or identity-mapped scratch below 4 GiB: LA57 changes */
+	uint64_t la57;			/* to this: 1 on, 0 off */
 };
 
 uint64_t arch_tsc(void);

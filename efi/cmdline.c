@@ -123,5 +123,7 @@ EFI_STATUS cmdline_get(struct app *app)
 		status = from_file(app, app->cmdline);
 	app->nokaslr = cmdline_has(app->cmdline, "nokaslr");
 	app->debug = cmdline_has(app->cmdline, "efi.debug");
+	app->la57 = cmdline_has(app->cmdline, "la57");
+	app->nola57 = cmdline_has(app->cmdline, "nola57") || cmdline_has(app->cmdline, "no5lvl");
 	return status;
 }

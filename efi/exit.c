@@ -94,6 +94,7 @@ static void fill_kernel(struct app *app, struct handoff *h)
 	h->direct_virt = app->direct_virt;
 	h->direct_len = app->direct_len;
 	h->root_pt_phys = app->root_pt;
+	h->paging_levels = app->levels;
 	h->kaslr_flags = app->kaslr_flags;
 	h->kaslr_off_reason = app->kaslr_off_reason;
 	h->stack = app->handoff + HANDOFF_OFF_STACK;

@@ -4,7 +4,7 @@
  * Called with Microsoft's convention: RCX = struct arch_jump (app.h), interrupts off, boot services
  * gone. Nothing is pushed after CR3 changes, because only jump_switch's page is mapped in both.
  *
- * With LA57 on (switch_page not 0) paging has to go off on the way, since CR4.LA57 cannot change
+ * When CR4.LA57 changes (switch_page not 0) paging has to go off on the way, since it cannot change
  * in long mode (Intel SDM 3A, 4.1.1), and without paging code runs in 32 bits. jump_la57 does that
  * where it is when this image lies below 4 GiB (its page is executable for certain), else in a
  * copy in switch_page; the page behind that holds a GDT, far pointer, registers and stack.
@@ -18,6 +18,7 @@
 	.set J_STACK, 16
 	.set J_ROOT, 24
 	.set J_SWITCH, 32
+	.set J_LA57, 40
 
 	.set CR4_CLEAR, 0x20080		/* PGE and PCIDE: no old translation may survive */
 	.set CR4_LA57, 0x1000
@@ -36,6 +37,9 @@ arch_jump:
 	movq J_STACK(%rcx), %r9
 	movq J_ROOT(%rcx), %r10
 	movq J_SWITCH(%rcx), %r11
+	movq J_LA57(%rcx), %rdx
+	shll $12, %edx			/* CR4.LA57 or 0 */
+	movl %edx, %r13d
 
 	movl $MSR_EFER, %ecx
 	rdmsr
@@ -82,6 +86,7 @@ arch_jump:
 	movq %rax, 0x70(%rbx)
 	leaq 0x1000(%rbx), %rsp
 	movl %r10d, %esi		/* new root, below 4 GiB */
+	movl %r13d, %edi
 	pushq $0x08
 	pushq %r11
 	lretq
@@ -102,7 +107,7 @@ jump_switch:
 	jmpq *%r8
 
 	/*
-	 * 32-bit part: ESI = new root, EBX = data page. The upper registers do not survive
+	 * 32-bit part: ESI = new root, EDI = CR4.LA57 to be, EBX = data page. The upper registers do not survive
 	 * 32-bit mode for certain (Intel SDM 1, 3.4.1.1), so they wait in the data page.
 	 */
 jump_la57:
@@ -116,6 +121,7 @@ jump_la57:
 	movl %eax, %cr0
 	movl %cr4, %eax
 	andl $~(CR4_LA57 | CR4_CLEAR), %eax
+	orl %edi, %eax
 	movl %eax, %cr4
 	movl %esi, %cr3
 	movl $MSR_EFER, %ecx

@@ -43,10 +43,12 @@ static void choose_slide(struct app *app)
 
 void kaslr_direct(struct app *app)
 {
-	app->direct_virt = LAYOUT_DIRECT_START;
+	bool five = app->levels == 5;
+
+	app->direct_virt = five ? LAYOUT_DIRECT5_START : LAYOUT_DIRECT_START;
 	if (app->nokaslr || !app->entropy.good)
 		return;
-	app->direct_virt += pick(app, LAYOUT_DIRECT_SLOTS) * LAYOUT_DIRECT_STEP;
+	app->direct_virt += pick(app, five ? LAYOUT_DIRECT5_SLOTS : LAYOUT_DIRECT_SLOTS) * LAYOUT_DIRECT_STEP;
 	app->kaslr_flags |= HANDOFF_KASLR_DIRECT;
 }
 

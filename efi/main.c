@@ -67,12 +67,12 @@ static EFI_STATUS make_handoff(struct app *app)
 
 	if (EFI_ERROR(status))
 		return app_fail(app, status, "no memory for the hand-off");
-	if (!arch_la57_on())
+	if (arch_la57_on() == (app->levels == 5))
 		return status;
 	status = pages_alloc(app, 2, 1ull << 32, HANDOFF_MEM_LOADER, &app->switch_page);
 	if (EFI_ERROR(status))
-		return app_fail(app, status, "the firmware uses 5-level paging and there is no memory "
-				"below 4 GiB to switch it off");
+		return app_fail(app, status, "the firmware uses %u-level paging and there is no memory "
+				"below 4 GiB to change it", 9u - app->levels);
 	return status;
 }
 
@@ -100,6 +100,7 @@ static void tell(struct app *app)
 	if (!trampoline_find(&app->map))
 		app_print(app, "Quoin loader: no free memory below 640 KiB, so the other CPUs cannot "
 			  "be started\n");
+	app_debug(app, "  %u-level paging%s\n", app->levels, app->switch_page ? ", to be switched" : "");
 	app_debug(app, "  kernel at 0x%llx, slide 0x%llx, direct map at 0x%llx, tables at 0x%llx\n",
 		  (unsigned long long)app->kernel_phys, (unsigned long long)app->kernel_slide,
 		  (unsigned long long)app->direct_virt, (unsigned long long)app->root_pt);
@@ -123,6 +124,7 @@ static EFI_STATUS boot(struct app *app)
 		status = cmdline_get(app);
 	if (EFI_ERROR(status))
 		return status;
+	paging_choose(app);
 	entropy_gather(app);
 	tables_find(app);
 	graphics_find(app);
@@ -153,6 +155,7 @@ static EFI_STATUS boot(struct app *app)
 		.stack = app->direct_virt + app->handoff + HANDOFF_OFF_STACK + HANDOFF_STACK_SIZE,
 		.root = app->root_pt,
 		.switch_page = app->switch_page,
+		.la57 = app->levels == 5,
 	};
 	arch_jump(&jump);
 	return EFI_SUCCESS;

@@ -1,5 +1,6 @@
 /*
- * The kernel's first page tables (4-level; Intel SDM 3A, 4.5).
+ * The kernel's first page tables: 4 levels, or 5 (Intel SDM 3A, 4.5). The number stays what the firmware
+ * uses, unless the command line says "la57" (and the CPU can) or "nola57".
  *
  *   lower half    one page of this application, the code that loads CR3: read and execute, at its
  *                 identity address (and the scratch page of the LA57 switch when that is needed)
@@ -96,7 +97,11 @@ static bool map(struct builder *b, uint64_t virt, uint64_t phys, uint64_t len, u
 		flags |= PTE_D;
 	for (; len; virt += size, phys += size, len -= size) {
 		size = page_size(b, virt, phys, len, max);
-		table = descend(b, at((uint64_t *)b->app->root_pt, virt, 39));
+		table = (uint64_t *)b->app->root_pt;
+		if (b->app->levels == 5)
+			table = descend(b, at(table, virt, 48));
+		if (table)
+			table = descend(b, at(table, virt, 39));
 		if (!table)
 			return false;
 		if (size == SIZE_1G) {
@@ -190,6 +195,19 @@ static bool map_direct(struct builder *b)
 	return true;
 }
 
+void paging_choose(struct app *app)
+{
+	uint32_t regs[4];
+	bool on = arch_la57_on(), can = on;
+
+	arch_cpuid(0, 0, regs);
+	if (!on && regs[0] >= 7) {
+		arch_cpuid(7, 0, regs);
+		can = regs[2] & 1u << 16;	/* SDM 2A, CPUID: LA57 */
+	}
+	app->levels = !app->nola57 && (on || (app->la57 && can)) ? 5 : 4;
+}
+
 static bool has_gib_pages(void)
 {
 	uint32_t regs[4];
@@ -206,7 +224,7 @@ EFI_STATUS paging_build(struct app *app)
 	struct builder b = { .app = app, .next_size = FIRST_CHUNK, .gib_pages = has_gib_pages() };
 	EFI_STATUS status;
 
-	/* With LA57 on, CR3 is loaded by 32-bit code. */
+	/* When LA57 changes, CR3 is loaded by 32-bit code. */
 	if (app->switch_page) {
 		status = pages_alloc(app, 1, 1ull << 32, HANDOFF_MEM_PAGE_TABLES, &app->root_pt);
 		if (EFI_ERROR(status))

@@ -103,10 +103,7 @@ static int copy_entries(struct copy *c)
 
 		next = min((addr | (PMD_SIZE - 1)) + 1, end);
 		if (!spmd) {
-			bool no_pud = !pte_present(pte_read(&from->pgd[pgd_index(addr)]));
-			u64 span = no_pud ? 1ull << PGDIR_SHIFT : PUD_SIZE;
-
-			next = min((addr | (span - 1)) + 1, end);
+			next = min((addr | (pt_hole_size(from, addr) - 1)) + 1, end);
 			continue;
 		}
 		se = pte_read(spmd);

@@ -33,7 +33,7 @@ void mm_init(void)
 	mm_cache = kmem_cache_create("mm_struct", sizeof(struct mm), 64, SLAB_PANIC | SLAB_HWCACHE_ALIGN, NULL);
 	vma_init_cache();
 	anon_group_init();
-	init_mm.pgd = kernel_pgd;
+	init_mm.pgd = init_mm.root = kernel_pgd;
 	mm_tlb_init(&init_mm.tlb);
 	zero_page = alloc_page(GFP_KERNEL | GFP_ZERO);
 	VERIFY(zero_page);
@@ -44,18 +44,24 @@ void mm_init(void)
 	check_register("rmap", rmap_check);
 }
 
+/* The root, and with 5 levels the table below it that is always there. */
+static inline u64 root_bytes(const struct mm *mm)
+{
+	return mm->root == mm->pgd ? PAGE_SIZE : 2 * PAGE_SIZE;
+}
+
 struct mm *mm_alloc(void)
 {
 	struct mm *mm = kmem_cache_zalloc(mm_cache, GFP_KERNEL);
 
 	if (unlikely(!mm))
 		return NULL;
-	mm->pgd = pgd_alloc();
-	if (unlikely(!mm->pgd)) {
+	mm->root = root_alloc(&mm->pgd);
+	if (unlikely(!mm->root)) {
 		kmem_cache_free(mm_cache, mm);
 		return NULL;
 	}
-	mm->pgtables_bytes = PAGE_SIZE;
+	mm->pgtables_bytes = root_bytes(mm);
 	mm_tlb_init(&mm->tlb);
 	mm->users = mm->count = 1;
 	init_rwsem(&mm->lock);
@@ -65,7 +71,7 @@ struct mm *mm_alloc(void)
 	mm->rlimit_stack = 8 * SZ_1M;
 	mm->rlimit_memlock = 8 * SZ_1M;
 	mm->mmap_min = 65536;
-	mm->mmap_base = TASK_SIZE_MAX;
+	mm->mmap_base = TASK_SIZE_DEFAULT;
 	mm->flags = MMF_DUMPABLE;
 	spin_lock(&mm_list_lock);
 	list_add_tail(&mm->mm_list, &all_mms);
@@ -153,10 +159,10 @@ void mm_drop(struct mm *mm)
 {
 	if (likely(__atomic_sub_fetch(&mm->count, 1, __ATOMIC_ACQ_REL)))
 		return;
-	ASSERT3U(mm->pgtables_bytes, ==, PAGE_SIZE);
+	ASSERT3U(mm->pgtables_bytes, ==, root_bytes(mm));
 	for (int i = 0; i < NR_RSS; i++)
 		ASSERT3S(mm->rss[i], ==, 0);
-	pgd_free(mm->pgd);
+	root_free(mm->root, mm->pgd);
 	kmem_cache_free(mm_cache, mm);
 }
 
@@ -169,15 +175,15 @@ void mm_drop(struct mm *mm)
 
 int mm_setup_layout(struct mm *mm, u64 stack_rlimit, bool randomize, u64 *stack_top)
 {
-	u64 top = TASK_SIZE_MAX, gap = stack_rlimit, size;
+	u64 top = TASK_SIZE_DEFAULT, gap = stack_rlimit, size;
 	struct vma *v;
 
 	if (randomize)
 		top -= (get_random_u64() & STACK_RANDOM_PAGES) << PAGE_SHIFT;
-	gap = clamp(gap, 128 * SZ_1M, TASK_SIZE_MAX / 6 * 5);
+	gap = clamp(gap, 128 * SZ_1M, TASK_SIZE_DEFAULT / 6 * 5);
 	gap += STACK_GUARD_GAP + (randomize ? STACK_RANDOM_PAGES << PAGE_SHIFT : 0);
-	gap = min(gap, TASK_SIZE_MAX / 6 * 5);
-	mm->mmap_base = PAGE_ALIGN(TASK_SIZE_MAX - gap -
+	gap = min(gap, TASK_SIZE_DEFAULT / 6 * 5);
+	mm->mmap_base = PAGE_ALIGN(TASK_SIZE_DEFAULT - gap -
 				   (randomize ? get_random_u64() >> (64 - MMAP_RANDOM_BITS) << PAGE_SHIFT : 0));
 	mm->rlimit_stack = stack_rlimit;
 	size = min(STACK_INITIAL, max(PAGE_SIZE, stack_rlimit & PAGE_MASK));
@@ -204,7 +210,7 @@ int mm_set_brk_start(struct mm *mm, u64 end_of_bss, bool randomize)
 
 	if (randomize)
 		b += (get_random_u64() % (BRK_RANDOM >> PAGE_SHIFT)) << PAGE_SHIFT;
-	if (b >= TASK_SIZE_MAX)
+	if (b >= TASK_SIZE_DEFAULT)
 		return -ENOMEM;
 	mm->start_brk = mm->brk = b;
 	return 0;
@@ -212,7 +218,7 @@ int mm_set_brk_start(struct mm *mm, u64 end_of_bss, bool randomize)
 
 u64 mm_random_pie_base(bool randomize)
 {
-	u64 base = TASK_SIZE_MAX / 3 * 2 & PAGE_MASK;
+	u64 base = TASK_SIZE_DEFAULT / 3 * 2 & PAGE_MASK;
 
 	if (randomize)
 		base += get_random_u64() >> (64 - MMAP_RANDOM_BITS) << PAGE_SHIFT;

@@ -27,9 +27,19 @@ static bool area_free(struct mm *mm, u64 addr, u64 len)
 	return !v || addr + len <= vma_low(v);
 }
 
+/* A hint counts when all of it lies on one side of the default limit. */
+static bool hint_valid(u64 addr, u64 len)
+{
+	return addr <= TASK_SIZE_MAX - len && (addr > TASK_SIZE_DEFAULT) == (addr + len > TASK_SIZE_DEFAULT);
+}
+
+/*
+ * Addresses above 2^47 are for programs that ask for them by a hint up there; then the search, from the top, takes in
+ * all of user space. Without a hint nothing lands there, because programs keep tags in the upper bits of pointers.
+ */
 s64 mm_find_area(struct mm *mm, u64 addr, u64 len, u64 flags, u64 align)
 {
-	u64 a;
+	u64 a, wide = 0;
 
 	if (len > TASK_SIZE_MAX)
 		return -ENOMEM;
@@ -38,15 +48,16 @@ s64 mm_find_area(struct mm *mm, u64 addr, u64 len, u64 flags, u64 align)
 			return -ENOMEM;
 		return addr & ~PAGE_MASK ? -EINVAL : (s64)addr;
 	}
-	if (addr && !(addr & (align - 1)) && addr >= mm->mmap_min && addr <= TASK_SIZE_MAX - len &&
-	    area_free(mm, addr, len))
+	if (addr && !(addr & (align - 1)) && addr >= mm->mmap_min && hint_valid(addr, len) && area_free(mm, addr, len))
 		return (s64)addr;
+	if (unlikely(addr > TASK_SIZE_DEFAULT))
+		wide = TASK_SIZE_MAX - TASK_SIZE_DEFAULT;
 	if (flags & MAP_32BIT)
 		return vmatree_gap_bottomup(mm, len, 0x40000000, 0x80000000, align, &a) ? (s64)a : -ENOMEM;
-	if (likely(vmatree_gap_topdown(mm, len, mm->mmap_min, mm->mmap_base, align, &a)))
+	if (likely(vmatree_gap_topdown(mm, len, mm->mmap_min, mm->mmap_base + wide, align, &a)))
 		return (s64)a;
 	/* the region below mmap_base is full: anywhere above */
-	if (vmatree_gap_bottomup(mm, len, TASK_SIZE_MAX / 3 & PAGE_MASK, TASK_SIZE_MAX, align, &a))
+	if (vmatree_gap_bottomup(mm, len, TASK_SIZE_DEFAULT / 3 & PAGE_MASK, TASK_SIZE_DEFAULT + wide, align, &a))
 		return (s64)a;
 	if (align > PAGE_SIZE)
 		return mm_find_area(mm, 0, len, flags, PAGE_SIZE);
@@ -347,7 +358,7 @@ s64 do_brk(struct mm *mm, u64 brk)
 
 	down_write(&mm->lock);
 	ret = mm->brk;
-	if (brk < mm->start_brk || brk >= TASK_SIZE_MAX)
+	if (brk < mm->start_brk || brk >= TASK_SIZE_DEFAULT)
 		goto out;
 	if (brk - mm->start_brk + (mm->end_data - mm->start_data) > mm->rlimit_data)
 		goto out;

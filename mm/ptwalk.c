@@ -40,10 +40,38 @@ static int fill_entry(struct mm *mm, pte_t *entry, spinlock_t *lock)
 	return 0;
 }
 
+/*
+ * The entry of 512 GiB. All below 2^48 hangs below mm->pgd, whatever the number of levels; what lies above, which only
+ * programs with 5 levels that asked for it have, is found from the root. NULL: the table is missing.
+ */
+static pte_t *high_entry(struct mm *mm, u64 addr)
+{
+	pte_t e = pte_read(&mm->root[pgd5_index(addr)]);
+
+	return pte_present(e) ? table_of(e) + pgd_index(addr) : NULL;
+}
+
+static inline pte_t *pgd_entry(struct mm *mm, u64 addr)
+{
+	return likely(!(addr >> PGDIR5_SHIFT)) ? &mm->pgd[pgd_index(addr)] : high_entry(mm, addr);
+}
+
+u64 pt_hole_size(struct mm *mm, u64 addr)
+{
+	pte_t *e = pgd_entry(mm, addr);
+
+	if (!e)
+		return 1ull << PGDIR5_SHIFT;
+	return pte_present(pte_read(e)) ? PUD_SIZE : 1ull << PGDIR_SHIFT;
+}
+
 pmd_t *pt_pmd(struct mm *mm, u64 addr)
 {
-	pte_t e = pte_read(&mm->pgd[pgd_index(addr)]);
+	pte_t *top = pgd_entry(mm, addr), e;
 
+	if (unlikely(!top))
+		return NULL;
+	e = pte_read(top);
 	if (!pte_present(e))
 		return NULL;
 	e = pte_read(table_of(e) + pud_index(addr));
@@ -54,8 +82,13 @@ pmd_t *pt_pmd(struct mm *mm, u64 addr)
 
 pmd_t *pt_pmd_alloc(struct mm *mm, u64 addr)
 {
-	pte_t *entry = &mm->pgd[pgd_index(addr)];
+	pte_t *entry = pgd_entry(mm, addr);
 
+	if (unlikely(!entry)) {
+		if (fill_entry(mm, &mm->root[pgd5_index(addr)], &mm->page_table_lock))
+			return NULL;
+		entry = high_entry(mm, addr);
+	}
 	if (unlikely(!pte_present(pte_read(entry))) && fill_entry(mm, entry, &mm->page_table_lock))
 		return NULL;
 	entry = table_of(pte_read(entry)) + pud_index(addr);
@@ -110,7 +143,12 @@ static void free_level(struct tlb_gather *g, pte_t *table, unsigned shift, u64 s
 
 void pt_free_range(struct tlb_gather *g, u64 start, u64 end, u64 floor, u64 ceiling)
 {
-	free_level(g, g->mm->pgd, PGDIR_SHIFT, start, end, floor, ceiling);
+	u64 middle = 1ull << PGDIR5_SHIFT;
+
+	if (start < middle)
+		free_level(g, g->mm->pgd, PGDIR_SHIFT, start, min(end, middle), floor, ceiling);
+	if (unlikely(end > middle))
+		free_level(g, g->mm->root, PGDIR5_SHIFT, max(start, middle), end, floor, ceiling);
 }
 
 u64 vm_prot(u64 flags)

@@ -145,7 +145,7 @@ static void publish(u64 s)
 /* Maps a section's page structs where the tables above exist: takes no lock and no memory. */
 static bool map_array_entry(u64 va, u64 pfn)
 {
-	pgd_t *pgd = kernel_pgd + pgd_index(va);
+	pgd_t *pgd = kernel_pgd_entry(va);
 	pud_t *pud;
 	pmd_t *pmd;
 

@@ -79,6 +79,7 @@ void anon_group_init(void);
 
 /* ptwalk.c: the PMD entry of an address, or NULL when an upper table is missing (_alloc: when out of memory). */
 pmd_t *pt_pmd(struct mm *mm, u64 addr);
+u64 pt_hole_size(struct mm *mm, u64 addr); /* where pt_pmd says NULL: the aligned span around addr that has no table */
 pmd_t *pt_pmd_alloc(struct mm *mm, u64 addr);
 int pt_table_alloc(struct mm *mm, pmd_t *pmd); /* puts a PTE table into an empty PMD entry; 0 (also when there is one) or -ENOMEM */
 struct page *pt_page_alloc(struct mm *mm); /* counted for the mm */

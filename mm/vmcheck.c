@@ -145,7 +145,7 @@ static u64 check_locked(struct mm *mm, bool rmap)
 	const struct vma *at;
 	const char *what;
 
-	walk_level(&w, mm->pgd, PGDIR_SHIFT, 0, PTRS / 2);
+	walk_level(&w, mm->root, mm->root == mm->pgd ? PGDIR_SHIFT : PGDIR5_SHIFT, 0, PTRS / 2);
 	if (rmap)
 		return w.bad;
 	if (vmatree_check(mm, &what, &at))

@@ -92,9 +92,7 @@ static void zap_walk(struct zap *z, u64 addr, u64 end)
 		u64 next = span_end(addr, end, PMD_SHIFT);
 
 		if (!pmd) {
-			bool no_pud = !pte_present(pte_read(&mm->pgd[pgd_index(addr)]));
-
-			addr = span_end(addr, end, no_pud ? PGDIR_SHIFT : PUD_SHIFT);
+			addr = min((addr | (pt_hole_size(mm, addr) - 1)) + 1, end);
 			continue;
 		}
 		e = pte_read(pmd);

@@ -1,7 +1,7 @@
 /*
  * The hand-off: everything the EFI application tells the kernel, in one structure.
  *
- * Kernel entry: long mode, 4-level paging, interrupts off, CR3 = root_pt_phys, CR0.WP and EFER.NXE
+ * Kernel entry: long mode, paging_levels levels, interrupts off, CR3 = root_pt_phys, CR0.WP and EFER.NXE
  * on, direction flag clear, RIP = ELF e_entry + kernel_slide, RDI = direct-map address of this
  * structure, RSP = a 16-byte aligned boot stack of HANDOFF_STACK_SIZE bytes in MEM_LOADER memory.
  * GDT, IDT, TR are the firmware's leftovers and must not be used: the kernel loads its own before
@@ -143,7 +143,9 @@ struct handoff {
 	uint64_t stack;			/* lowest byte of the boot stack */
 	uint64_t stack_len;
 
-	uint64_t reserved[6];		/* 0 */
+	uint32_t paging_levels;		/* 4, or 5: CR4.LA57 is on; 0 means 4 */
+	uint32_t reserved0;		/* 0 */
+	uint64_t reserved[5];		/* 0 */
 };
 
 _Static_assert(sizeof(struct handoff_region) == 24, "hand-off layout");

@@ -1,6 +1,8 @@
 /*
- * The map of the address space, 4-level paging (docs/design/memory.md has the picture).
- * direct_map_base moves with KASLR in 1 GiB steps within its 32 TiB window.
+ * The map of the address space (boot/layout.h has the picture). direct_map_base moves with KASLR in 1 GiB steps.
+ *
+ * 4 or 5 levels of page tables is found out at boot. The kernel half is the same for both; of the user half everything
+ * below 2^48 hangs below mm->pgd in both, so that a walk need not know (mm/ptwalk.c).
  */
 #ifndef X86_LAYOUT_H
 #define X86_LAYOUT_H
@@ -17,9 +19,15 @@
 #define PUD_SIZE (1ull << PUD_SHIFT)
 #define PUD_MASK (~(PUD_SIZE - 1))
 #define PGDIR_SHIFT 39
+#define PGDIR5_SHIFT 48
 
-#define TASK_SIZE_MAX 0x00007ffffffff000ull /* end of user space; one guard page below the canonical hole */
-#define DIRECT_MAP_START 0xffff800000000000ull
+/* End of what a program gets without asking: programs keep tags in the upper bits of pointers. */
+#define TASK_SIZE_DEFAULT 0x00007ffffffff000ull
+/* End of user space, 2^47 or 2^56 less one page that is never mapped: an access that begins below it
+ * and is no longer than a page needs no other check. Immutable after pgtable_note_handoff(). */
+extern u64 task_size_max;
+#define TASK_SIZE_MAX task_size_max
+extern u64 kernel_half; /* lowest canonical kernel address */
 #ifndef PAGE_ARRAY_BASE /* host tests have their own map */
 #define PAGE_ARRAY_BASE 0xffffc00000000000ull /* struct page of pfn 0 */
 #define VMALLOC_START 0xffffd00000000000ull

@@ -40,6 +40,7 @@ static inline unsigned pte_index(u64 va) { return (va >> PAGE_SHIFT) & 511; }
 static inline unsigned pmd_index(u64 va) { return (va >> PMD_SHIFT) & 511; }
 static inline unsigned pud_index(u64 va) { return (va >> PUD_SHIFT) & 511; }
 static inline unsigned pgd_index(u64 va) { return (va >> PGDIR_SHIFT) & 511; }
+static inline unsigned pgd5_index(u64 va) { return (va >> PGDIR5_SHIFT) & 511; }
 
 static inline pte_t pte_make(u64 pa, u64 prot) { return (pte_t){ pa | prot }; }
 static inline u64 pte_pa(pte_t e) { return e.v & PTE_ADDR_MASK; }
@@ -72,13 +73,17 @@ void kunmap_range(u64 va, u64 len, bool free_tables);
 int kprotect_range(u64 va, u64 len, u64 prot); /* splits large pages where needed */
 /* Physical address behind any kernel address, or ~0 when nothing is mapped. */
 u64 kva_to_phys(u64 va);
-extern pgd_t *kernel_pgd; /* upper half shared by every address space */
+extern pgd_t *kernel_pgd; /* root table; its upper half is shared by every address space */
+pgd_t *kernel_pgd_entry(u64 va); /* of the level with 512 GiB an entry, above ffff800000000000 */
 #define PROT_KERNEL (PTE_P | PTE_W | PTE_A | PTE_D | PTE_NX | PTE_G)
 u64 cache_bits(int cache_type); /* enum cache_type (x86/io.h) -> PTE bits for a 4 KiB page */
 
-/* User tables. pgd_alloc copies the kernel half; NULL when out of memory. */
-pgd_t *pgd_alloc(void);
-void pgd_free(pgd_t *pgd); /* the table page only */
+/*
+ * Root tables. The result has the kernel half; *pgd becomes the table of its lowest 256 TiB, which is the root itself
+ * with 4 levels. NULL when out of memory. root_free takes both back: no other table is left below them.
+ */
+pgd_t *root_alloc(pgd_t **pgd);
+void root_free(pgd_t *root, pgd_t *pgd);
 
 /* Boot check: walks the kernel half, returns the number of mappings both writable and executable (0 wanted). */
 unsigned pgtable_audit_wx(void);

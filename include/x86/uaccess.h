@@ -25,16 +25,17 @@ u64 __must_check copy_from_user_any(void *to, const void __user *from, u64 n);
 u64 copy_user(void *to, const void *from, u64 n);
 #define COPY_SMALL 512 /* below it string moves win */
 
-/* Structures of fixed size need no choice of method: check and copy, in place. */
+/* Structures of fixed size need no choice of method: check and copy, in place. What begins below the limit and
+ * crosses it runs into the page that is never mapped. */
 static __always_inline u64 __must_check copy_to_user(void __user *to, const void *from, u64 n)
 {
 	if (!__builtin_constant_p(n) || n >= COPY_SMALL)
 		return copy_to_user_any(to, from, n);
-	return likely((u64)to <= TASK_SIZE_MAX - n) ? copy_user(to, from, n) : n;
+	return likely((u64)to < TASK_SIZE_MAX) ? copy_user(to, from, n) : n;
 }
 static __always_inline u64 __must_check copy_from_user(void *to, const void __user *from, u64 n)
 {
-	if (__builtin_constant_p(n) && n < COPY_SMALL && likely((u64)from <= TASK_SIZE_MAX - n) &&
+	if (__builtin_constant_p(n) && n < COPY_SMALL && likely((u64)from < TASK_SIZE_MAX) &&
 	    likely(!copy_user(to, from, n)))
 		return 0;
 	return copy_from_user_any(to, from, n);

@@ -52,7 +52,7 @@ int ksym_format(char *buf, size_t n, u64 addr)
 
 static bool readable(u64 va, u64 len)
 {
-	return va >= DIRECT_MAP_START && va <= U64_MAX - len && kva_to_phys(va) != ~0ull &&
+	return va >= kernel_half && va <= U64_MAX - len && kva_to_phys(va) != ~0ull &&
 	       kva_to_phys(va + len - 1) != ~0ull;
 }
 

@@ -73,7 +73,7 @@ static void print_code(u64 rip)
 	int n = 0;
 
 	for (u64 a = rip - 8; a < rip + 16; a++) {
-		if (a < DIRECT_MAP_START || kva_to_phys(a) == ~0ull)
+		if (a < kernel_half || kva_to_phys(a) == ~0ull)
 			return;
 		n += scnprintf(line + n, sizeof(line) - n, a == rip ? "<%02x> " : "%02x ", *(u8 *)a);
 	}

@@ -69,7 +69,7 @@ void vdso_update(void)
 /* Somewhere above the stack, in the same 512 GiB at most, when there is room. 0: anywhere. */
 static u64 place(u64 stack_top, u64 len, bool randomize)
 {
-	u64 room = TASK_SIZE_MAX - stack_top;
+	u64 room = TASK_SIZE_DEFAULT - stack_top;
 
 	if (!randomize || room < len + 2 * PAGE_SIZE)
 		return 0;

@@ -164,13 +164,13 @@ void cpu_detect(void)
 	detect_extended(f);
 	if (!f->nx)
 		panic("This CPU has no NX bit; Quoin needs it");
-	f->la57 = false; /* the hand-off is 4-level */
+	f->la57 = read_cr4() & CR4_LA57; /* as the loader left it; it cannot change in long mode */
 }
 
 void cpu_enable(void)
 {
 	const struct cpu_features *f = &cpu_features;
-	u64 cr4 = read_cr4() & (CR4_PAE | CR4_MCE);
+	u64 cr4 = read_cr4() & (CR4_PAE | CR4_MCE | CR4_LA57);
 
 	/* IA32_MISC_ENABLE bit 34 hides NX on some Intel machines; firmware that boots us with
 	 * EFER.NXE on has not set it, so it is left alone. */

@@ -75,7 +75,9 @@ void efi_rt_init(const struct handoff *h)
 	if (!h->efi_systab || !h->efi_map_stride || h->efi_map_stride < sizeof(struct efi_descriptor) ||
 	    cmdline_has("noefi"))
 		return;
-	efi_pgd = pgd_alloc();
+	pgd_t *low;
+
+	efi_pgd = root_alloc(&low);
 	if (!efi_pgd)
 		return;
 	for (u64 off = 0; off + h->efi_map_stride <= h->efi_map_size; off += h->efi_map_stride)
@@ -89,7 +91,7 @@ void efi_rt_init(const struct handoff *h)
 /* A fault while this CPU is in a call: it returns EFI_ABORTED there. */
 bool efi_rt_recover(struct pt_regs *regs)
 {
-	if (likely(READ_ONCE(efi_cpu) != smp_processor_id()) || regs->rip >= LAYOUT_USER_END)
+	if (likely(READ_ONCE(efi_cpu) != smp_processor_id()) || (s64)regs->rip < 0)
 		return false;
 	pr_err("efi: a runtime service faulted at %#llx (address %#llx); they are not used any more\n",
 	       regs->rip, read_cr2());

@@ -29,11 +29,14 @@
 #include <x86/pgtable.h>
 #include <x86/tlb.h>
 
-u64 direct_map_base = DIRECT_MAP_START;
+u64 direct_map_base = LAYOUT_DIRECT_START;
+u64 task_size_max = TASK_SIZE_DEFAULT;
+u64 kernel_half = LAYOUT_KERNEL_START;
 u64 kimage_slide;
 pgd_t *kernel_pgd;
 static u64 kimage_phys, kimage_virt;
 static bool late;
+static int top = 3; /* level of the root: 3 or 4, a table of level n has entries of PAGE_SIZE << 9n */
 
 /* Before anything else may translate an address. */
 void pgtable_note_handoff(const struct handoff *h)
@@ -43,6 +46,11 @@ void pgtable_note_handoff(const struct handoff *h)
 	kimage_phys = h->kernel_phys;
 	kimage_virt = h->kernel_virt;
 	kernel_pgd = phys_to_virt(h->root_pt_phys);
+	if (h->paging_levels == 5) {
+		top = 4;
+		task_size_max = LAYOUT_USER_END5 - PAGE_SIZE;
+		kernel_half = LAYOUT_KERNEL_START5;
+	}
 }
 
 u64 kimage_to_phys(const void *sym)
@@ -148,7 +156,7 @@ int pgtable_map_in(pgd_t *root, u64 va, u64 pa, u64 len, u64 prot, bool large)
 		int level = leaf_level(va, pa, len, large);
 		pte_t *t = root;
 
-		for (int l = 3; t; l--) {
+		for (int l = top; t; l--) {
 			pte_t *e = &t[level_index(va, l)];
 
 			if (l == level && (!l || !pmd_table(pte_read(e)))) {
@@ -179,7 +187,7 @@ static pte_t *lookup(pgd_t *pgd, u64 va, int *level)
 {
 	pte_t *t = pgd;
 
-	for (int l = 3;; l--) {
+	for (int l = top;; l--) {
 		pte_t *e = &t[level_index(va, l)];
 		pte_t v = pte_read(e);
 
@@ -222,7 +230,7 @@ static bool take_table(u64 va, u64 end, u64 *pa)
 
 	if (va & ~PMD_MASK || end - va < PMD_SIZE)
 		return false;
-	for (int l = 3; l > 1; l--) {
+	for (int l = top; l > 1; l--) {
 		pte_t v = pte_read(&t[level_index(va, l)]);
 		if (!pmd_table(v))
 			return false;
@@ -305,10 +313,15 @@ u64 cache_bits(int cache_type)
 	}
 }
 
+pgd_t *kernel_pgd_entry(u64 va)
+{
+	return (top == 3 ? kernel_pgd : table_of(kernel_pgd[PTRS - 1])) + pgd_index(va);
+}
+
 static void premake(u64 start, u64 end)
 {
 	for (u64 va = start; va < end && va >= start; va += level_size(3)) {
-		pgd_t *e = &kernel_pgd[pgd_index(va)];
+		pgd_t *e = kernel_pgd_entry(va);
 
 		if (!pte_present(*e))
 			pte_set(e, pte_make(table_new(), TABLE_BITS));
@@ -386,12 +399,37 @@ void iounmap(void *p)
 /*
  * Roots. A few are kept per CPU with the kernel half filled in and the user half zero, so that fork
  * copies nothing. The kernel half never changes after boot, so a kept root cannot go stale.
+ * With 5 levels a root is kept together with the table of its first entry, the lowest 256 TiB.
  */
 #define PGD_KEPT 4
 static DEFINE_PER_CPU(pgd_t *, pgd_kept[PGD_KEPT]);
 static DEFINE_PER_CPU(u32, nr_pgd_kept);
 
-pgd_t *pgd_alloc(void)
+static inline pgd_t *low_table(pgd_t *root)
+{
+	return top == 3 ? root : table_of(root[0]);
+}
+
+static pgd_t *root_new(void)
+{
+	struct page *p = page_table_alloc(NULL, GFP_KERNEL), *low;
+
+	if (!p)
+		return NULL;
+	pgd_t *root = page_address(p);
+	if (top == 4) {
+		low = page_table_alloc(NULL, GFP_KERNEL);
+		if (!low) {
+			page_table_free(p);
+			return NULL;
+		}
+		root[0] = pte_make(page_to_phys(low), TABLE_BITS | PTE_U);
+	}
+	memcpy(root + PTRS / 2, kernel_pgd + PTRS / 2, PAGE_SIZE / 2);
+	return root;
+}
+
+pgd_t *root_alloc(pgd_t **low)
 {
 	pgd_t *pgd = NULL;
 
@@ -402,19 +440,16 @@ pgd_t *pgd_alloc(void)
 		pgd = (*this_cpu_ptr(&pgd_kept))[n - 1];
 	}
 	preempt_enable();
+	if (unlikely(!pgd))
+		pgd = root_new();
 	if (likely(pgd))
-		return pgd;
-	struct page *p = page_table_alloc(NULL, GFP_KERNEL);
-	if (!p)
-		return NULL;
-	pgd = page_address(p);
-	memcpy(pgd + PTRS / 2, kernel_pgd + PTRS / 2, PAGE_SIZE / 2);
+		*low = low_table(pgd);
 	return pgd;
 }
 
-void pgd_free(pgd_t *pgd)
+void root_free(pgd_t *pgd, pgd_t *low)
 {
-	memset(pgd, 0, PAGE_SIZE / 2);
+	ASSERT(low == low_table(pgd));
 	preempt_disable();
 	u32 n = this_cpu_read(nr_pgd_kept);
 	if (likely(n < PGD_KEPT)) {
@@ -423,34 +458,39 @@ void pgd_free(pgd_t *pgd)
 		pgd = NULL;
 	}
 	preempt_enable();
-	if (pgd)
-		page_table_free(virt_to_page(pgd));
+	if (!pgd)
+		return;
+	if (low != pgd)
+		page_table_free(virt_to_page(low));
+	memset(pgd, 0, PAGE_SIZE);
+	page_table_free(virt_to_page(pgd));
 }
 
 /* The low page becomes a root table for CPUs that start: the kernel half and 1:1 for the first 2 MiB. */
-static u64 trampoline_tables[2];
+static u64 trampoline_tables[3];
 
 u64 pgtable_trampoline(u64 page)
 {
 	pgd_t *root = phys_to_virt(page);
 
-	for (int i = 0; i < 2; i++) {
-		trampoline_tables[i] = table_new();
-		if (!trampoline_tables[i])
-			return 0;
-	}
-	pte_t *pud = phys_to_virt(trampoline_tables[0]), *pmd = phys_to_virt(trampoline_tables[1]);
+	pte_t *t = root;
 	memset(root, 0, PAGE_SIZE / 2);
 	memcpy(root + PTRS / 2, kernel_pgd + PTRS / 2, PAGE_SIZE / 2);
-	root[0] = pte_make(trampoline_tables[0], TABLE_BITS);
-	pud[0] = pte_make(trampoline_tables[1], TABLE_BITS);
-	pmd[0] = pte_make(0, PTE_P | PTE_W | PTE_A | PTE_D | PTE_PS);
+	for (int l = top; l > 1; l--) {
+		u64 pa = trampoline_tables[l - 2] = table_new();
+
+		if (!pa)
+			return 0;
+		t[0] = pte_make(pa, TABLE_BITS);
+		t = phys_to_virt(pa);
+	}
+	t[0] = pte_make(0, PTE_P | PTE_W | PTE_A | PTE_D | PTE_PS);
 	return page;
 }
 
 void pgtable_trampoline_done(void)
 {
-	for (int i = 0; i < 2; i++)
+	for (int i = 0; i < 3; i++)
 		if (trampoline_tables[i])
 			table_free(trampoline_tables[i]);
 }
@@ -458,14 +498,14 @@ void pgtable_trampoline_done(void)
 /* The walk of the audit: effective rights are the AND of W and the OR of NX over the levels. */
 static void audit_table(unsigned *bad, const pte_t *t, int level, u64 va, bool w, bool x)
 {
-	unsigned first = level == 3 ? PTRS / 2 : 0;
+	unsigned first = level == top ? PTRS / 2 : 0;
 
 	for (unsigned i = first; i < PTRS; i++) {
 		pte_t e = pte_read(&t[i]);
 		u64 at = va + i * level_size(level);
 
-		if (level == 3)
-			at |= 0xffff000000000000ull;
+		if (level == top)
+			at |= kernel_half;
 		if (!pte_present(e))
 			continue;
 		bool ew = w && pte_write(e), ex = x && !(e.v & PTE_NX);
@@ -482,7 +522,7 @@ unsigned pgtable_audit_wx(void)
 {
 	unsigned bad = 0;
 
-	audit_table(&bad, kernel_pgd, 3, 0, true, true);
+	audit_table(&bad, kernel_pgd, top, 0, true, true);
 	return bad;
 }
 
@@ -503,11 +543,14 @@ static void count_level(const pte_t *table, int level, u64 n[3])
 void pgtable_count_direct(u64 n[3])
 {
 	n[0] = n[1] = n[2] = 0;
-	for (u64 i = pgd_index(direct_map_base); i < pgd_index(PAGE_ARRAY_BASE); i++) {
+	unsigned first = level_index(direct_map_base, top);
+	unsigned end = level_index(top == 4 ? LAYOUT_DIRECT5_END : PAGE_ARRAY_BASE, top);
+
+	for (unsigned i = first; i < end; i++) {
 		pgd_t e = pte_read(&kernel_pgd[i]);
 
 		if (pte_present(e))
-			count_level(table_of(e), 2, n);
+			count_level(table_of(e), top - 1, n);
 	}
 }
 

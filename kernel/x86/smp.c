@@ -26,7 +26,7 @@
 #include <x86/machine.h>
 
 extern char tramp_start[], tramp_end[], tramp_data[];
-struct tramp_data { u32 cr3, claim; u64 entry, boot; };
+struct tramp_data { u32 cr3, claim; u64 entry, boot, la57; };
 
 #define ONLINE_WAIT_MS 3000
 #define STARTUP_RETRY_MS 20
@@ -184,7 +184,7 @@ static struct tramp_data *trampoline_set_up(u64 page)
 	if (!root)
 		return NULL;
 	memcpy(code, tramp_start, (size_t)(tramp_end - tramp_start));
-	*d = (struct tramp_data){ (u32)root, 0, (u64)ap_entry, 0 };
+	*d = (struct tramp_data){ (u32)root, 0, (u64)ap_entry, 0, cpu_has(la57) ? 1u << 12 : 0 };
 	return d;
 }
 

@@ -85,7 +85,7 @@ void tlb_cpu_init(void)
 
 static u64 cr3_of(const struct mm *mm, u32 slot)
 {
-	return virt_to_phys(mm->pgd) | (cpu_has(pcid) ? slot + 1 : 0);
+	return virt_to_phys(mm->root) | (cpu_has(pcid) ? slot + 1 : 0);
 }
 
 /* Drops every user translation of the loaded mm. */
@@ -133,7 +133,7 @@ void tlb_switch_mm(struct mm *prev, struct mm *next)
 			WRITE_ONCE(s->lazy, true);
 		return;
 	}
-	if (next->pgd == kernel_pgd) {
+	if (next->root == kernel_pgd) {
 		if (s->loaded)
 			leave(s, smp_processor_id());
 		return;

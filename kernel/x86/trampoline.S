@@ -44,6 +44,7 @@ tramp_start:
 	movl	%eax, %ss
 	movl	%cr4, %eax
 	orl	$0x20, %eax			/* PAE */
+	orl	(tramp_la57 - tramp_start)(%ebx), %eax
 	movl	%eax, %cr4
 	movl	(tramp_cr3 - tramp_start)(%ebx), %eax
 	movl	%eax, %cr3
@@ -88,5 +89,7 @@ tramp_claim:
 tramp_entry:
 	.quad	0
 tramp_boot:
+	.quad	0
+tramp_la57:				/* CR4.LA57 or 0: it has to be right before paging is on */
 	.quad	0
 tramp_end:

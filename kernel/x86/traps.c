@@ -192,7 +192,7 @@ static void kernel_fault(struct pt_regs *regs, u64 addr, u64 error)
 		return;
 	const char *kind = error & 16 ? "execution" : error & 2 ? "write" : "read";
 	const char *why = addr < PAGE_SIZE ? "NULL pointer" :
-			  addr < LAYOUT_USER_END ? "user address outside a user copy" :
+			  (s64)addr >= 0 ? "user address outside a user copy" :
 			  kstack_guard_hit(addr) ? "guard page of a kernel stack" :
 			  error & 1 ? "protected address" : "unmapped address";
 	snprintf(what, sizeof(what), "page fault: %s of %s %#llx", kind, why, addr);
@@ -298,7 +298,7 @@ bool exit_slow(struct pt_regs *regs)
 			local_irq_disable();
 			continue;
 		}
-		if (likely(regs->rip < LAYOUT_USER_END))
+		if (likely(regs->rip < TASK_SIZE_MAX + PAGE_SIZE))
 			break;
 		/* A handler or saved context pointed into the hole or the kernel. */
 		local_irq_enable();

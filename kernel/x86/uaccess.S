@@ -8,7 +8,7 @@
  */
 #include <x86/asm.h>
 
-#define USER_LIMIT $0x00007ffffffff000
+/* One page beyond task_size_max is never mapped: an access of 8 bytes is checked by its first. */
 
 /* u64 copy_user(void *to, const void *from, u64 n): one of the two is a user address, checked. */
 FUNC copy_user, .text.uaccess
@@ -304,9 +304,8 @@ ENDFUNC strnlen_user_raw
 /* int __get_user_N(u64 *v, const void *p) and int __put_user_N(u64 v, void *p) */
 .macro GETPUT size, load, store, reg, wide
 FUNC __get_user_\size, .text.uaccess
-	movabs	$(0x00007ffffffff000 - \size), %rdx
-	cmp	%rdx, %rsi
-	ja	user_fault
+	cmp	task_size_max(%rip), %rsi
+	jae	user_fault
 	USER_OPEN
 90:	\load	(%rsi), %\wide
 	USER_CLOSE
@@ -316,9 +315,8 @@ FUNC __get_user_\size, .text.uaccess
 	EXTABLE 90b, user_fault
 ENDFUNC __get_user_\size
 FUNC __put_user_\size, .text.uaccess
-	movabs	$(0x00007ffffffff000 - \size), %rdx
-	cmp	%rdx, %rsi
-	ja	user_fault
+	cmp	task_size_max(%rip), %rsi
+	jae	user_fault
 	USER_OPEN
 91:	mov	%\reg, (%rsi)
 	USER_CLOSE

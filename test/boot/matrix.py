@@ -250,6 +250,7 @@ def cases():
     for cpu in ("qemu64", "Skylake-Server", "max,-la57,-smap"):
         yield Boot("cpu-" + cpu.split(",")[0].lower() + ("-plain" if "," in cpu else ""),
                    f"--cpu {cpu} --smp 2", smp=2)
+    yield Boot("la57", "--append la57 --smp 4", smp=4)
     yield Boot("vga", "--vga std")
     yield Boot("nokaslr", "--append nokaslr")
     for device in ("usb", "ahci", "nvme", "cd"):

@@ -34,7 +34,7 @@ static inline uint64_t walk(uint64_t virt, uint64_t *entry)
 {
 	uint64_t table = fake.jump.root, e = 0, shift;
 
-	for (shift = 39; shift >= 12; shift -= 9) {
+	for (shift = fake.jump.la57 ? 48 : 39; shift >= 12; shift -= 9) {
 		e = ((uint64_t *)table)[virt >> shift & 511];
 		*entry = e;
 		if (!(e & 1))
@@ -168,8 +168,10 @@ static inline void check_good_boot(void)
 	CHECK_EQ(fake.jump.stack % 16, 0);
 	CHECK_EQ(walk(fake.jump.stack - 8, &entry), h->stack + h->stack_len - 8);
 	CHECK_EQ(h->direct_virt % LAYOUT_DIRECT_STEP, 0);
-	CHECK(h->direct_virt >= LAYOUT_DIRECT_START);
-	CHECK(h->direct_virt + h->direct_len <= LAYOUT_DIRECT_END);
+	CHECK_EQ(h->paging_levels, fake.jump.la57 ? 5 : 4);
+	CHECK_EQ(!fake.jump.switch_page, (bool)fake.jump.la57 == fake.la57);
+	CHECK(h->direct_virt >= (fake.jump.la57 ? LAYOUT_DIRECT5_START : LAYOUT_DIRECT_START));
+	CHECK(h->direct_virt + h->direct_len <= (fake.jump.la57 ? LAYOUT_DIRECT5_END : LAYOUT_DIRECT_END));
 	CHECK(h->tsc_entry < h->tsc_exit && h->tsc_exit < h->tsc_jump);
 	check_regions(h);
 	check_image(h);

@@ -308,13 +308,54 @@ static void quirk_8_file_reads(void)
 
 /* 9: check_good_boot looks at watchdog_first. 10 (sections, NX_COMPAT) is pe_test.c. */
 
-static void quirk_18_la57(void)
+static void set_cmdline(const char *text)
+{
+	fake.files[fake.nr_files++] = (struct fake_file){ .path = APP_CMDLINE_PATH, .data = (void *)text,
+							  .len = strlen(text), .info_size = strlen(text) };
+}
+
+/* 5 levels: as the firmware has it, or as the command line says where the CPU can. */
+static void five_levels(void)
 {
 	uint64_t entry;
 
 	setup();
 	fake.la57 = true;
 	boot_good();
+	CHECK(fake.jump.la57 && !fake.jump.switch_page);
+	CHECK(((uint64_t *)fake.jump.root)[511] & 1);	/* image */
+	CHECK(walk(find_handoff()->kernel_virt, &entry));
+	setup();
+	fake.can_la57 = true;
+	set_cmdline("quiet la57");
+	boot_good();
+	CHECK(fake.jump.la57 && fake.jump.switch_page && fake.jump.root < 1ull << 32);
+	CHECK_EQ(walk(fake.jump.switch_page, &entry), fake.jump.switch_page);
+	CHECK(executable(entry) && !writable(entry));
+	setup();
+	fake.can_la57 = true;
+	boot_good();
+	CHECK(!fake.jump.la57);
+	setup();
+	set_cmdline("la57");
+	boot_good();
+	CHECK(!fake.jump.la57);	/* the CPU cannot */
+	setup();
+	fake.can_la57 = true;
+	set_cmdline("la57 no5lvl");
+	boot_good();
+	CHECK(!fake.jump.la57 && !fake.jump.switch_page);
+}
+
+static void quirk_18_la57(void)
+{
+	uint64_t entry;
+
+	setup();
+	fake.la57 = true;
+	set_cmdline("nola57");
+	boot_good();
+	CHECK(!fake.jump.la57);
 	CHECK(fake.jump.switch_page && fake.jump.switch_page + 8192 <= 1ull << 32);
 	CHECK(fake.jump.root < 1ull << 32);
 	CHECK_EQ(walk(fake.jump.switch_page, &entry), fake.jump.switch_page);
@@ -429,10 +470,10 @@ static void every_allocation_fails(void)
 
 	for (n = 1; n < 200; n++) {
 		setup();
-		fake.la57 = n & 1;
+		fake.la57 = n & 1;	/* and nola57: it has to change */
 		fake.files[1].info_size = 0;
 		fake.files[fake.nr_files++] = (struct fake_file){ .path = APP_CMDLINE_PATH,
-								  .data = "quiet", .len = 5 };
+								  .data = "quiet nola57", .len = 12 };
 		add_gop(PixelRedGreenBlueReserved8BitPerColor, 0xc0000000, 800, 600, 800);
 		fake.fail_at = n;
 		status = fake_boot();
@@ -486,6 +527,7 @@ int main(void)
 	RUN(large_memory);
 	RUN(quirk_7_no_low_memory);
 	RUN(quirk_8_file_reads);
+	RUN(five_levels);
 	RUN(quirk_18_la57);
 	RUN(failures_of_files);
 	RUN(failures_of_the_kernel);

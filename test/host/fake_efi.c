@@ -451,6 +451,8 @@ void arch_cpuid(uint32_t leaf, uint32_t sub, uint32_t regs[4])
 		regs[0] = 7;
 	else if (leaf == 1)
 		regs[2] = fake.rdrand ? 1u << 30 : 0;
+	else if (leaf == 7)
+		regs[2] = fake.la57 || fake.can_la57 ? 1u << 16 : 0;
 	else if (leaf == 0x80000000)
 		regs[0] = 0x80000008;
 	else if (leaf == 0x80000001)

@@ -58,7 +58,7 @@ struct fake {
 	uint32_t nr_gops;
 	EFI_CONFIGURATION_TABLE tables[8];
 	uint32_t nr_tables;
-	bool rng, rng_fails, rdrand, rdrand_stuck, no_nx, no_gib, la57;
+	bool rng, rng_fails, rdrand, rdrand_stuck, no_nx, no_gib, la57, can_la57;
 
 	/* what happened */
 	char console[8192];

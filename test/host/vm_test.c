@@ -20,6 +20,7 @@
 char sim_page_array[FRAMES * sizeof(struct page)] __attribute__((aligned(64)));
 static u8 memory[(u64)FRAMES << PAGE_SHIFT] __attribute__((aligned(2 << 20)));
 u64 direct_map_base;
+u64 task_size_max = (1ull << 56) - PAGE_SIZE; /* the machine has 5 levels */
 static u8 used[FRAMES];
 static u32 frames_used;
 static u32 fail_in; /* the n-th allocation from now fails; 0 never */
@@ -123,14 +124,25 @@ void page_table_free(struct page *p)
 	page_put(p);
 }
 
-pgd_t *pgd_alloc(void)
+pgd_t *root_alloc(pgd_t **low)
 {
-	struct page *p = page_table_alloc(NULL, 0);
+	struct page *p = page_table_alloc(NULL, 0), *q = p ? page_table_alloc(NULL, 0) : NULL;
 
-	return p ? page_address(p) : NULL;
+	if (p && !q)
+		page_table_free(p);
+	if (!p || !q)
+		return NULL;
+	*low = page_address(q);
+	((pgd_t *)page_address(p))[0] = pte_make(page_to_phys(q), PTE_P | PTE_W | PTE_U);
+	return page_address(p);
 }
 
-void pgd_free(pgd_t *pgd) { page_table_free(virt_to_page(pgd)); }
+void root_free(pgd_t *root, pgd_t *low)
+{
+	root[0].v = 0;
+	page_table_free(virt_to_page(low));
+	page_table_free(virt_to_page(root));
+}
 u64 nr_total_pages(void) { return FRAMES * 64ull; } /* large enough for huge pages to be on */
 u64 nr_free_pages(void) { return FRAMES - frames_used; }
 void pages_put_list(struct page **p, unsigned n) { while (n--) page_put(*p++); }
