@@ -4,6 +4,7 @@
  * A message sits in the receiver's queue until it is read; the sender's limit is what its peer has not read yet.
  * Life cycle: free -> (bind) -> (listen | connect) -> closed (file released: queue emptied, peer told) -> freed with the last
  * reference. A connected socket holds a reference on its peer, so ->peer stays valid as long as the socket.
+ * Files in messages, and cycles of them: kernel/fs/unix_gc.c.
  * Locks: connect_mutex (names, state changes, peers) -> sock->lock (queue, counters, flags; a leaf, never two at once).
  */
 #ifndef FS_UNIX_H
@@ -18,8 +19,9 @@ struct unix_addr { s32 refs; u32 len; struct sockaddr_un_k sun; }; /* len counts
 struct unix_msg {
 	struct list_head link; /* (receiver->lock) */
 	u32 len, off; /* off: (receiver->read_mutex) */
-	u32 nfds;
-	struct file **fds; /* owned */
+	u32 nfds, nsocks; /* nsocks: how many of the files are local sockets */
+	struct file **fds; /* owned; (flight_mutex when nsocks) */
+	struct user *user; /* whose files in flight these count as; NULL without files */
 	struct ucred_k cred;
 	struct unix_addr *from; /* referenced; NULL unnamed */
 	u8 data[];
@@ -47,6 +49,11 @@ struct unix_sock {
 	struct inode *inode; /* bound file, referenced */
 	struct hlist_node name_hash; /* (connect_mutex) */
 	struct ucred_k peercred;
+	struct file *file; /* (flight_mutex) the open file, while in flight */
+	struct list_head gc_link; /* (flight_mutex) in flight: all such */
+	u32 inflight; /* (flight_mutex) messages that hold the file */
+	s32 gc_refs;
+	bool gc_candidate;
 	u64 rcvtimeo, sndtimeo; /* ns, 0 for ever */
 	u32 sndbuf, rcvbuf;
 };
@@ -68,6 +75,8 @@ int unix_shutdown(struct unix_sock *s, int how);
 /* @scm's files are taken over on success. Bytes or -errno; raises SIGPIPE unless MSG_NOSIGNAL. */
 s64 unix_send(struct unix_sock *s, struct iov_iter *from, u32 flags, const struct sockaddr_un_k *to, u32 tolen, struct scm *scm);
 s64 unix_recv(struct unix_sock *s, struct iov_iter *to, u32 flags, struct recv_info *info);
+bool unix_may_fly(void); /* may another file be sent? Each user may have RLIMIT_NOFILE of them in flight */
+u64 unix_check(void); /* sockets in flight */
 void unix_addr_put(struct unix_addr *a);
 
 #endif

@@ -12,7 +12,7 @@ struct group_info { s32 refs; u32 n; gid_t gid[]; };
 struct user {
 	s32 refs; /* (a) */
 	uid_t uid; /* (I) */
-	s32 processes, sigpending; /* (a) threads; queued signals */
+	s32 processes, sigpending, inflight; /* (a) threads; queued signals; files in messages of local sockets */
 	u64 mq_bytes; /* (a) */
 	struct hlist_node hash;
 };

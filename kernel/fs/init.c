@@ -1,5 +1,6 @@
 /* Bringing the file half up, and the checker of all its structures. */
 #include <fs/internal.h>
+#include <fs/unix.h>
 #include <mm/check.h>
 
 void vfs_init(void)
@@ -13,6 +14,7 @@ void vfs_init(void)
 	devfs_init();
 	anon_files_init();
 	check_register("vfs", vfs_check);
+	check_register("unix", unix_check);
 }
 
 u64 vfs_check(void)

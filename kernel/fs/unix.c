@@ -48,6 +48,7 @@ static struct unix_sock *sock_new(int type)
 	INIT_LIST_HEAD(&s->queue);
 	INIT_LIST_HEAD(&s->backlog);
 	INIT_LIST_HEAD(&s->backlog_link);
+	INIT_LIST_HEAD(&s->gc_link);
 	mutex_init(&s->read_mutex);
 	s->limit = s->sndbuf = s->rcvbuf = UNIX_BUF;
 	return s;

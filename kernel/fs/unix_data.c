@@ -14,18 +14,19 @@
 #include "unix_impl.h"
 
 #define STREAM_CHUNK 16000u
-#define MSG_OVERHEAD 512u /* what an empty message counts against the limit */
 
-static void msg_free(struct unix_msg *m)
+void unix_msg_free(struct unix_msg *m)
 {
-	for (u32 i = 0; i < m->nfds; i++)
-		file_put(m->fds[i]);
-	kfree(m->fds);
+	struct scm scm = { 0 };
+
+	if (m->nfds)
+		unix_land(m, &scm);
+	for (u32 i = 0; i < scm.nfds; i++)
+		file_put(scm.fds[i]);
+	kfree(scm.fds);
 	unix_addr_put(m->from);
 	kvfree(m);
 }
-
-static u32 msg_cost(const struct unix_msg *m) { return m->len + MSG_OVERHEAD; }
 
 void unix_drop_queue(struct unix_sock *s)
 {
@@ -36,12 +37,12 @@ void unix_drop_queue(struct unix_sock *s)
 		if (!list_empty(&s->queue)) {
 			m = list_first_entry(&s->queue, struct unix_msg, link);
 			list_del(&m->link);
-			s->queued -= msg_cost(m);
+			s->queued -= unix_msg_cost(m);
 		}
 		spin_unlock(&s->lock);
 		if (!m)
 			return;
-		msg_free(m);
+		unix_msg_discard(m);
 	}
 }
 
@@ -72,7 +73,7 @@ static struct unix_msg *msg_new(struct iov_iter *from, u32 n, int *err)
 	if (!m)
 		return NULL;
 	m->len = n;
-	m->off = m->nfds = 0;
+	m->off = m->nfds = m->nsocks = 0;
 	m->fds = NULL;
 	m->from = NULL;
 	*err = -EFAULT;
@@ -93,7 +94,7 @@ static int enqueue(struct unix_sock *s, struct unix_sock *to, struct unix_msg *m
 		r = s->type == SOCK_DGRAM && to->closed ? -ECONNREFUSED : -EPIPE;
 	} else {
 		list_add_tail(&m->link, &to->queue);
-		to->queued += msg_cost(m);
+		to->queued += unix_msg_cost(m);
 	}
 	spin_unlock(&to->lock);
 	if (!r)
@@ -111,6 +112,8 @@ static void msg_attach(struct unix_sock *s, struct unix_msg *m, struct scm *scm)
 		m->nfds = scm->nfds;
 		scm->fds = NULL;
 		scm->nfds = 0;
+		if (m->nfds)
+			unix_fly(m);
 	}
 }
 
@@ -130,13 +133,9 @@ static s64 send_one(struct unix_sock *s, struct unix_sock *to, struct iov_iter *
 	r = enqueue(s, to, m);
 	if (!r)
 		return n;
-	if (scm) { /* the caller still owns the files */
-		scm->fds = m->fds;
-		scm->nfds = m->nfds;
-		m->fds = NULL;
-		m->nfds = 0;
-	}
-	msg_free(m);
+	if (m->nfds)
+		unix_land(m, scm); /* the caller still owns the files */
+	unix_msg_free(m);
 	return r;
 }
 
@@ -204,7 +203,7 @@ static void queue_pop(struct unix_sock *s, struct unix_msg *m)
 	spin_lock(&s->lock);
 	list_del(&m->link);
 	u32 before = s->queued;
-	s->queued -= msg_cost(m);
+	s->queued -= unix_msg_cost(m);
 	bool opened = before >= s->limit / 2 && s->queued < s->limit;
 	spin_unlock(&s->lock);
 	if (opened || wait_queue_active(&s->space))
@@ -256,17 +255,12 @@ static int take_ancillary(struct unix_msg *m, struct recv_info *info, bool peek)
 	info->scm.cred = m->cred;
 	info->scm.has_cred = true;
 	if (m->nfds && peek) {
-		info->scm.fds = kmemdup(m->fds, m->nfds * sizeof(*m->fds), GFP_KERNEL);
+		info->scm.fds = kcalloc(m->nfds, sizeof(*m->fds), GFP_KERNEL);
 		if (!info->scm.fds)
 			return -ENOMEM;
-		for (u32 i = 0; i < m->nfds; i++)
-			file_get(m->fds[i]);
-		info->scm.nfds = m->nfds;
+		unix_peek_files(m, &info->scm);
 	} else if (m->nfds) {
-		info->scm.fds = m->fds;
-		info->scm.nfds = m->nfds;
-		m->fds = NULL;
-		m->nfds = 0;
+		unix_land(m, &info->scm);
 	}
 	return 0;
 }
@@ -292,7 +286,7 @@ static s64 recv_packet(struct unix_sock *s, struct iov_iter *to, u32 flags, stru
 		return err;
 	if (!(flags & MSG_PEEK)) {
 		queue_pop(s, m);
-		msg_free(m);
+		unix_msg_free(m);
 	}
 	return flags & MSG_TRUNC ? (s64)info->full_len : (s64)n;
 }
@@ -334,7 +328,7 @@ static s64 recv_stream(struct unix_sock *s, struct iov_iter *to, u32 flags, stru
 		m->off += n;
 		if (m->off == m->len) {
 			queue_pop(s, m);
-			msg_free(m);
+			unix_msg_free(m);
 		}
 	}
 	return done ?: err;
@@ -447,6 +441,7 @@ static void sock_release(struct inode *i, struct file *f)
 		return;
 	unix_close(s);
 	sock_put(s);
+	unix_collect();
 }
 
 const struct file_ops unix_fops = {

@@ -210,7 +210,11 @@ static int scm_rights(struct scm *scm, const u8 *data, u64 len)
 
 	if (scm->nfds + n > SCM_MAX_FD || scm->fds)
 		return -EINVAL;
-	scm->fds = kcalloc(n ?: 1, sizeof(*scm->fds), GFP_KERNEL);
+	if (!n)
+		return 0;
+	if (!unix_may_fly())
+		return -ETOOMANYREFS;
+	scm->fds = kcalloc(n, sizeof(*scm->fds), GFP_KERNEL);
 	if (!scm->fds)
 		return -ENOMEM;
 	for (u32 i = 0; i < n; i++) {

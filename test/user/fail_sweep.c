@@ -356,7 +356,7 @@ static int a_sockets(void)
 
 	TRY(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, s));
 	*h = (struct cmsghdr){ .cmsg_len = CMSG_LEN(2 * sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS };
-	memcpy(CMSG_DATA(h), (int[]){ 1, 2 }, 2 * sizeof(int));
+	memcpy(CMSG_DATA(h), s, 2 * sizeof(int)); /* a cycle: the socket holds itself */
 	TRY(sendmsg(s[0], &mh, 0));
 	TRY(write(s[0], text, sizeof text));
 	TRY(l = socket(AF_UNIX, SOCK_STREAM, 0));
