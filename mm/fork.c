@@ -169,6 +169,7 @@ static int copy_vma(struct mm *mm, struct vma *v, bool *flush)
 static void copy_fields(struct mm *to, const struct mm *from)
 {
 	to->mmap_base = from->mmap_base;
+	to->mmap_bottomup = from->mmap_bottomup;
 	to->mmap_min = from->mmap_min;
 	to->start_code = from->start_code;
 	to->end_code = from->end_code;

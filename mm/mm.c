@@ -173,18 +173,19 @@ void mm_drop(struct mm *mm)
 #define STACK_INITIAL (33 * PAGE_SIZE) /* what a new program's stack maps at once, as Linux */
 #define BRK_RANDOM 0x02000000ull
 
-int mm_setup_layout(struct mm *mm, u64 stack_rlimit, bool randomize, u64 *stack_top)
+int mm_setup_layout(struct mm *mm, u64 stack_rlimit, bool randomize, bool bottomup, u64 *stack_top)
 {
-	u64 top = TASK_SIZE_DEFAULT, gap = stack_rlimit, size;
+	u64 top = TASK_SIZE_DEFAULT, gap = stack_rlimit, size, random;
 	struct vma *v;
 
 	if (randomize)
 		top -= (get_random_u64() & STACK_RANDOM_PAGES) << PAGE_SHIFT;
+	random = randomize ? get_random_u64() >> (64 - MMAP_RANDOM_BITS) << PAGE_SHIFT : 0;
 	gap = clamp(gap, 128 * SZ_1M, TASK_SIZE_DEFAULT / 6 * 5);
 	gap += STACK_GUARD_GAP + (randomize ? STACK_RANDOM_PAGES << PAGE_SHIFT : 0);
 	gap = min(gap, TASK_SIZE_DEFAULT / 6 * 5);
-	mm->mmap_base = PAGE_ALIGN(TASK_SIZE_DEFAULT - gap -
-				   (randomize ? get_random_u64() >> (64 - MMAP_RANDOM_BITS) << PAGE_SHIFT : 0));
+	mm->mmap_bottomup = bottomup || stack_rlimit == ~0ull;
+	mm->mmap_base = mm->mmap_bottomup ? PAGE_ALIGN(TASK_SIZE_DEFAULT / 3) + random : PAGE_ALIGN(TASK_SIZE_DEFAULT - gap - random);
 	mm->rlimit_stack = stack_rlimit;
 	size = min(STACK_INITIAL, max(PAGE_SIZE, stack_rlimit & PAGE_MASK));
 	v = vma_new(mm, top - size, top, VM_READ | VM_WRITE | VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC | VM_GROWSDOWN |

@@ -4,7 +4,7 @@
  * do_mmap decides what is wanted, in Linux's order of checks; mmap_locked makes one VMA of it. A mapping that continues its neighbour
  * (same rights, same object, next offset) becomes part of that VMA without allocating one: heaps and thread arenas grow this way.
  *
- * Placement is top-down below mm->mmap_base; a large anonymous mapping goes to a 2 MiB boundary, so that huge pages fit.
+ * Placement is top-down below mm->mmap_base, or, when the stack may grow without limit, bottom-up from it; a large anonymous mapping goes to a 2 MiB boundary, so that huge pages fit.
  */
 #include <kernel/random.h>
 #include "vm.h"
@@ -54,8 +54,13 @@ s64 mm_find_area(struct mm *mm, u64 addr, u64 len, u64 flags, u64 align)
 		wide = TASK_SIZE_MAX - TASK_SIZE_DEFAULT;
 	if (flags & MAP_32BIT)
 		return vmatree_gap_bottomup(mm, len, 0x40000000, 0x80000000, align, &a) ? (s64)a : -ENOMEM;
-	if (likely(vmatree_gap_topdown(mm, len, mm->mmap_min, mm->mmap_base + wide, align, &a)))
+	if (unlikely(mm->mmap_bottomup)) {
+		if (vmatree_gap_bottomup(mm, len, mm->mmap_base, TASK_SIZE_DEFAULT + wide, align, &a) ||
+		    vmatree_gap_topdown(mm, len, mm->mmap_min, mm->mmap_base, align, &a))
+			return (s64)a;
+	} else if (likely(vmatree_gap_topdown(mm, len, mm->mmap_min, mm->mmap_base + wide, align, &a))) {
 		return (s64)a;
+	}
 	/* the region below mmap_base is full: anywhere above */
 	if (vmatree_gap_bottomup(mm, len, TASK_SIZE_DEFAULT / 3 & PAGE_MASK, TASK_SIZE_DEFAULT + wide, align, &a))
 		return (s64)a;

@@ -62,4 +62,6 @@ void fd_set_cloexec(unsigned fd, bool on);
 int fd_close_range(u32 first, u32 last, bool unshare, bool cloexec);
 u32 files_next_open(struct files *f, u32 from); /* first open fd >= from or ~0u; for /proc/PID/fd */
 
+extern u64 nr_open_max; /* sysctl fs.nr_open: one past the highest descriptor any process may have */
+
 #endif

@@ -245,7 +245,8 @@ void locks_init(void);
 void anon_files_init(void);
 extern struct mount *shm_mount, *devfs_mount, *anon_mount;
 extern const struct file_ops chrdev_fops, blkdev_fops, nosock_fops;
-extern u64 files_max, files_nr_max;
+extern u64 files_max;
+
 u64 nr_open_files(void);
 struct file *file_alloc_err(int *err); /* NULL: *err is -ENFILE or -ENOMEM */
 int tmpfs_add_seals(struct file *f, u32 seals);

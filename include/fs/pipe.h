@@ -15,6 +15,7 @@
 #define PIPE_BUF_PACKET 2u
 #define PIPE_DEF_SLOTS 16u
 #define PIPE_MAX_SIZE (1u << 20)
+extern u64 pipe_max_size; /* sysctl fs.pipe-max-size: bytes, for those without CAP_SYS_RESOURCE */
 #define PIPE_ATOMIC 4096u
 
 struct pipe_buf {

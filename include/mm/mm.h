@@ -127,7 +127,8 @@ struct mm {
 	struct vma *last; /* (racy hint, verified under m) */
 	u32 nr_vmas; /* (m) */
 	spinlock_t page_table_lock;
-	u64 mmap_base; /* (m) highest address for top-down placement */
+	u64 mmap_base; /* (I) highest address for top-down placement, the lowest for bottom-up */
+	bool mmap_bottomup; /* (I) an unlimited stack: mappings grow towards it from a third of the space */
 	u64 mmap_min; /* lowest */
 	u64 start_code, end_code, start_data, end_data, start_brk, brk, start_stack; /* (m) */
 	u64 arg_start, arg_end, env_start, env_end;
@@ -189,8 +190,9 @@ int do_mlock(struct mm *mm, u64 addr, u64 len, u64 vmflags, bool lock);
 int do_mlockall(struct mm *mm, int flags); /* -1: munlockall */
 int do_msync(struct mm *mm, u64 addr, u64 len, int flags);
 int do_mincore(struct mm *mm, u64 addr, u64 npages, u8 *vec);
-/* exec: sets brk, mmap_base (random unless personality), and makes the stack VMA [top - size, top) growing down. */
-int mm_setup_layout(struct mm *mm, u64 stack_rlimit, bool randomize, u64 *stack_top);
+/* exec: sets mmap_base (random unless personality) and makes the stack VMA [top - size, top) growing down. A stack without a
+ * limit, or @bottomup (ADDR_COMPAT_LAYOUT), leaves the space below the stack to it and places mappings upwards. */
+int mm_setup_layout(struct mm *mm, u64 stack_rlimit, bool randomize, bool bottomup, u64 *stack_top);
 int mm_set_brk_start(struct mm *mm, u64 end_of_bss, bool randomize);
 u64 mm_random_pie_base(bool randomize);
 /* Special mapping of fixed pages (vDSO, vvar): pages stay referenced by the caller. */

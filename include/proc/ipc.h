@@ -21,6 +21,14 @@
 #define IPC_MAX 32000
 #define IPC_SEQ_SHIFT 15
 
+/* /proc/sys/kernel/{shmmax,...}: read without a lock, each checked when something is made. */
+struct ipc_limits {
+	u64 shmmax, shmall, shmmni; /* bytes of a segment, pages of all, segments */
+	u64 msgmax, msgmnb, msgmni; /* bytes of a message, of a queue; queues */
+	u64 semmsl, semmns, semopm, semmni; /* per set, of all, per call, sets */
+};
+extern struct ipc_limits ipc_limits;
+
 struct ipc_object {
 	s32 refs; /* (a) one of the table's */
 	s32 id, key; /* (I) */

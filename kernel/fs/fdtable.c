@@ -19,7 +19,7 @@
 #include <mm/slab.h>
 
 #define FD_INLINE 64u
-#define FD_MAX (1u << 20) /* sysctl fs.nr_open's default */
+u64 nr_open_max = 1u << 20; /* sysctl fs.nr_open */
 
 static struct kmem_cache *files_cache;
 
@@ -102,7 +102,7 @@ static int table_grow(struct files *fs, u32 fd)
 {
 	u32 max = roundup_pow_of_two(max_t(u32, fd + 1, 256));
 
-	if (fd >= FD_MAX)
+	if (fd >= nr_open_max)
 		return -EMFILE;
 	spin_unlock(&fs->lock);
 	struct fdtable *t = table_alloc(max), *old;
@@ -527,7 +527,7 @@ int fd_close_range(u32 first, u32 last, bool unshare, bool cloexec)
 
 	if (unshare && READ_ONCE(fs->refs) > 1) {
 		/* What would be closed need not be copied when it is the end of the table. */
-		struct files *mine = files_copy(fs, !cloexec && last >= FD_MAX ? first : ~0u);
+		struct files *mine = files_copy(fs, !cloexec && last >= READ_ONCE(fs->t)->max ? first : ~0u);
 		if (!mine)
 			return -ENOMEM;
 		spin_lock(&current->alloc_lock);

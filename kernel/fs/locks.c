@@ -278,11 +278,15 @@ static int range_from_user(struct file *f, const struct flock_k *u, struct file_
 	return 0;
 }
 
+/* F_GETLK tells of the conflicting lock that begins first. */
 static void get_record(struct file_lock *want, struct flock_k *u)
 {
-	spin_lock(&locks_lock);
-	struct file_lock *c = find_conflict(want);
+	struct file_lock *c = NULL, *l;
 
+	spin_lock(&locks_lock);
+	list_for_each_entry(l, &want->inode->flocks, link)
+		if (conflicts(l, want) && (!c || l->start < c->start))
+			c = l;
 	if (!c) {
 		u->l_type = F_UNLCK;
 	} else {
@@ -317,7 +321,8 @@ int do_fcntl_lock(int fd, struct file *f, u32 cmd, struct flock_k *u)
 		get_record(l, u);
 	else if (!err)
 		err = set_record(l, cmd == F_SETLKW || cmd == F_OFD_SETLKW);
-	if (err || get || l->type == F_UNLCK)
+	/* Once inserted it may be gone already: another thread's lock swallowed it. So not l->type. */
+	if (err || get || u->l_type == F_UNLCK)
 		kmem_cache_free(lock_cache, l);
 	return err;
 }

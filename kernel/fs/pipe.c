@@ -448,6 +448,8 @@ int fifo_open(struct inode *i, struct file *f)
 	return r;
 }
 
+u64 pipe_max_size = PIPE_MAX_SIZE;
+
 long pipe_get_size(struct pipe *p)
 {
 	return (long)READ_ONCE(p->slots) * PAGE_SIZE;
@@ -459,7 +461,7 @@ long pipe_set_size(struct pipe *p, u64 bytes)
 		return -EINVAL;
 	u64 slots = roundup_pow_of_two(max_t(u64, DIV_ROUND_UP(bytes, PAGE_SIZE), 1));
 
-	if (slots * PAGE_SIZE > PIPE_MAX_SIZE && !capable(CAP_SYS_RESOURCE))
+	if (slots * PAGE_SIZE > pipe_max_size && !capable(CAP_SYS_RESOURCE))
 		return -EPERM;
 	struct pipe_buf *bufs = kcalloc(slots, sizeof(*bufs), GFP_KERNEL);
 

@@ -1,5 +1,7 @@
 /* /proc/sys: numbers and names that tune a running kernel (sysctl(8)). What has no effect here is not here. */
+#include <fs/fdtable.h>
 #include <fs/internal.h>
+#include <fs/pipe.h>
 #include <fs/procfs.h>
 #include <kernel/printk.h>
 #include <kernel/random.h>
@@ -10,6 +12,7 @@
 #include <mm/mm.h>
 #include <mm/slab.h>
 #include <proc/impl.h>
+#include <proc/ipc.h>
 #include <proc/task.h>
 #include <proc/uts.h>
 
@@ -110,6 +113,40 @@ static void file_nr_show(struct seq_buf *s, void *arg)
 	seq_printf(s, "%llu\t0\t%llu\n", (ull)nr_open_files(), (ull)files_max);
 }
 
+static void sem_show(struct seq_buf *s, void *arg)
+{
+	(void)arg;
+	seq_printf(s, "%llu\t%llu\t%llu\t%llu\n", (ull)ipc_limits.semmsl, (ull)ipc_limits.semmns, (ull)ipc_limits.semopm,
+		   (ull)ipc_limits.semmni);
+}
+
+/* One to four numbers: those not given stay. */
+static int sem_write(const char *text, u64 n, void *arg)
+{
+	(void)arg;
+	u64 *const to[] = { &ipc_limits.semmsl, &ipc_limits.semmns, &ipc_limits.semopm, &ipc_limits.semmni };
+	static const u64 most[] = { 32000, S32_MAX, 32000, IPC_MAX };
+	u64 v[4];
+	u32 k = 0;
+
+	for (u64 i = 0; i < n;) {
+		if (text[i] == ' ' || text[i] == '\t' || text[i] == '\n') {
+			i++;
+			continue;
+		}
+		if (k == 4 || text[i] < '0' || text[i] > '9')
+			return -EINVAL;
+		for (v[k] = 0; i < n && text[i] >= '0' && text[i] <= '9' && v[k] <= S32_MAX; i++)
+			v[k] = v[k] * 10 + text[i] - '0';
+		if (v[k] > most[k])
+			return -EINVAL;
+		k++;
+	}
+	for (u32 i = 0; i < k; i++)
+		WRITE_ONCE(*to[i], v[i]);
+	return k ? 0 : -EINVAL;
+}
+
 static void pid_max_show(struct seq_buf *s, void *arg) { (void)arg; seq_printf(s, "%d\n", pid_max); }
 static int pid_max_write(const char *text, u64 n, void *arg)
 {
@@ -139,8 +176,16 @@ static const struct proc_file table[] = {
 	CONST("kernel/cap_last_cap", CAP_LAST),
 	CONST("kernel/overflowuid", 65534),
 	CONST("kernel/overflowgid", 65534),
-	CONST("fs/nr_open", 1048576),
-	CONST("fs/pipe-max-size", 1048576),
+	CONST("kernel/tainted", 0),
+	SYSCTL_U64("sys/kernel/shmmax", ipc_limits.shmmax, 0, ~0ull),
+	SYSCTL_U64("sys/kernel/shmall", ipc_limits.shmall, 0, ~0ull),
+	SYSCTL_U64("sys/kernel/shmmni", ipc_limits.shmmni, 0, IPC_MAX),
+	SYSCTL_U64("sys/kernel/msgmax", ipc_limits.msgmax, 0, 1 << 20),
+	SYSCTL_U64("sys/kernel/msgmnb", ipc_limits.msgmnb, 0, S32_MAX),
+	SYSCTL_U64("sys/kernel/msgmni", ipc_limits.msgmni, 0, IPC_MAX),
+	{ .path = "sys/kernel/sem", .mode = 0644, .show = sem_show, .write = sem_write },
+	SYSCTL_U64("sys/fs/nr_open", nr_open_max, 64, 0x7fffffc0),
+	SYSCTL_U64("sys/fs/pipe-max-size", pipe_max_size, PAGE_SIZE, 1u << 31),
 	CONST("fs/overflowuid", 65534),
 	CONST("fs/overflowgid", 65534),
 	{ .path = "sys/fs/file-nr", .mode = 0444, .show = file_nr_show },

@@ -18,6 +18,7 @@
 #include <x86/cpu.h>
 
 #define ADDR_NO_RANDOMIZE 0x40000u
+#define ADDR_COMPAT_LAYOUT 0x200000u
 #define READ_IMPLIES_EXEC 0x400000u
 
 #define AT_PHDR 3
@@ -103,7 +104,7 @@ static int place_program(struct exec *x)
 		u64 base = ALIGN(mm_random_pie_base(x->randomize), b->img.align);
 		b->bias = base - b->img.start;
 	}
-	return b->img.end + b->bias < x->mm->mmap_base ? 0 : -ENOMEM;
+	return b->img.end + b->bias < x->mm->start_stack - 128 * SZ_1M ? 0 : -ENOMEM;
 }
 
 static int place_interpreter(struct exec *x)
@@ -114,6 +115,10 @@ static int place_interpreter(struct exec *x)
 	b->bias = 0;
 	if (!b->img.pie)
 		return 0;
+	if (x->mm->mmap_bottomup) {
+		b->bias = ALIGN(x->mm->mmap_base, b->img.align) - b->img.start;
+		return 0;
+	}
 	if (len > x->mm->mmap_base - PAGE_SIZE)
 		return -ENOMEM;
 	b->bias = ALIGN_DOWN(x->mm->mmap_base - len, b->img.align) - b->img.start;
@@ -240,7 +245,7 @@ int exec_build(struct exec *x)
 	x->randomize = !(t->personality & ADDR_NO_RANDOMIZE);
 	mm->personality_norandom = !x->randomize;
 	rlimits_to_mm(t, mm);
-	err = mm_setup_layout(mm, mm->rlimit_stack, x->randomize, &x->stack_top);
+	err = mm_setup_layout(mm, mm->rlimit_stack, x->randomize, t->personality & ADDR_COMPAT_LAYOUT, &x->stack_top);
 	if (!err)
 		err = place_program(x);
 	if (!err)

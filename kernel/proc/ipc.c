@@ -7,6 +7,12 @@
 #include <mm/slab.h>
 #include <proc/ipc.h>
 
+struct ipc_limits ipc_limits = {
+	.shmmax = ~0ull - (1ull << 24), .shmall = ~0ull - (1ull << 24), .shmmni = 4096,
+	.msgmax = 8192, .msgmnb = 16384, .msgmni = IPC_MAX,
+	.semmsl = 32000, .semmns = 1024000000, .semopm = 500, .semmni = IPC_MAX,
+};
+
 static int permission(const struct ipc_object *o, u32 mask)
 {
 	const struct cred *c = current->cred;

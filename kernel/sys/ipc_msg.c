@@ -10,8 +10,6 @@
 #include <proc/ipc.h>
 #include <x86/uaccess.h>
 
-#define MSG_MAX 8192
-#define MSG_QUEUE_BYTES 16384
 #define MSG_NOERROR 010000
 #define MSG_EXCEPT 020000
 #define MSG_COPY 040000
@@ -47,13 +45,16 @@ static s64 seconds(void)
 
 static struct ipc_object *make_queue(void *arg)
 {
-	struct msg_queue *q = kzalloc(sizeof(*q), GFP_KERNEL);
+	struct msg_queue *q;
 
+	if ((u64)msgs.used >= ipc_limits.msgmni)
+		return ERR_PTR(-ENOSPC);
+	q = kzalloc(sizeof(*q), GFP_KERNEL);
 	if (!q)
 		return ERR_PTR(-ENOMEM);
 	INIT_LIST_HEAD(&q->msgs);
 	init_wait_queue(&q->wait);
-	q->max_bytes = MSG_QUEUE_BYTES;
+	q->max_bytes = ipc_limits.msgmnb;
 	q->ctime = seconds();
 	return &q->ipc;
 }
@@ -84,7 +85,7 @@ long sys_msgsnd(s32 id, const void __user *ubuf, u64 len, int flags)
 {
 	s64 type;
 
-	if (len > MSG_MAX || id < 0)
+	if (len > ipc_limits.msgmax || id < 0)
 		return -EINVAL;
 	if (get_user(type, (s64 __user *)ubuf))
 		return -EFAULT;
@@ -203,7 +204,7 @@ struct msginfo_user { s32 pool, map, max, mnb, mni, ssz, tql; u16 seg; };
 
 static long msg_info(int cmd, struct msginfo_user __user *u)
 {
-	struct msginfo_user i = { .max = MSG_MAX, .mnb = MSG_QUEUE_BYTES, .mni = IPC_MAX, .ssz = 16, .seg = 0xffff };
+	struct msginfo_user i = { .max = ipc_limits.msgmax, .mnb = ipc_limits.msgmnb, .mni = ipc_limits.msgmni, .ssz = 16, .seg = 0xffff };
 
 	mutex_lock(&msgs.lock);
 	s32 high = msgs.highest;
@@ -245,7 +246,7 @@ static long msg_change(s32 id, int cmd, const struct msqid_user *s)
 	struct msg_queue *q = container_of(o, struct msg_queue, ipc);
 	int err = ipc_may_change(o);
 	if (!err && cmd == IPC_SET) {
-		if (s->qbytes > MSG_QUEUE_BYTES && !capable(CAP_SYS_RESOURCE)) {
+		if (s->qbytes > ipc_limits.msgmnb && !capable(CAP_SYS_RESOURCE)) {
 			err = -EPERM;
 		} else {
 			q->max_bytes = s->qbytes;

@@ -18,8 +18,6 @@
 
 #define SEM_UNDO 0x1000
 #define SEM_VALUE_MAX 32767
-#define SEMS_MAX 32000
-#define SEMOPS_MAX 500
 #define GETPID 11
 #define GETVAL 12
 #define GETALL 13
@@ -67,6 +65,8 @@ static struct ipc_object *make_set(void *arg)
 
 	if (n <= 0)
 		return ERR_PTR(-EINVAL);
+	if ((u64)sems.used >= ipc_limits.semmni)
+		return ERR_PTR(-ENOSPC);
 	s = kzalloc(sizeof(*s) + n * sizeof(struct sem), GFP_KERNEL);
 	if (!s)
 		return ERR_PTR(-ENOMEM);
@@ -83,7 +83,7 @@ static int check_set(struct ipc_object *o, void *arg)
 
 long sys_semget(s32 key, int n, int flags)
 {
-	if (n < 0 || n > SEMS_MAX)
+	if (n < 0 || (u64)n > ipc_limits.semmsl)
 		return -EINVAL;
 	return ipc_get(&sems, key, flags, make_set, &n, check_set);
 }
@@ -308,7 +308,7 @@ static long do_semop(s32 id, const struct sembuf __user *uops, u32 n, u64 deadli
 
 	if (!n || id < 0)
 		return -EINVAL;
-	if (n > SEMOPS_MAX)
+	if (n > ipc_limits.semopm)
 		return -E2BIG;
 	if (n > ARRAY_SIZE(fast)) {
 		ops = kmalloc(n * sizeof(*ops), GFP_KERNEL);
@@ -357,8 +357,8 @@ struct seminfo_user { s32 map, mni, mns, mnu, msl, opm, ume, usz, vmx, aem; };
 
 static long sem_info(int cmd, struct seminfo_user __user *u)
 {
-	struct seminfo_user i = { .map = 1024000000, .mni = IPC_MAX, .mns = 1024000000, .mnu = 1024000000,
-		.msl = SEMS_MAX, .opm = SEMOPS_MAX, .ume = SEMOPS_MAX, .usz = 20, .vmx = SEM_VALUE_MAX, .aem = SEM_VALUE_MAX };
+	struct seminfo_user i = { .map = 1024000000, .mni = ipc_limits.semmni, .mns = ipc_limits.semmns, .mnu = 1024000000,
+		.msl = ipc_limits.semmsl, .opm = ipc_limits.semopm, .ume = ipc_limits.semopm, .usz = 20, .vmx = SEM_VALUE_MAX, .aem = SEM_VALUE_MAX };
 
 	mutex_lock(&sems.lock);
 	s32 high = sems.highest;

@@ -26,8 +26,7 @@
 #define SHM_STAT 13
 #define SHM_INFO 14
 #define SHM_STAT_ANY 15
-#define SHM_SIZE_MAX (1ull << 46)
-#define SHM_SEGMENTS_MAX 4096
+#define SHM_SIZE_MAX (1ull << 46) /* what an address space could hold, whatever shmmax says */
 
 struct shm_segment {
 	struct ipc_object ipc;
@@ -38,10 +37,14 @@ struct shm_segment {
 	pid_t cpid, lpid;
 };
 
+#define PAGES(bytes) (ALIGN(bytes, PAGE_SIZE) >> PAGE_SHIFT)
+static u64 shm_pages; /* (a) of all segments */
+
 static void shm_free(struct ipc_object *o)
 {
 	struct shm_segment *s = container_of(o, struct shm_segment, ipc);
 
+	__atomic_fetch_sub(&shm_pages, PAGES(s->size), __ATOMIC_RELAXED);
 	file_put(s->file);
 	kfree(s);
 }
@@ -59,9 +62,11 @@ static struct ipc_object *make_segment(void *arg)
 	u64 size = *(u64 *)arg;
 	struct shm_segment *s;
 
-	if (!size || size > SHM_SIZE_MAX)
+	if (!size || size > ipc_limits.shmmax)
 		return ERR_PTR(-EINVAL);
-	if (shms.used >= SHM_SEGMENTS_MAX)
+	if (size > SHM_SIZE_MAX)
+		return ERR_PTR(-ENOMEM);
+	if ((u64)shms.used >= ipc_limits.shmmni || shm_pages + PAGES(size) > ipc_limits.shmall)
 		return ERR_PTR(-ENOSPC);
 	s = kzalloc(sizeof(*s), GFP_KERNEL);
 	if (!s)
@@ -73,6 +78,7 @@ static struct ipc_object *make_segment(void *arg)
 		return ERR_PTR(err);
 	}
 	s->size = size;
+	__atomic_fetch_add(&shm_pages, PAGES(size), __ATOMIC_RELAXED);
 	s->ctime = seconds();
 	s->cpid = current->tgid;
 	return &s->ipc;
@@ -244,7 +250,7 @@ struct shm_info_user { s32 used_ids, pad; u64 tot, rss, swp, swap_attempts, swap
 
 static long shm_info(int cmd, void __user *u)
 {
-	struct shm_limits l = { SHM_SIZE_MAX, 1, SHM_SEGMENTS_MAX, SHM_SEGMENTS_MAX, SHM_SIZE_MAX >> PAGE_SHIFT, { 0 } };
+	struct shm_limits l = { ipc_limits.shmmax, 1, ipc_limits.shmmni, ipc_limits.shmmni, ipc_limits.shmall, { 0 } };
 	struct shm_info_user i = { 0 };
 
 	mutex_lock(&shms.lock);

@@ -84,7 +84,7 @@ static int do_prlimit(struct task *t, u32 res, const struct rlimit *new, struct 
 		return -EINVAL;
 	if (new && new->rlim_cur > new->rlim_max)
 		return -EINVAL;
-	if (new && res == RLIMIT_NOFILE && new->rlim_max > 1u << 20)
+	if (new && res == RLIMIT_NOFILE && new->rlim_max > nr_open_max)
 		return -EPERM;
 	spin_lock_irq(&leader->alloc_lock);
 	struct rlimit *r = &t->signal->rlim[res];

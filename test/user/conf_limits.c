@@ -1,0 +1,158 @@
+/* conf_limits.c - an unlimited stack, limits in /proc/sys, and which lock F_GETLK tells of. */
+#include "conf.h"
+#include <pthread.h>
+#include <sys/ipc.h>
+#include <sys/msg.h>
+#include <sys/personality.h>
+#include <sys/sem.h>
+#include <sys/shm.h>
+#include <sys/wait.h>
+
+static void sysctl_put(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY);
+
+	REQUIRE(fd >= 0);
+	CHECK_EQ(write(fd, text, strlen(text)), strlen(text));
+	close(fd);
+}
+
+static void sysctl_get(const char *path, char *text, size_t n)
+{
+	int fd = open(path, O_RDONLY);
+
+	REQUIRE(fd >= 0);
+	ssize_t r = read(fd, text, n - 1);
+	REQUIRE(r > 0);
+	text[r - 1] = 0;
+	close(fd);
+}
+
+/* An exec once failed with ENOMEM here: position-independent programs lay above where mappings began. */
+TEST(exec_with_unlimited_stack)
+{
+	static const rlim_t limits[] = { RLIM_INFINITY, 1ull << 46, 1ull << 40, 64 << 20, 1 << 20 };
+
+	setenv("CONF_SELF", "mapped", 1);
+	for (unsigned i = 0; i < sizeof(limits) / sizeof(*limits); i++) {
+		CHECK_EXITS(i ? 11 : 10, struct rlimit r = { limits[i], RLIM_INFINITY };
+			    CHECK_OK(setrlimit(RLIMIT_STACK, &r));
+			    execl("/proc/self/exe", "self", NULL));
+	}
+	CHECK_EXITS(10, personality(ADDR_COMPAT_LAYOUT);
+		    execl("/proc/self/exe", "self", NULL));
+	unsetenv("CONF_SELF");
+}
+
+/* In the new program: 10 when mappings grow upwards, 11 downwards, 12 when the kernel would not map. */
+__attribute__((constructor)) static void other_self(void)
+{
+	const char *what = getenv("CONF_SELF");
+
+	if (!what || strcmp(what, "mapped"))
+		return;
+	char *a = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *b = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (a == MAP_FAILED || b == MAP_FAILED)
+		_exit(12);
+	b[5000] = 1;
+	_exit(b > a ? 10 : 11);
+}
+
+/* F_GETLK tells of the first lock in the file, not of the one that was made first. */
+TEST(getlk_first_in_file)
+{
+	int fd = scratch("locks");
+	struct flock a = { F_RDLCK, SEEK_SET, 10, 5, 0 }, b = { F_WRLCK, SEEK_SET, 1, 5, 0 };
+
+	CHECK_OK(fcntl(fd, F_SETLK, &a));
+	CHECK_OK(fcntl(fd, F_SETLK, &b));
+	CHECK_EXITS(0, struct flock g = { F_WRLCK, SEEK_SET, 0, 0, 0 };
+		    CHECK_OK(fcntl(fd, F_GETLK, &g));
+		    CHECK_EQ(g.l_type, F_WRLCK); CHECK_EQ(g.l_start, 1); CHECK_EQ(g.l_len, 5);
+		    CHECK_EQ(g.l_pid, getppid()));
+	close(fd);
+}
+
+static int race_fd;
+static void *lock_and_unlock(void *arg)
+{
+	for (int i = 0; i < 3000; i++) {
+		struct flock l = { i & 1 ? F_WRLCK : F_RDLCK, SEEK_SET, (i * 7 + (long)arg) % 40, 20, 0 };
+		if (i % 3 == 2)
+			l.l_type = F_UNLCK;
+		fcntl(race_fd, F_SETLK, &l);
+	}
+	return NULL;
+}
+
+/* Threads of one process own record locks together; a lock that another thread's had just swallowed was freed twice. */
+TEST(record_lock_swallowed)
+{
+	pthread_t t[4];
+
+	race_fd = scratch("race");
+	for (long i = 0; i < 4; i++)
+		REQUIRE(!pthread_create(&t[i], NULL, lock_and_unlock, (void *)i));
+	for (int i = 0; i < 4; i++)
+		pthread_join(t[i], NULL);
+	struct flock all = { F_UNLCK, SEEK_SET, 0, 0, 0 }, g = { F_WRLCK, SEEK_SET, 0, 0, 0 };
+	CHECK_OK(fcntl(race_fd, F_SETLK, &all));
+	CHECK_EXITS(0, CHECK_OK(fcntl(race_fd, F_GETLK, &g)); CHECK_EQ(g.l_type, F_UNLCK));
+	close(race_fd);
+}
+
+TEST(ipc_limits)
+{
+	char old[64];
+	struct shminfo si;
+
+	sysctl_get("/proc/sys/kernel/shmmax", old, sizeof(old));
+	sysctl_put("/proc/sys/kernel/shmmax", "8192");
+	CHECK(shmctl(0, IPC_INFO, (void *)&si) >= 0);
+	CHECK_EQ(si.shmmax, 8192);
+	CHECK_ERRNO(shmget(IPC_PRIVATE, 8193, 0600), EINVAL);
+	int id = shmget(IPC_PRIVATE, 8192, 0600);
+	CHECK(id >= 0);
+	sysctl_put("/proc/sys/kernel/shmmax", old);
+	sysctl_get("/proc/sys/kernel/shmmni", old, sizeof(old));
+	sysctl_put("/proc/sys/kernel/shmmni", "1");
+	CHECK_ERRNO(shmget(IPC_PRIVATE, 4096, 0600), ENOSPC);
+	sysctl_put("/proc/sys/kernel/shmmni", old);
+	CHECK_OK(shmctl(id, IPC_RMID, NULL));
+
+	sysctl_get("/proc/sys/kernel/sem", old, sizeof(old));
+	CHECK(!strcmp(old, "32000\t1024000000\t500\t32000"));
+	sysctl_put("/proc/sys/kernel/sem", "5");
+	CHECK_ERRNO(semget(IPC_PRIVATE, 6, 0600), EINVAL);
+	id = semget(IPC_PRIVATE, 5, 0600);
+	CHECK(id >= 0);
+	CHECK_OK(semctl(id, 0, IPC_RMID));
+	sysctl_put("/proc/sys/kernel/sem", old);
+
+	sysctl_get("/proc/sys/kernel/msgmni", old, sizeof(old));
+	sysctl_put("/proc/sys/kernel/msgmni", "0");
+	CHECK_ERRNO(msgget(IPC_PRIVATE, 0600), ENOSPC);
+	sysctl_put("/proc/sys/kernel/msgmni", old);
+}
+
+TEST(file_limits)
+{
+	char old[64];
+	int p[2];
+
+	sysctl_get("/proc/sys/fs/nr_open", old, sizeof(old));
+	sysctl_put("/proc/sys/fs/nr_open", "512");
+	CHECK_EXITS(0, struct rlimit r = { 1024, 1024 };
+		    CHECK_ERRNO(setrlimit(RLIMIT_NOFILE, &r), EPERM));
+	sysctl_put("/proc/sys/fs/nr_open", old);
+	sysctl_get("/proc/sys/fs/pipe-max-size", old, sizeof(old));
+	sysctl_put("/proc/sys/fs/pipe-max-size", "65536");
+	CHECK_EXITS(0, become_nobody(); CHECK_OK(pipe(p));
+		    CHECK_ERRNO(fcntl(p[0], F_SETPIPE_SZ, 131072), EPERM);
+		    CHECK_EQ(fcntl(p[0], F_SETPIPE_SZ, 32768), 32768));
+	sysctl_put("/proc/sys/fs/pipe-max-size", old);
+}
+
+TEST_MAIN
