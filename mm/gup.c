@@ -48,7 +48,9 @@ static struct page *take_mapped(struct vma *v, u64 addr, unsigned how)
 	spin_lock(lock);
 	e = pte_read(entry);
 	if (huge == pmd_huge(e) || !huge) {
-		if (entry_usable(v, e, how) && (pte_has_page(e) || pte_frame(e) == zero_page)) {
+		/* the kernel's own pages (vDSO) can be read: debuggers want its symbols */
+		if (entry_usable(v, e, how) &&
+		    (pte_has_page(e) || pte_frame(e) == zero_page || (v->ops && !(how & (GET_WRITE | GET_PIN))))) {
 			p = pte_frame(e) + (huge ? pte_index(addr) : 0);
 			head = page_head(p);
 			page_get(head);
