@@ -104,6 +104,8 @@ struct task {
 	void (*start_fn)(void); /* runs once before the first return to user mode: PID 1 */
 	void *sem_undo; /* owned by ipc_sem.c */
 	void *fail_state;
+	struct seccomp_filter *seccomp; /* (sighand->lock to change) newest filter, referenced */
+	u32 seccomp_mode; /* SECCOMP_MODE_*, 0: off */
 	bool syscall_watched; /* (own) in a system call that a tracer saw begin */
 	bool syscall_exit_due; /* (own) it shall see the end of one it did not see begin */
 	u32 ptrace; /* (tasklist_lock and sighand->lock) PT_*; 0: nobody traces it */
@@ -133,6 +135,8 @@ pid_t task_pgid(struct task *t);
 pid_t task_sid(struct task *t);
 char task_state_letter(struct task *t);
 bool thread_group_empty(struct task *t);
+
+u32 seccomp_filters(const struct task *t); /* how many, for /proc */
 
 struct clone_args_k { u64 flags; u32 __user *pidfd; u32 __user *child_tid; u32 __user *parent_tid; s32 exit_signal; u64 stack, stack_size, tls; const pid_t *set_tid; u32 set_tid_n; };
 long do_clone(const struct clone_args_k *a);

@@ -123,7 +123,7 @@ static void status_caps(struct seq_buf *s, struct task *t)
 	seq_printf(s, "CapInh:\t%016llx\nCapPrm:\t%016llx\nCapEff:\t%016llx\nCapBnd:\t%016llx\nCapAmb:\t%016llx\n", (ull)c->cap_inheritable,
 		   (ull)c->cap_permitted, (ull)c->cap_effective, (ull)c->cap_bset, (ull)c->cap_ambient);
 	rcu_read_unlock();
-	seq_printf(s, "NoNewPrivs:\t%u\nSeccomp:\t0\nSeccomp_filters:\t0\n", t->no_new_privs);
+	seq_printf(s, "NoNewPrivs:\t%u\nSeccomp:\t%u\nSeccomp_filters:\t%u\n", t->no_new_privs, t->seccomp_mode, seccomp_filters(t));
 }
 
 static void cpu_list(struct seq_buf *s, u64 mask)

@@ -22,6 +22,7 @@
 #include <mm/mm.h>
 #include <mm/slab.h>
 #include <proc/ptrace.h>
+#include <proc/seccomp.h>
 #include <x86/fpu.h>
 #include <x86/uaccess.h>
 
@@ -180,7 +181,6 @@ static void copy_plain(struct task *t, struct task *from, const struct clone_arg
 	t->timer_slack_ns = from->timer_slack_ns;
 	t->personality = from->personality;
 	t->ioprio = from->ioprio;
-	t->no_new_privs = from->no_new_privs;
 	t->dumpable = from->dumpable;
 	t->keep_caps = from->keep_caps;
 	if (!(f & CLONE_VM) || (f & CLONE_VFORK)) { /* a thread starts without an alternate stack */
@@ -343,6 +343,7 @@ static int task_attach(struct task *t, const struct clone_args_k *a, u64 seq)
 		     (task_sigpending(from) && READ_ONCE(multi_signal_seq) != seq))) {
 		err = -ERESTARTNOINTR;
 	} else {
+		seccomp_inherit(t); /* not before: a sibling's TSYNC may just have changed it */
 		if (a->flags & CLONE_THREAD)
 			attach_thread(t, from->group_leader);
 		else

@@ -380,25 +380,32 @@ void drop_sigqueue_locked(struct sigqueue *q, struct task *t, bool group)
 void force_signal(int sig, int code, u64 addr, struct task *t)
 {
 	siginfo_t info;
-	struct k_sigaction *ka;
-	struct sighand *s;
-	u64 flags;
 
 	siginfo_clear(&info);
 	info.si_signo = sig;
 	info.si_code = code;
 	info.addr = addr;
+	force_signal_info(&info, t, false);
+}
+
+void force_signal_info(const siginfo_t *info, struct task *t, bool deadly)
+{
+	int sig = info->si_signo;
+	struct k_sigaction *ka;
+	struct sighand *s;
+	u64 flags;
+
 	s = task_lock_sighand(t, &flags);
 	if (!s)
 		return;
 	ka = &s->action[sig - 1];
-	if ((t->blocked & sigmask(sig)) || ka->handler == SIG_IGN) {
+	if (deadly || (t->blocked & sigmask(sig)) || ka->handler == SIG_IGN) {
 		ka->handler = SIG_DFL;
 		t->blocked &= ~sigmask(sig);
 	}
 	if (ka->handler == SIG_DFL && !t->ptrace)
 		t->signal->flags &= ~SIGNAL_UNKILLABLE;
-	send_signal_locked(sig, &info, t, false);
+	send_signal_locked(sig, info, t, false);
 	if (unblocked_pending(t, t->blocked))
 		signal_wake_up(t, false);
 	task_unlock_sighand(s, flags);

@@ -23,7 +23,7 @@
 #include <mm/mm.h>
 #include <mm/slab.h>
 #include <mm/vmalloc.h>
-#include <proc/impl.h>
+#include <proc/seccomp.h>
 #include <x86/fpu.h>
 
 rwlock_t tasklist_lock = RWLOCK_INIT;
@@ -222,6 +222,7 @@ static void task_free(struct task *t)
 {
 	ASSERT(list_empty(&t->pending.list));
 	cred_put(t->cred);
+	seccomp_put(t->seccomp);
 	if (t->pids[PIDK_PID])
 		pid_put(t->pids[PIDK_PID]);
 	if (t->signal)

@@ -6,6 +6,7 @@
 #include <mm/slab.h>
 #include <fs/fdtable.h>
 #include <proc/ptrace.h>
+#include <proc/seccomp.h>
 #include <proc/impl.h>
 #include <x86/uaccess.h>
 
@@ -21,6 +22,7 @@
 #define PR_SET_NAME 15
 #define PR_GET_NAME 16
 #define PR_GET_SECCOMP 21
+#define PR_SET_SECCOMP 22
 #define PR_CAPBSET_READ 23
 #define PR_CAPBSET_DROP 24
 #define PR_GET_TSC 25
@@ -198,7 +200,9 @@ long sys_prctl(int op, u64 a2, u64 a3, u64 a4, u64 a5)
 	case PR_SET_TIMING:
 		return a2 ? -EINVAL : 0;
 	case PR_GET_SECCOMP:
-		return 0;
+		return t->seccomp_mode;
+	case PR_SET_SECCOMP:
+		return prctl_set_seccomp(a2, (void __user *)a3);
 	case PR_GET_TSC:
 		return put_user(1, (s32 __user *)a2); /* PR_TSC_ENABLE */
 	case PR_SET_TSC:

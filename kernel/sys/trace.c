@@ -7,6 +7,7 @@
  * call and leaves RAX to whoever skipped it.
  */
 #include <proc/ptrace.h>
+#include <proc/seccomp.h>
 #include <sys/syscall.h>
 #include <uapi/errno.h>
 #include <x86/ptrace.h>
@@ -32,6 +33,8 @@ static bool before(struct task *t, struct pt_regs *regs)
 		if (!ptrace_report_syscall(PTRACE_EVENTMSG_SYSCALL_ENTRY) || skip)
 			return false;
 	}
+	if (thread_test_flag(&t->thread, TIF_SECCOMP) && !seccomp_allows(regs))
+		return false;
 	return (s32)regs->orig_rax != -1;
 }
 

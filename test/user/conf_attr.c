@@ -223,7 +223,7 @@ TEST(attributes)
 	CHECK_ERRNO(listxattr("file", b, 3), ERANGE);
 	CHECK_EQ(flistxattr(fd, b, 100), 10);
 	CHECK_STR(b, "trusted.a");
-	CHECK_EXITS(0, become_nobody(); 
+	CHECK_EXITS(0, become_nobody();
 		    CHECK_ERRNO(getxattr("file", "trusted.a", b, 100), ENODATA);
 		    CHECK_ERRNO(setxattr("file", "trusted.a", b, 1, 0), EPERM);
 		    CHECK_EQ(listxattr("file", b, 100), 0));

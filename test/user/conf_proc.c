@@ -303,7 +303,7 @@ TEST(limits)
 	CHECK_GT(ru.ru_maxrss, 0);
 	CHECK_OK(getrusage(RUSAGE_THREAD, &ru));
 	/* CPU time limit */
-	int st = IN_CHILD(struct rlimit r1 = { 1, 2 }; signal(SIGXCPU, SIG_DFL); setrlimit(RLIMIT_CPU, &r1); 
+	int st = IN_CHILD(struct rlimit r1 = { 1, 2 }; signal(SIGXCPU, SIG_DFL); setrlimit(RLIMIT_CPU, &r1);
 			  struct rlimit c0 = { 0, 0 }; setrlimit(RLIMIT_CORE, &c0);
 			  for (;;) ;);
 	CHECK_EQ(st & 0x7f, SIGXCPU);
@@ -526,6 +526,9 @@ TEST(prctls)
 	CHECK_OK(prctl(PR_SET_THP_DISABLE, 0, 0, 0, 0));
 	CHECK_ERRNO(prctl(PR_GET_THP_DISABLE, 1, 0, 0, 0), EINVAL);
 	CHECK_EQ(prctl(PR_MCE_KILL_GET, 0, 0, 0, 0), PR_MCE_KILL_DEFAULT);
+	/* strict seccomp */
+	int st = IN_CHILD(prctl(PR_SET_SECCOMP, 1); syscall(SYS_getpid));
+	CHECK_EQ(st & 0x7f, SIGKILL);
 }
 
 __attribute__((constructor)) static void other_selves(void)
