@@ -14,13 +14,12 @@ WORST_RATIO, MEAN_RATIO = 0.6, 0.33	# the goal
 
 # what a row is counted in, when not instructions
 UNITS = (("ipis_", "IPIs"), ("shoot_", "ns"), ("faults_", "ns"), ("par_", "ns"))
-BOOT_UNITS = {"boot_insns": "M insns", "boot_image": "MB", "boot_memory_512m": "MB", "boot_memory_8g": "MB"}
+BOOT_UNITS = (("boot_insns", "M insns"), ("boot_kernel", "M insns"), ("boot_", "MB"))
+NO_RATIO = ("boot_firmware",)		# the same for all kernels
 
 
 def unit(op):
-    if op in BOOT_UNITS:
-        return BOOT_UNITS[op]
-    return next((u for prefix, u in UNITS if op.startswith(prefix)), "")
+    return next((u for prefix, u in BOOT_UNITS + UNITS if op.startswith(prefix)), "")
 
 
 def read_budget(path):
@@ -59,7 +58,7 @@ def rows(result, which):
     columns = list(result["columns"].values())
     for op in result["sets"].get(which, ()):
         values = [c.get(op) for c in columns]
-        yield op, values, ratio(values)
+        yield op, values, None if op in NO_RATIO else ratio(values)
 
 
 def table(result, which, short=40):
