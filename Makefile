@@ -324,7 +324,7 @@ debug: build $(B)/initrd-$(ROOT).img ## as run, but wait for GDB on port 1234 (G
 guest: build $(B)/initrd-small.img ## what test/guest needs
 	@:
 
-test: build user $(B)/initrd-small.img $(B)/initrd-debian.img $(B)/quoin.img $(B)/quoin.iso $(B)/bench/bench ## run every tier: ONLY=pattern TIER=name JOBS=2
+test: build user $(B)/initrd-small.img $(B)/initrd-debian.img $(B)/quoin.img $(B)/quoin.iso $(B)/bench/bench $(B)/bench/profile.so ## run every tier: ONLY=pattern TIER=name JOBS=2
 	@test/run --jobs $(or $(JOBS),2) $(if $(TIER),--tier $(TIER)) $(if $(ONLY),--only '$(ONLY)')
 
 lint: ## include direction, headers that compile alone, file lengths

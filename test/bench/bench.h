@@ -42,6 +42,7 @@ enum bench_set {
 	CORE,		/* one CPU, counted: the table */
 	SCALE,		/* one CPU, counted: curves over a size */
 	SMP,		/* several CPUs, by the wall clock */
+	SELF,		/* tests of the harness */
 };
 
 struct bench {
@@ -63,6 +64,8 @@ struct bench_op {
 	void (*run)(struct bench *b, long arg);
 	long arg;
 	unsigned batches;	/* recorded by default; --quick takes fewer */
+	unsigned processes;	/* that run it, one after the other; 0: as its set */
+	bool mean;		/* of the batches, instead of the median: chance is in each */
 };
 
 #define BENCH_ENTRY __attribute__((used, section("bench_ops"), aligned(8)))
@@ -72,10 +75,14 @@ struct bench_op {
 	static const struct bench_op bench_op_##row BENCH_ENTRY = { \
 		.name = #row, .set = kind, .what = text, .run = fn, .arg = value, .batches = n }
 
-#define BENCH(row, kind, text) \
+#define BENCH_FN(row, kind, text, of_mean) \
 	static void bench_##row(struct bench *b, long arg); \
-	BENCH_ROW(row, kind, bench_##row, 0, text, 15); \
+	static const struct bench_op bench_op_##row BENCH_ENTRY = { \
+		.name = #row, .set = kind, .what = text, .run = bench_##row, .batches = 7, \
+		.mean = of_mean }; \
 	static void bench_##row(struct bench *b, long arg __attribute__((unused)))
+#define BENCH(row, kind, text) BENCH_FN(row, kind, text, false)
+#define BENCH_MEAN(row, kind, text) BENCH_FN(row, kind, text, true)
 
 extern int bench_shift;		/* of -icount, or -1: by the wall clock */
 extern bool bench_quick;

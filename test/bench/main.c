@@ -1,15 +1,21 @@
 /*
  * bench - what operations cost on the kernel that runs it.
  *
- *	bench [--shift N | --wall] [--set core|scale|smp] [--ops A,B,...] [--quick] [--json]
- *	      [--settle SECONDS] [--tune] [--list]
+ *	bench [--shift N | --wall] [--set core|scale|smp|self] [--ops A,B,...] [--quick] [--processes N]
+ *	      [--settle SECONDS] [--tune] [--spread] [--list]
  *
  * Prints one line an operation: "NAME VALUE UNIT", or "NAME skipped ERRNO", or "NAME FAILED why".
  * With --tune, limits below /proc/sys are raised where an operation needs it: for a machine that is
  * thrown away afterwards.  The exit code is 1 when something FAILED or nothing was chosen.
  *
  * The parent starts each operation as a process of its own that executes this program again (see
- * bench.h), so an operation that crashes costs its own line only.
+ * bench.h), so an operation that crashes costs its own line only.  Counted operations run in
+ * several such processes, one after the other, because some of the cost is decided by where ASLR
+ * has put stack and heap: how many pages and tables they touch.  The parent reads each child's
+ * answer from a pipe; the result is the mean of the processes' results without the lowest and
+ * highest tenth, which moves less than either the median (answers come in a few sizes, and the
+ * median jumps between them) or the mean (one process in many meets something rare).  --spread
+ * prints the processes' results too.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -27,11 +33,12 @@ extern const struct bench_op __start_bench_ops[], __stop_bench_ops[];
 
 int bench_shift = -1;
 bool bench_quick, bench_tune;
-const char *bench_dir = "/run/bench"; /* never a directory that others use: it is mounted over */
+const char *bench_dir;
 
-enum { WARM = 2, TMPFS_MAGIC = 0x01021994 };
+enum { WARM = 1, WARM_PROCESSES = 5, MAX_PROCESSES = 100, TMPFS_MAGIC = 0x01021994 };
 
-static bool json;
+static bool spread;
+static int processes;		/* 0: what the operation's set says */
 static const struct bench_op *current;
 
 uint64_t bench_wall_ns(void)
@@ -67,10 +74,7 @@ static const char *unit_of(const struct bench_op *op)
 
 static void line(const char *name, const char *result, const char *unit)
 {
-	if (json)
-		printf("{\"op\": \"%s\", \"result\": \"%s\", \"unit\": \"%s\"}\n", name, result, unit);
-	else
-		printf("%s %s%s%s\n", name, result, *unit ? " " : "", unit);
+	printf("%s %s%s%s\n", name, result, *unit ? " " : "", unit);
 	fflush(stdout);
 }
 
@@ -127,22 +131,59 @@ static int by_value(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
+/*
+ * Take chance out of where mmap puts things: everything that is mapped from here on lies below a
+ * page that is 1 MiB above a multiple of 1 GiB, whose page table exists.  What ASLR chose lies above;
+ * the space between is taken by one forbidden mapping.  Both kernels map downwards.
+ */
+static void settle_layout(void)
+{
+	enum { MIB = 1 << 20, GIB = 1 << 30 };
+	int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+	char *next = mmap(NULL, PAGE, PROT_NONE, flags, -1, 0);
+	uintptr_t end = (uintptr_t)next + PAGE, mark = (end & -(uintptr_t)GIB) + MIB;
+
+	NEED(next != MAP_FAILED && !munmap(next, PAGE));
+	if (mark + PAGE >= end)
+		mark -= GIB;
+	next = mmap((void *)mark, end - mark, PROT_NONE, flags | MAP_FIXED_NOREPLACE, -1, 0);
+	NEED(next == (char *)mark && !mprotect(next, PAGE, PROT_READ));
+	CHECK(!*(volatile char *)next);
+}
+
+/*
+ * The same for the stack: where in a page its end lies is chance, and decides whether the frames of the
+ * operation are in one page or in two.
+ */
+static __attribute__((noinline)) void run_on_fresh_page(const struct bench_op *op, struct bench *b)
+{
+	size_t above = (uintptr_t)__builtin_frame_address(0) % PAGE;
+	volatile char *gap = __builtin_alloca(above + 64);
+
+	gap[0] = 0;
+	op->run(b, op->arg);
+}
+
 /* In a process of its own: run one operation and print its line. */
 static int run_here(const struct bench_op *op)
 {
 	static struct bench b;
-	char text[40];
+	double sum = 0;
 
 	current = op;
 	b.name = op->name;
-	b.warm = bench_quick ? 1 : WARM;
+	b.warm = WARM;
 	b.left = bench_quick && op->batches > 5 ? 5 : op->batches;
-	op->run(&b, op->arg);
+	settle_layout();
+	run_on_fresh_page(op, &b);
 	if (!b.count)
 		bench_fail(op->name, 0, "recorded nothing");
 	qsort(b.sample, b.count, sizeof *b.sample, by_value);
-	snprintf(text, sizeof text, "%.1f", b.sample[b.count / 2]);
-	line(op->name, text, unit_of(op));
+	if (!op->mean)
+		sum = b.sample[b.count / 2];
+	for (unsigned i = 0; op->mean && i < b.count; i++)
+		sum += b.sample[i] / b.count;
+	printf("%s %.3f\n", op->name, sum);
 	return 0;
 }
 
@@ -165,54 +206,129 @@ static bool listed(const char *list, const char *name)
 	return false;
 }
 
-/* => did it pass (or was it skipped)? */
-static bool run_apart(const struct bench_op *op, char **self)
-{
-	pid_t pid = fork();
-	char text[60];
-	int status;
+/*
+ * A tmpfs of its own for each process, and in it the directory "d".  No name on the way there is used
+ * twice: where the hash of a name meets that of another is chance (KASLR), and must not be the same
+ * chance for all processes.  Nobody else's directory is mounted over.
+ */
+static char mount_point[32];
 
-	if (pid < 0) {
-		line(op->name, "FAILED fork", "");
-		return false;
+static void make_dir(void)
+{
+	static char path[40];
+	static int serial;
+	struct statfs fs;
+
+	snprintf(mount_point, sizeof mount_point, "/bench-%d.%d", getpid(), ++serial);
+	snprintf(path, sizeof path, "%s/d", mount_point);
+	if (mkdir(mount_point, 0755) || mount("tmpfs", mount_point, "tmpfs", 0, NULL) || mkdir(path, 0755) ||
+	    statfs(path, &fs) || fs.f_type != TMPFS_MAGIC)
+		fprintf(stderr, "bench: %s is not tmpfs (%s)\n", path, strerror(errno));
+	setenv("BENCH_DIR", path, 1);
+}
+
+static void remove_dir(void)
+{
+	if (umount2(mount_point, MNT_DETACH) || rmdir(mount_point))
+		fprintf(stderr, "bench: %s stays (%s)\n", mount_point, strerror(errno));
+}
+
+/* Run the operation in a new process and read what it prints.  => its exit code; 1 when it FAILED */
+static int run_apart(const struct bench_op *op, char **self, char *text, size_t size)
+{
+	size_t len = 0;
+	ssize_t n;
+	int out[2], status;
+	pid_t pid;
+
+	*text = '\0';
+	make_dir();
+	if (pipe(out) || (pid = fork()) < 0) {
+		snprintf(text, size, "%s FAILED fork", op->name);
+		return 1;
 	}
 	if (!pid) {
 		setenv("BENCH_ONE", op->name, 1);
+		dup2(out[1], 1);
+		close(out[0]);
+		close(out[1]);
 		execv("/proc/self/exe", self);
 		execv(self[0], self);
 		_exit(125);
 	}
+	close(out[1]);
+	while (len < size - 1 && (n = read(out[0], text + len, size - 1 - len)) > 0)
+		len += n;
+	text[len] = '\0';
+	close(out[0]);
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
-	/* let a process that relays our output do so now, not during the next operation */
-	usleep(20000);
-	if (WIFSIGNALED(status)) {
-		snprintf(text, sizeof text, "FAILED signal %d", WTERMSIG(status));
-		line(op->name, text, "");
-		return false;
-	}
-	if (WEXITSTATUS(status) > 1) {
-		snprintf(text, sizeof text, "FAILED exit %d", WEXITSTATUS(status));
-		line(op->name, text, "");
-	}
-	return WEXITSTATUS(status) == 0;
+	remove_dir();
+	if (WIFSIGNALED(status))
+		snprintf(text, size, "%s FAILED signal %d", op->name, WTERMSIG(status));
+	else if (WEXITSTATUS(status) > 1)
+		snprintf(text, size, "%s FAILED exit %d", op->name, WEXITSTATUS(status));
+	return WIFSIGNALED(status) ? 1 : WEXITSTATUS(status);
 }
 
-static void prepare_dir(void)
+static int processes_of(const struct bench_op *op)
 {
-	struct statfs fs;
+	if (bench_shift < 0)
+		return 1;
+	if (processes)
+		return processes;
+	if (op->processes)
+		return op->processes;
+	return op->set == SCALE ? 3 : bench_quick ? 9 : 25;
+}
 
-	mkdir("/run", 0755);
-	mkdir(bench_dir, 01777);
-	if (statfs(bench_dir, &fs) || fs.f_type != TMPFS_MAGIC)
-		if (mount("tmpfs", bench_dir, "tmpfs", 0, NULL))
-			fprintf(stderr, "bench: %s is not tmpfs (%s)\n", bench_dir, strerror(errno));
+/* The mean without the lowest and highest tenth. */
+static double trimmed_mean(double *value, int n)
+{
+	int cut = n / 10;
+	double sum = 0;
+
+	qsort(value, n, sizeof *value, by_value);
+	for (int i = cut; i < n - cut; i++)
+		sum += value[i];
+	return sum / (n - 2 * cut);
+}
+
+/* Run the operation and print its line.  => did it pass (or was it skipped)? */
+static bool measure(const struct bench_op *op, char **self)
+{
+	static double value[MAX_PROCESSES];
+	static char text[1000];
+	size_t name_len = strlen(op->name);
+	int n = processes_of(op), warm = n > 1 ? WARM_PROCESSES : 0;
+
+	for (int i = -warm; i < n; i++) {
+		int code = run_apart(op, self, text, sizeof text);
+		char *answer = text + name_len, *end;
+
+		text[strcspn(text, "\n")] = '\0';
+		if (strncmp(text, op->name, name_len) || *answer++ != ' ')
+			answer = strcpy(text, "FAILED said nothing"), code = 1;
+		value[i < 0 ? 0 : i] = strtod(answer, &end);
+		if (code || end == answer || *end) {
+			line(op->name, answer, "");
+			return !code;
+		}
+	}
+	for (int i = 0; spread && i < n; i++)
+		printf("  %.1f%s", value[i], i == n - 1 ? "\n" : "");
+	snprintf(text, sizeof text, "%.1f", trimmed_mean(value, n));
+	line(op->name, text, unit_of(op));
+	/* let a process that relays our output do so now, not during the next operation */
+	fflush(stdout);
+	usleep(20000);
+	return true;
 }
 
 static void usage(void)
 {
-	fprintf(stderr, "usage: bench [--shift N | --wall] [--set core|scale|smp] [--ops A,B]\n"
-			"             [--quick] [--json] [--settle SECONDS] [--tune] [--list]\n");
+	fprintf(stderr, "usage: bench [--shift N | --wall] [--set core|scale|smp|self] [--ops A,B]\n"
+			"             [--quick] [--processes N] [--settle SECONDS] [--tune] [--spread] [--list]\n");
 	exit(2);
 }
 
@@ -225,15 +341,15 @@ struct options {
 
 static void parse(int argc, char **argv, struct options *o)
 {
-	static const char *const sets[] = { "core", "scale", "smp" };
+	static const char *const sets[] = { "core", "scale", "smp", "self" };
 
 	for (int i = 1; i < argc; i++) {
 		bool more = i + 1 < argc;
 
 		if (!strcmp(argv[i], "--quick")) {
 			bench_quick = true;
-		} else if (!strcmp(argv[i], "--json")) {
-			json = true;
+		} else if (!strcmp(argv[i], "--spread")) {
+			spread = true;
 		} else if (!strcmp(argv[i], "--tune")) {
 			bench_tune = true;
 		} else if (!strcmp(argv[i], "--list")) {
@@ -242,14 +358,18 @@ static void parse(int argc, char **argv, struct options *o)
 			bench_shift = -1;
 		} else if (!strcmp(argv[i], "--shift") && more) {
 			bench_shift = atoi(argv[++i]);
+		} else if (!strcmp(argv[i], "--processes") && more) {
+			processes = atoi(argv[++i]);
+			if (processes < 1 || processes > MAX_PROCESSES)
+				usage();
 		} else if (!strcmp(argv[i], "--settle") && more) {
 			o->settle = atoi(argv[++i]);
 		} else if (!strcmp(argv[i], "--ops") && more) {
 			o->ops = argv[++i];
 		} else if (!strcmp(argv[i], "--set") && more) {
-			for (o->set = 0, i++; o->set < 3 && strcmp(argv[i], sets[o->set]); o->set++)
+			for (o->set = 0, i++; o->set < 4 && strcmp(argv[i], sets[o->set]); o->set++)
 				;
-			if (o->set == 3)
+			if (o->set == 4)
 				usage();
 		} else {
 			usage();
@@ -264,13 +384,13 @@ int main(int argc, char **argv)
 	int chosen = 0, failed = 0;
 
 	parse(argc, argv, &o);
-	if (one) {
+	bench_dir = getenv("BENCH_DIR");
+	if (one && bench_dir) {
 		const struct bench_op *op = find(one);
 
 		unsetenv("BENCH_ONE");
 		return op ? run_here(op) : 125;
 	}
-	prepare_dir();
 	if (o.settle)
 		sleep(o.settle);
 	for (const struct bench_op *op = __start_bench_ops; op < __stop_bench_ops; op++) {
@@ -280,7 +400,7 @@ int main(int argc, char **argv)
 		if (o.list)
 			printf("%-22s %s\n", op->name, op->what);
 		else
-			failed += !run_apart(op, argv);
+			failed += !measure(op, argv);
 	}
 	if (!chosen)
 		fprintf(stderr, "bench: no such operation, see --list\n");

@@ -208,9 +208,9 @@ static void mmap_munmap(struct bench *b, long len)
 	}
 }
 
-BENCH_ROW(mmap_munmap_4k, CORE, mmap_munmap, 4 << 10, "untouched", 15);
-BENCH_ROW(mmap_munmap_64k, CORE, mmap_munmap, 64 << 10, "untouched", 15);
-BENCH_ROW(mmap_munmap_16m, CORE, mmap_munmap, 16 << 20, "untouched", 15);
+BENCH_ROW(mmap_munmap_4k, CORE, mmap_munmap, 4 << 10, "untouched", 7);
+BENCH_ROW(mmap_munmap_64k, CORE, mmap_munmap, 64 << 10, "untouched", 7);
+BENCH_ROW(mmap_munmap_16m, CORE, mmap_munmap, 16 << 20, "untouched", 7);
 
 static void mmap_touch_munmap(struct bench *b, long len)
 {
@@ -234,8 +234,8 @@ static void mmap_touch_munmap(struct bench *b, long len)
 	}
 }
 
-BENCH_ROW(mmap_touch_munmap_4k, CORE, mmap_touch_munmap, 4 << 10, "every page written", 15);
-BENCH_ROW(mmap_touch_munmap_64k, CORE, mmap_touch_munmap, 64 << 10, "every page written", 15);
+BENCH_ROW(mmap_touch_munmap_4k, CORE, mmap_touch_munmap, 4 << 10, "every page written", 7);
+BENCH_ROW(mmap_touch_munmap_64k, CORE, mmap_touch_munmap, 64 << 10, "every page written", 7);
 BENCH_ROW(mmap_touch_munmap_16m, CORE, mmap_touch_munmap, 16 << 20, "every page written", 7);
 
 /* One page between holes. */
@@ -279,8 +279,8 @@ static void mprotect_flip(struct bench *b, long touched)
 	}
 }
 
-BENCH_ROW(mprotect_flip, CORE, mprotect_flip, 0, "one untouched page, one way", 15);
-BENCH_ROW(mprotect_touched, CORE, mprotect_flip, 1, "one touched page, one way", 15);
+BENCH_ROW(mprotect_flip, CORE, mprotect_flip, 0, "one untouched page, one way", 7);
+BENCH_ROW(mprotect_touched, CORE, mprotect_flip, 1, "one touched page, one way", 7);
 
 BENCH(munmap_touched, CORE, "one touched page")
 {
