@@ -29,6 +29,7 @@
 #include <x86/cpu.h>
 #include <x86/desc.h>
 #include <x86/machine.h>
+#include <x86/pti.h>
 
 static void check_handoff(const struct handoff *h)
 {
@@ -98,6 +99,8 @@ void __noreturn kernel_main(const struct handoff *h)
 	banner(h);
 	cpu_enable();			/* control registers */
 	smap_patch();
+	pti_patch();			/* the entry code, when the CPU needs isolation */
+	gdt_init_again();
 	fpu_init();
 	page_ops_init();		/* clear_page, copy_page */
 	panic_set_memory_map(h);
@@ -110,6 +113,7 @@ void __noreturn kernel_main(const struct handoff *h)
 	pgtable_late();
 	kmem_init();			/* kmalloc */
 	vmalloc_init();			/* vmalloc, ioremap, kernel stacks */
+	pti_init();			/* root_alloc */
 	apic_init();			/* interrupts reach us */
 	ioapic_init();
 	clock_event_init();		/* clock_event_program */

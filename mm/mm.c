@@ -61,6 +61,7 @@ struct mm *mm_alloc(void)
 		kmem_cache_free(mm_cache, mm);
 		return NULL;
 	}
+	mm->user_root = root_user(mm->root);
 	mm->pgtables_bytes = root_bytes(mm);
 	mm_tlb_init(&mm->tlb);
 	mm->users = mm->count = 1;

@@ -22,6 +22,22 @@ void pt_page_free(struct mm *mm, struct page *p)
 	page_table_free(p);
 }
 
+/*
+ * Page-table isolation: an entry of the root is set and cleared in the twin for user mode too. The kernel's copy gets NX, so that
+ * kernel mode runs no user code even where the CPU has no SMEP. => the entry's lock
+ */
+static void mirror(struct mm *mm, pte_t *entry)
+{
+	u64 i = ((u64)entry - (u64)mm->root) / sizeof(pte_t);
+	pte_t e = pte_read(entry);
+
+	if (i >= PTRS)
+		return;
+	pte_set(&mm->user_root[i], e);
+	if (pte_present(e) && cpu_has(nx))
+		pte_set(entry, (pte_t){ e.v | PTE_NX });
+}
+
 /* Fills an empty entry with a new table. @lock guards the entry. */
 static int fill_entry(struct mm *mm, pte_t *entry, spinlock_t *lock)
 {
@@ -32,6 +48,8 @@ static int fill_entry(struct mm *mm, pte_t *entry, spinlock_t *lock)
 	spin_lock(lock);
 	if (likely(pte_none(*entry))) {
 		pte_set(entry, pte_make(page_to_phys(p), TABLE_BITS));
+		if (unlikely(mm->user_root))
+			mirror(mm, entry);
 		p = NULL;
 	}
 	spin_unlock(lock);
@@ -117,6 +135,8 @@ static void free_entry(struct tlb_gather *g, pte_t *entry, u64 from, u64 to)
 	struct page *p = phys_to_page(pte_pa(*entry));
 
 	pte_set(entry, (pte_t){ 0 });
+	if (unlikely(g->mm->user_root))
+		mirror(g->mm, entry);
 	/* the walker may have cached the upper entry: any address below it must be flushed */
 	tlb_gather_range(g, from, min(to, from + PAGE_SIZE));
 	tlb_gather_table(g, p);

@@ -139,6 +139,18 @@ static void check_sums(struct walk *w)
 		COMPLAIN(w, "mm %p: pgtables_bytes is %llu, found %llu tables\n", mm, mm->pgtables_bytes, w->tables);
 }
 
+/* The twin for user mode has the same user entries, but for the NX of the kernel's copy, and of the kernel the entry area only. */
+static void check_twin(struct walk *w)
+{
+	struct mm *mm = w->mm;
+
+	for (unsigned i = 0; i < PTRS / 2; i++)
+		if ((mm->root[i].v ^ mm->user_root[i].v) & ~PTE_NX)
+			COMPLAIN(w, "mm %p: root entry %u is %#llx, for user mode %#llx\n", mm, i, mm->root[i].v,
+				 mm->user_root[i].v);
+	w->bad += pti_check_root(mm->user_root);
+}
+
 static u64 check_locked(struct mm *mm, bool rmap)
 {
 	struct walk w = { .mm = mm, .rmap = rmap };
@@ -151,6 +163,8 @@ static u64 check_locked(struct mm *mm, bool rmap)
 	if (vmatree_check(mm, &what, &at))
 		COMPLAIN(&w, "mm %p: vma %p [%#llx,%#llx): %s\n", mm, at, at ? at->start : 0, at ? at->end : 0, what);
 	check_sums(&w);
+	if (mm->user_root)
+		check_twin(&w);
 	return w.bad;
 }
 

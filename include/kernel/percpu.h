@@ -19,6 +19,9 @@
 
 #define DEFINE_PER_CPU(type, name) \
 	__attribute__((section(".data..percpu"), used)) __typeof__(type) name
+/* The few that the entry code touches before it is on the kernel's page tables. Nothing secret. */
+#define DEFINE_PER_CPU_ENTRY(type, name) \
+	__attribute__((section(".data..percpu.entry"), used)) __typeof__(type) name
 #define DECLARE_PER_CPU(type, name) extern __typeof__(type) name
 
 /* Distance from the template section to the copy of each CPU, in bytes. Immutable once a CPU is up. */

@@ -117,6 +117,7 @@ struct vma_ops {
 struct mm {
 	/* read-mostly */
 	pgd_t *pgd; /* (I) table of the lowest 256 TiB */
+	pgd_t *user_root; /* (I) what CR3 points to in user mode, NULL: root */
 	pgd_t *root; /* (I) what CR3 points to: the same, with 5 levels the table above */
 	struct mm_tlb tlb;
 	s32 users; /* (a) threads and temporary users of the mappings */

@@ -71,7 +71,7 @@ struct page {
 			spinlock_t pt_lock;
 			u32 pt_used; /* entries in use, optional */
 			struct mm *pt_mm;
-			u64 pt_va;
+			u64 pt_va; /* of a root table: its twin for user mode */
 		};
 		struct { /* tail of a compound */
 			struct page *head;

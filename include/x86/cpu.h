@@ -55,7 +55,7 @@ static inline bool rdseed64(u64 *v)
 
 /* Features in use (present on every CPU and not switched off on the command line). Immutable after SMP bring-up. */
 struct cpu_features {
-	bool nx, smep, smap, umip, pge, pcid, invpcid, fsgsbase, la57, gb_pages, pku;
+	bool nx, smep, smap, umip, pge, pcid, invpcid, fsgsbase, la57, gb_pages, pku, pti;
 	bool xsave, xsaveopt, xsavec, avx, avx2, avx512;
 	bool rdrand, rdseed, rdtscp, rdpid, tsc_deadline, tsc_invariant, x2apic, monitor, arat, erms, fsrm, pat, hypervisor;
 	char vendor[13], model[49];

@@ -37,6 +37,8 @@ void gdt_init_cpu(int cpu, int node, void *ist_stacks);
 void gdt_init_boot(void);
 /* Node of the running CPU, once known, for LSL and RDPID. */
 void gdt_set_cpu_node(int cpu, int node);
+void gdt_init_again(void); /* page-table isolation was chosen: another TSS */
+u64 idt_address(void); /* one page */
 void idt_init(void); /* fills the table; the boot CPU */
 void idt_load(void);
 /* MSRs of SYSCALL for the running CPU. */

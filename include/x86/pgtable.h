@@ -84,9 +84,13 @@ u64 cache_bits(int cache_type); /* enum cache_type (x86/io.h) -> PTE bits for a 
  */
 pgd_t *root_alloc(pgd_t **pgd);
 void root_free(pgd_t *root, pgd_t *pgd);
+pgd_t *root_user(pgd_t *root); /* its twin for user mode (x86/pti.h), NULL without page-table isolation */
+/* Calls @fn for every present leaf of the upper half below @root; the sum of its results. */
+u64 pgtable_for_leaves(const pgd_t *root, u64 (*fn)(u64 va, pte_t e, int level, void *arg), void *arg);
 
 /* Boot check: walks the kernel half, returns the number of mappings both writable and executable (0 wanted). */
 unsigned pgtable_audit_wx(void);
+u64 pti_check_root(const pgd_t *user_root); /* pti.c: mismatches of the kernel half of a twin */
 /* Mappings of the direct map by size: 4 KiB, 2 MiB, 1 GiB. */
 void pgtable_count_direct(u64 n[3]);
 /* The i-th part of the kernel image and its physical range, both ends included; false behind the last. */

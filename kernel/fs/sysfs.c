@@ -7,6 +7,7 @@
 #include <mm/alloc.h>
 #include <mm/show.h>
 #include <mm/slab.h>
+#include <x86/bugs.h>
 
 static void list_show(struct seq_buf *s, u64 mask)
 {
@@ -51,14 +52,17 @@ static void node_distances(struct seq_buf *s, void *arg) { node_distance_show(s,
 static void node_meminfo(struct seq_buf *s, void *arg) { node_meminfo_show(s, (u64)arg); }
 
 /* Adds a file whose path is made here; file and path stay for ever. */
-static void add_made(void (*show)(struct seq_buf *, void *), void *arg, const char *fmt, int nr, const char *leaf)
+static __printf(3, 4) void add_made(void (*show)(struct seq_buf *, void *), void *arg, const char *fmt, ...)
 {
+	va_list ap;
 	struct proc_file *f = kzalloc(sizeof(*f) + 96, GFP_KERNEL | GFP_NOFAIL);
 
 	if (!f)
 		panic("sysfs: no memory");
 	char *path = (char *)(f + 1);
-	snprintf(path, 96, fmt, nr, leaf);
+	va_start(ap, fmt);
+	vsnprintf(path, 96, fmt, ap);
+	va_end(ap);
 	*f = (struct proc_file){ .path = path, .mode = 0444, .show = show, .arg = arg };
 	sysfs_add(f);
 }
@@ -85,6 +89,8 @@ static void add_cpu(int cpu)
 	add_made(one_cpu, (void *)(u64)cpu, "devices/system/cpu/cpu%d/topology/%s", cpu, "thread_siblings_list");
 }
 
+static void bug_file(struct seq_buf *s, void *arg) { cpu_bug_show(s, (enum cpu_bug)(u64)arg); }
+
 void sysfs_tree_init(void)
 {
 	static const struct proc_file masks[] = {
@@ -103,6 +109,8 @@ void sysfs_tree_init(void)
 		sysfs_mkdir(dirs[i]);
 	for_each_cpu_mask(cpu, cpu_present_mask)
 		add_cpu(cpu);
+	for (int b = 0; b < NR_CPU_BUGS; b++)
+		add_made(bug_file, (void *)(u64)b, "devices/system/cpu/vulnerabilities/%s", cpu_bug_name((enum cpu_bug)b));
 	for (int n = 0; n < MAX_NODES; n++)
 		if (node_online_map >> n & 1)
 			add_node(n);

@@ -16,7 +16,9 @@
 #include <x86/desc.h>
 #include <x86/layout.h>
 #include <x86/fpu.h>
+#include <x86/bugs.h>
 #include <x86/machine.h>
+#include <x86/pti.h>
 
 #define CR0_WP (1ull << 16)
 #define CR0_AM (1ull << 18)
@@ -164,6 +166,8 @@ void cpu_detect(void)
 	detect_extended(f);
 	if (!f->nx)
 		panic("This CPU has no NX bit; Quoin needs it");
+	cpu_bugs_detect();
+	pti_choose();
 	f->la57 = read_cr4() & CR4_LA57; /* as the loader left it; it cannot change in long mode */
 }
 

@@ -18,55 +18,17 @@
  * The stack: RSP0 is 16-byte aligned and the CPU aligns the frame it pushes, so that a pt_regs is
  * always at 8 modulo 16, and one more word makes a call right.
  *
+ * With page-table isolation the first bytes of syscall_entry, syscall_exit, user_sysret, user_iret and the four common parts are
+ * jumps to their forms in entry_pti.S; without it nothing here knows of it.
+ *
  * IRET never faults here: exit_slow() has checked what user code could have put into the frame.
  */
-#include <x86/asm.h>
-
-/* After the vector was pushed: the rest of pt_regs; RSI is the vector. */
-.macro SAVE_REGS
-	push	%rsi
-	mov	8(%rsp), %rsi
-	mov	%rdi, 8(%rsp)
-	push	%rdx
-	push	%rcx
-	push	%rax
-	push	%r8
-	push	%r9
-	push	%r10
-	push	%r11
-	push	%rbx
-	push	%rbp
-	push	%r12
-	push	%r13
-	push	%r14
-	push	%r15
-	cld
-	USER_CLOSE
-.endm
-
-/* Reload everything; RSP at the return frame. */
-.macro RESTORE_REGS
-	pop	%r15
-	pop	%r14
-	pop	%r13
-	pop	%r12
-	pop	%rbp
-	pop	%rbx
-	pop	%r11
-	pop	%r10
-	pop	%r9
-	pop	%r8
-	pop	%rax
-	pop	%rcx
-	pop	%rdx
-	pop	%rsi
-	pop	%rdi
-	add	$8, %rsp
-.endm
+#include "entry.h"
 
 FUNC syscall_entry, .text.entry
 	swapgs
 	mov	%rsp, %gs:cpu_tss+TSS_RSP2(%rip)
+LABEL syscall_entry_stack
 	mov	%gs:cpu_tss+TSS_RSP0(%rip), %rsp
 	push	$ASM_USER_DS
 	push	%gs:cpu_tss+TSS_RSP2(%rip)
@@ -105,6 +67,7 @@ syscall_done:
 	mov	%gs:cpu_current(%rip), %rcx
 	testl	$EXIT_SLOW_MASK, THREAD_FLAGS(%rcx)
 	jnz	syscall_slow
+LABEL syscall_exit
 	mov	8+REG_RDI(%rsp), %rdi
 	mov	8+REG_RSI(%rsp), %rsi
 	mov	8+REG_RDX(%rsp), %rdx
@@ -141,6 +104,7 @@ user_return_slow:
 	add	$8, %rsp
 	test	%al, %al
 	jz	user_iret
+LABEL user_sysret
 	swapgs
 	pop	%r15
 	pop	%r14
@@ -170,7 +134,7 @@ FUNC trap_common, .text.entry
 	jz	1f
 	swapgs
 1:	mov	%rsp, %rdi
-trap_call:
+LABEL trap_call
 	sub	$8, %rsp
 	call	do_trap
 	add	$8, %rsp
@@ -183,7 +147,7 @@ trap_return:
 	mov	%gs:cpu_current(%rip), %rcx
 	testl	$EXIT_SLOW_MASK, THREAD_FLAGS(%rcx)
 	jnz	3f
-user_iret:
+LABEL user_iret
 	swapgs
 	RESTORE_REGS
 	iretq
@@ -197,6 +161,7 @@ FUNC irq_common, .text.entry
 	jz	1f
 	swapgs
 1:	mov	%rsp, %rdi
+LABEL irq_call
 	sub	$8, %rsp
 	call	do_irq
 	add	$8, %rsp
@@ -211,6 +176,7 @@ FUNC page_fault_common, .text.entry
 	jz	1f
 	swapgs
 1:	mov	%rsp, %rdi
+LABEL page_fault_call
 	sub	$8, %rsp
 	call	do_page_fault
 	add	$8, %rsp
@@ -250,6 +216,7 @@ FUNC paranoid_common, .text.entry
 /* From user mode there is nothing to be afraid of: go on as an ordinary trap on the thread's stack. */
 paranoid_user:
 	swapgs
+LABEL paranoid_user_swapped
 	mov	%esi, %r12d
 	mov	%rsp, %rsi
 	mov	%gs:cpu_tss+TSS_RSP0(%rip), %rsp

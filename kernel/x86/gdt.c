@@ -11,10 +11,11 @@
 #include <x86/cpu.h>
 #include <x86/desc.h>
 #include <x86/machine.h>
+#include <x86/pti.h>
 #include <x86/ptregs.h>
 
-DEFINE_PER_CPU(struct cpu_tss, cpu_tss) __aligned(64);
-static DEFINE_PER_CPU(u64, cpu_gdt[GDT_ENTRIES]) __aligned(64);
+DEFINE_PER_CPU_ENTRY(struct cpu_tss, cpu_tss) __aligned(64);
+static DEFINE_PER_CPU_ENTRY(u64, cpu_gdt[GDT_ENTRIES]) __aligned(64);
 
 struct idt_gate {
 	u16 offset_low, selector;
@@ -92,6 +93,14 @@ void gdt_init_cpu(int cpu, int node, void *ist_stacks)
 		tss->ist[i] = top;
 	}
 	tss->iomap = sizeof(*tss) - 4;
+	/* With isolation the CPU uses another segment, and cpu_tss.rsp0 still is the thread's stack. */
+	if (cpu_has(pti)) {
+		struct cpu_tss *entry = this_cpu_ptr(&pti_tss);
+
+		*entry = *tss;
+		entry->rsp0 = pti_stack_top();
+		tss = entry;
+	}
 	gdt_fill(gdt, (u64)tss + 4, 0);
 	gdt_load(gdt);
 	/* The selector of GS may be anything; its base must survive, so it is set again. */
@@ -99,6 +108,18 @@ void gdt_init_cpu(int cpu, int node, void *ist_stacks)
 	asm volatile("ltr %w0" ::"r"(GDT_TSS * 8));
 	asm volatile("lldt %w0" ::"r"(0));
 	gdt_set_cpu_node(cpu, node);
+}
+
+/* Once the features are known: the boot CPU's tables were loaded before. */
+void gdt_init_again(void)
+{
+	if (cpu_has(pti))
+		gdt_init_cpu(0, 0, boot_ist_stacks);
+}
+
+u64 idt_address(void)
+{
+	return (u64)idt;
 }
 
 void gdt_init_boot(void)

@@ -27,6 +27,7 @@
 #include <x86/io.h>
 #include <x86/machine.h>
 #include <x86/pgtable.h>
+#include <x86/pti.h>
 #include <x86/tlb.h>
 
 u64 direct_map_base = LAYOUT_DIRECT_START;
@@ -410,23 +411,52 @@ static inline pgd_t *low_table(pgd_t *root)
 	return top == 3 ? root : table_of(root[0]);
 }
 
+pgd_t *root_user(pgd_t *root)
+{
+	return cpu_has(pti) ? (pgd_t *)virt_to_page(root)->pt_va : NULL;
+}
+
+static void root_destroy(pgd_t *root)
+{
+	pgd_t *low = low_table(root), *user = root_user(root);
+
+	if (top == 4 && pte_present(root[0]))
+		page_table_free(virt_to_page(low));
+	if (user) {
+		memset(user, 0, PAGE_SIZE);
+		page_table_free(virt_to_page(user));
+	}
+	memset(root, 0, PAGE_SIZE);
+	page_table_free(virt_to_page(root));
+}
+
 static pgd_t *root_new(void)
 {
-	struct page *p = page_table_alloc(NULL, GFP_KERNEL), *low;
+	struct page *p = page_table_alloc(NULL, GFP_KERNEL), *low, *user;
 
 	if (!p)
 		return NULL;
 	pgd_t *root = page_address(p);
 	if (top == 4) {
 		low = page_table_alloc(NULL, GFP_KERNEL);
-		if (!low) {
-			page_table_free(p);
-			return NULL;
-		}
+		if (!low)
+			goto fail;
 		root[0] = pte_make(page_to_phys(low), TABLE_BITS | PTE_U);
+	}
+	if (cpu_has(pti)) {
+		user = page_table_alloc(NULL, GFP_KERNEL);
+		if (!user)
+			goto fail;
+		p->pt_va = (u64)page_address(user);
+		pti_fill_root(page_address(user));
+		root_user(root)[0] = root[0];
+		root[0].v |= root[0].v ? PTE_NX : 0;
 	}
 	memcpy(root + PTRS / 2, kernel_pgd + PTRS / 2, PAGE_SIZE / 2);
 	return root;
+fail:
+	root_destroy(root);
+	return NULL;
 }
 
 pgd_t *root_alloc(pgd_t **low)
@@ -458,12 +488,8 @@ void root_free(pgd_t *pgd, pgd_t *low)
 		pgd = NULL;
 	}
 	preempt_enable();
-	if (!pgd)
-		return;
-	if (low != pgd)
-		page_table_free(virt_to_page(low));
-	memset(pgd, 0, PAGE_SIZE);
-	page_table_free(virt_to_page(pgd));
+	if (pgd)
+		root_destroy(pgd);
 }
 
 /* The low page becomes a root table for CPUs that start: the kernel half and 1:1 for the first 2 MiB. */
@@ -524,6 +550,31 @@ unsigned pgtable_audit_wx(void)
 
 	audit_table(&bad, kernel_pgd, top, 0, true, true);
 	return bad;
+}
+
+static u64 leaves_of(const pte_t *t, int level, u64 va, u64 (*fn)(u64, pte_t, int, void *), void *arg)
+{
+	u64 sum = 0;
+
+	for (unsigned i = level == top ? PTRS / 2 : 0; i < PTRS; i++) {
+		pte_t e = pte_read(&t[i]);
+		u64 at = va + i * level_size(level);
+
+		if (level == top)
+			at |= kernel_half;
+		if (!pte_present(e))
+			continue;
+		if (level && !(e.v & PTE_PS))
+			sum += leaves_of(table_of(e), level - 1, at, fn, arg);
+		else
+			sum += fn(at, e, level, arg);
+	}
+	return sum;
+}
+
+u64 pgtable_for_leaves(const pgd_t *root, u64 (*fn)(u64, pte_t, int, void *), void *arg)
+{
+	return leaves_of(root, top, 0, fn, arg);
 }
 
 static void count_level(const pte_t *table, int level, u64 n[3])

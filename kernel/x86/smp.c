@@ -24,6 +24,7 @@
 #include <x86/cpu.h>
 #include <x86/desc.h>
 #include <x86/machine.h>
+#include <x86/pti.h>
 
 extern char tramp_start[], tramp_end[], tramp_data[];
 struct tramp_data { u32 cr3, claim; u64 entry, boot, la57; };
@@ -140,6 +141,8 @@ static bool prepare_cpu(int cpu, struct ap_boot *boot)
 	if (!idle || !ist)
 		return false;
 	ap_ist = page_address(ist);
+	if (pti_map_cpu(cpu, ap_ist))
+		return false;
 	per_cpu(cpu_current, cpu) = idle;
 	*boot = (struct ap_boot){ virt_to_phys(kernel_pgd), idle->arch.kstack_top, percpu_delta[cpu] };
 	return true;

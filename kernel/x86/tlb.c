@@ -34,9 +34,11 @@
 #include <x86/apic.h>
 #include <x86/cpu.h>
 #include <x86/machine.h>
+#include <x86/pti.h>
 #include <x86/tlb.h>
 
 #define NR_SLOTS 6 /* PCIDs 1..6; 0 is kernel_pgd */
+#define PCID_TWIN 0x800ull /* the PCID of the same slot for user mode */
 #define CR3_NOFLUSH (1ull << 63)
 /* Above so many pages one full flush of the address space is cheaper than INVLPGs. */
 #define FLUSH_CEILING 33
@@ -48,6 +50,7 @@ struct tlb_state {
 	u32 slot; /* of loaded */
 	u32 next_slot;
 	bool lazy; /* a kernel thread runs on them */
+	u32 twin_stale; /* bit per slot: its PCID for user mode must be flushed before use */
 	struct slot slots[NR_SLOTS];
 };
 
@@ -80,6 +83,7 @@ void tlb_cpu_init(void)
 	struct tlb_state *s = this_cpu_ptr(&tlb_state);
 
 	*s = (struct tlb_state){ .loaded = NULL };
+	__pcp(pti_kernel_cr3) = virt_to_phys(kernel_pgd);
 	write_cr3(virt_to_phys(kernel_pgd));
 }
 
@@ -88,10 +92,40 @@ static u64 cr3_of(const struct mm *mm, u32 slot)
 	return virt_to_phys(mm->root) | (cpu_has(pcid) ? slot + 1 : 0);
 }
 
+/*
+ * Page-table isolation: the words from which the entry code loads CR3 (pti.c), for the mm and slot about to be loaded; @keep: what is
+ * cached of the twin is good, unless a flush of it was still due when the slot was left.
+ */
+static noinline void pti_load(struct tlb_state *s, struct mm *mm, bool keep)
+{
+	u64 noflush = cpu_has(pcid) ? CR3_NOFLUSH : 0;
+	u64 user = virt_to_phys(mm->user_root) | (cpu_has(pcid) ? (s->slot + 1) | PCID_TWIN : 0);
+
+	__pcp(pti_kernel_cr3) = cr3_of(mm, s->slot) | noflush;
+	__pcp(pti_user_keep) = user | noflush;
+	__pcp(pti_user_cr3) = user | (keep && !(s->twin_stale >> s->slot & 1) ? noflush : 0);
+	s->twin_stale &= ~(1u << s->slot);
+}
+
+/* Before another mm, or none, is loaded: remembers a flush of the twin that is still due. */
+static inline void pti_unload(struct tlb_state *s)
+{
+	if (unlikely(cpu_has(pti)) && s->loaded && __pcp(pti_user_cr3) != __pcp(pti_user_keep))
+		s->twin_stale |= 1u << s->slot;
+}
+
+/* The next return to user mode flushes. */
+static inline void pti_flush_twin(void)
+{
+	if (unlikely(cpu_has(pti)))
+		__pcp(pti_user_cr3) = __pcp(pti_user_keep) & ~CR3_NOFLUSH;
+}
+
 /* Drops every user translation of the loaded mm. */
 static void flush_loaded(struct tlb_state *s)
 {
 	write_cr3(cr3_of(s->loaded, s->slot));
+	pti_flush_twin();
 	this_cpu_inc(tlb_stats.flush_full);
 }
 
@@ -117,6 +151,9 @@ static void leave(struct tlb_state *s, int cpu)
 {
 	struct mm *mm = s->loaded;
 
+	pti_unload(s);
+	if (unlikely(cpu_has(pti)))
+		__pcp(pti_kernel_cr3) = virt_to_phys(kernel_pgd);
 	s->loaded = NULL;
 	s->lazy = false;
 	write_cr3(virt_to_phys(kernel_pgd));
@@ -152,9 +189,12 @@ void tlb_switch_mm(struct mm *prev, struct mm *next)
 	int cpu = smp_processor_id();
 	struct mm *old = s->loaded;
 	__atomic_fetch_or(&next->tlb.cpus, cpumask_of(cpu), __ATOMIC_SEQ_CST);
+	pti_unload(s);
 	s->loaded = next;
 	s->lazy = false;
 	bool keep = choose_slot(s, next, __atomic_load_n(&next->tlb.gen, __ATOMIC_ACQUIRE));
+	if (unlikely(cpu_has(pti)))
+		pti_load(s, next, keep);
 	write_cr3(cr3_of(next, s->slot) | (keep ? CR3_NOFLUSH : 0));
 	if (old)
 		__atomic_fetch_and(&old->tlb.cpus, ~cpumask_of(cpu), __ATOMIC_RELEASE);
@@ -175,6 +215,25 @@ static void invlpg(u64 va)
 	asm volatile("invlpg (%0)" ::"r"(va) : "memory");
 }
 
+/* One page of one PCID that is not loaded: SDM vol. 2A INVPCID, type 0. */
+static void invpcid_page(u64 pcid, u64 va)
+{
+	struct { u64 pcid, va; } d = { pcid, va };
+
+	asm volatile("invpcid %0, %1" ::"m"(d), "r"(0ull) : "memory");
+}
+
+/* The pages of [start, end) in the twin's PCID; without PCIDs the way back to user mode flushes anyhow. */
+static noinline void flush_twin(const struct tlb_state *s, u64 start, u64 end, u32 shift)
+{
+	if (!cpu_has(invpcid)) {
+		pti_flush_twin();
+		return;
+	}
+	for (; start < end; start += 1ull << shift)
+		invpcid_page((s->slot + 1) | PCID_TWIN, start);
+}
+
 /* Brings this CPU to generation @gen of @mm, of which [start,end) is the last step. => irqs off */
 static void flush_here(struct mm *mm, u64 start, u64 end, u32 shift, u64 gen)
 {
@@ -187,6 +246,8 @@ static void flush_here(struct mm *mm, u64 start, u64 end, u32 shift, u64 gen)
 		return;
 	if (slot->gen + 1 == gen && (end - start) >> shift <= FLUSH_CEILING) {
 		slot->gen = gen;
+		if (unlikely(cpu_has(pti)))
+			flush_twin(s, start, end, shift);
 		for (; start < end; start += 1ull << shift)
 			invlpg(start);
 		this_cpu_inc(tlb_stats.flush_local);
@@ -197,8 +258,20 @@ static void flush_here(struct mm *mm, u64 start, u64 end, u32 shift, u64 gen)
 	flush_loaded(s);
 }
 
+/* Kernel pages are not global with isolation: what other PCIDs cached of them goes when they are loaded next. */
+static noinline void forget_slots(void)
+{
+	struct tlb_state *s = this_cpu_ptr(&tlb_state);
+
+	for (u32 i = 0; i < NR_SLOTS; i++)
+		if (!s->loaded || i != s->slot)
+			s->slots[i].ctx_id = 0;
+}
+
 static void flush_kernel_here(u64 start, u64 end)
 {
+	if (unlikely(cpu_has(pti)))
+		forget_slots();
 	if ((end - start) >> PAGE_SHIFT <= FLUSH_CEILING) {
 		for (; start < end; start += PAGE_SIZE)
 			invlpg(start);
@@ -324,6 +397,7 @@ void tlb_flush_mm(struct mm *mm)
 
 void tlb_flush_local(u64 va)
 {
+	pti_flush_twin();
 	invlpg(va);
 }
 

