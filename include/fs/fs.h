@@ -177,6 +177,7 @@ struct inode {
 	u32 seals; /* (rwsem) */
 	u32 generation;
 	void *watches; /* (lock) inotify */
+	struct lease *leases; /* lease.c */
 	struct rcu_head rcu;
 };
 
@@ -265,7 +266,8 @@ struct file {
 	void *private;
 	spinlock_t lock;
 	s32 owner_pid; /* F_SETOWN: >0 process, <0 group */
-	s32 owner_sig;
+	u16 owner_sig; /* F_SETSIG; 0: SIGIO */
+	bool owner_thread; /* F_OWNER_TID */
 	struct list_head epoll_links; /* (lock) epoll items watching this file */
 	void *fasync;
 	const struct cred *cred; /* (I) of the opener; referenced */

@@ -262,7 +262,13 @@ void simple_xattrs_free(struct inode *i);
 /* locks.c */
 int do_flock(struct file *f, int cmd);
 int do_fcntl_lock(int fd, struct file *f, u32 cmd, struct flock_k *l);
-int do_setlease(struct file *f, int type);
+/* F_SETOWN's process, thread or group gets F_SETSIG's signal (SIGIO) about @fd. => any context */
+void file_send_sigio(struct file *f, int fd, int code, u64 band);
+int do_setlease(struct file *f, int fd, int type);
+void lease_file_closed(struct file *f); /* an inode with leases: this file's goes */
+/* Waits until no lease of a file's inode stands against opening it (@write: or truncating it). @nonblock: -EAGAIN instead; -ERESTARTSYS */
+int lease_break(struct inode *i, bool write, bool nonblock);
+extern u64 lease_break_time;
 int do_getlease(struct file *f);
 
 /* splice.c */

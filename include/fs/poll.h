@@ -18,6 +18,9 @@ static inline u32 vfs_poll(struct file *f, struct poll_table *pt)
 	return f->ops->poll ? f->ops->poll(f, pt) : POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM;
 }
 
+/* file_ops->fasync of files whose poll registers all that changes: a signal goes out with each wake-up. */
+int poll_fasync(int fd, struct file *f, int on);
+
 /* Called when the last reference to a watched file goes away, before its release. => may sleep */
 void epoll_release_file(struct file *f);
 

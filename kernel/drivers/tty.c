@@ -6,6 +6,7 @@
  */
 #include <drivers/tty.h>
 #include <drivers/drivers.h>
+#include <fs/poll.h>
 #include <fs/fdtable.h>
 #include <kernel/cmdline.h>
 #include <kernel/printk.h>
@@ -311,6 +312,7 @@ const struct file_ops tty_fops = {
 	.read = tty_read,
 	.write = tty_write,
 	.poll = tty_poll,
+	.fasync = poll_fasync,
 	.ioctl = tty_ioctl,
 	.open = tty_open,
 	.release = tty_release,

@@ -67,6 +67,7 @@ struct file *file_alloc_err(int *err)
 	f->private = NULL;
 	f->owner_pid = 0;
 	f->owner_sig = 0;
+	f->owner_thread = false;
 	f->fasync = NULL;
 	f->ra_pos = 0;
 	f->cursor = NULL;
@@ -93,6 +94,8 @@ static void file_closed(struct file *f)
 		epoll_release_file(f);
 	if (unlikely(!list_empty(&i->flocks)))
 		locks_remove_file(f);
+	if (unlikely(i->leases))
+		lease_file_closed(f);
 	if (unlikely(f->flags & FASYNC) && f->ops->fasync)
 		f->ops->fasync(-1, f, 0);
 	if (f->ops->release)

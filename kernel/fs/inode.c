@@ -99,6 +99,7 @@ struct inode *inode_new(struct super *s, u32 mode)
 	i->seals = 0;
 	i->generation = 0;
 	i->watches = NULL;
+	i->leases = NULL;
 	return i;
 }
 

@@ -227,6 +227,7 @@ static void inotify_release(struct inode *i, struct file *f)
 static const struct file_ops inotify_fops = {
 	.read = inotify_read,
 	.poll = inotify_poll,
+	.fasync = poll_fasync,
 	.ioctl = inotify_ioctl,
 	.release = inotify_release,
 };

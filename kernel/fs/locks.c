@@ -355,18 +355,6 @@ void locks_remove_file(struct file *f)
 	remove_owned(f->inode, f, false);
 }
 
-/* ---- leases: no lease manager; a lease that nobody breaks would be a lie ---- */
-
-int do_setlease(struct file *f, int type)
-{
-	return -EINVAL;
-}
-
-int do_getlease(struct file *f)
-{
-	return F_UNLCK;
-}
-
 void locks_show(struct seq_buf *b)
 {
 	static const char *const kinds[] = { "FLOCK", "POSIX", "OFDLCK" };

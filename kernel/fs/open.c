@@ -153,6 +153,11 @@ static int may_open(const struct path *p, struct open_want *o)
 	return 0;
 }
 
+static bool breaks_lease(const struct walk *w, const struct open_want *o)
+{
+	return unlikely(w->path.dentry->inode->leases) && !(o->oflags & O_PATH);
+}
+
 /* Creates the last component. => w referenced at the directory; afterwards at the new file. -EEXIST: somebody else was faster */
 static int create_last(struct walk *w, struct open_want *o)
 {
@@ -287,6 +292,8 @@ static struct file *open_mode(int dirfd, const char *name, struct open_want *o, 
 		err = open_checks(&w, o);
 	else if (!err && !dentry_is_dir(w.path.dentry))
 		err = -ENOTDIR;
+	if (!err && breaks_lease(&w, o))
+		err = lease_break(w.path.dentry->inode, o->acc & MAY_WRITE, o->oflags & O_NONBLOCK);
 	if (!err)
 		f = file_alloc_err(&err);
 	if (f) {
@@ -358,6 +365,8 @@ int do_sys_truncate(const char *name, s64 size)
 		err = inode_permission(i, MAY_WRITE);
 	if (!err && i->flags & I_APPEND)
 		err = -EPERM;
+	if (!err && unlikely(i->leases))
+		err = lease_break(i, true, false);
 	if (!err)
 		err = inode_get_write(i);
 	if (!err) {

@@ -310,6 +310,7 @@ const struct file_ops pipe_fops = {
 	.read = pipe_read,
 	.write = pipe_write,
 	.poll = pipe_poll,
+	.fasync = poll_fasync,
 	.ioctl = pipe_ioctl,
 	.open = fifo_open,
 	.release = pipe_release,

@@ -184,6 +184,7 @@ static const struct proc_file table[] = {
 	SYSCTL_U64("sys/kernel/msgmnb", ipc_limits.msgmnb, 0, S32_MAX),
 	SYSCTL_U64("sys/kernel/msgmni", ipc_limits.msgmni, 0, IPC_MAX),
 	{ .path = "sys/kernel/sem", .mode = 0644, .show = sem_show, .write = sem_write },
+	SYSCTL_U64("sys/fs/lease-break-time", lease_break_time, 0, S32_MAX),
 	SYSCTL_U64("sys/fs/nr_open", nr_open_max, 64, 0x7fffffc0),
 	SYSCTL_U64("sys/fs/pipe-max-size", pipe_max_size, PAGE_SIZE, 1u << 31),
 	CONST("fs/overflowuid", 65534),

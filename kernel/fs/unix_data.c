@@ -448,6 +448,7 @@ const struct file_ops unix_fops = {
 	.read = sock_read,
 	.write = sock_write,
 	.poll = sock_poll,
+	.fasync = poll_fasync,
 	.ioctl = sock_ioctl,
 	.release = sock_release,
 };

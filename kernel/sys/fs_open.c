@@ -208,6 +208,7 @@ static long set_owner(struct file *f, int pid)
 	if (none)
 		return -ESRCH;
 	f->owner_pid = pid;
+	f->owner_thread = false;
 	return 0;
 }
 
@@ -216,7 +217,7 @@ static long owner_ex(struct file *f, u32 cmd, struct f_owner_ex_k __user *u)
 	struct f_owner_ex_k o;
 
 	if (cmd == F_GETOWN_EX) {
-		o.type = f->owner_pid < 0 ? F_OWNER_PGRP : F_OWNER_PID;
+		o.type = f->owner_pid < 0 ? F_OWNER_PGRP : f->owner_thread ? F_OWNER_TID : F_OWNER_PID;
 		o.pid = f->owner_pid < 0 ? -f->owner_pid : f->owner_pid;
 		return copy_to_user(u, &o, sizeof(o)) ? -EFAULT : 0;
 	}
@@ -224,7 +225,11 @@ static long owner_ex(struct file *f, u32 cmd, struct f_owner_ex_k __user *u)
 		return -EFAULT;
 	if (o.type != F_OWNER_TID && o.type != F_OWNER_PID && o.type != F_OWNER_PGRP)
 		return -EINVAL;
-	return set_owner(f, o.type == F_OWNER_PGRP ? -o.pid : o.pid);
+	long err = set_owner(f, o.type == F_OWNER_PGRP ? -o.pid : o.pid);
+
+	if (!err)
+		f->owner_thread = o.type == F_OWNER_TID;
+	return err;
 }
 
 static long pipe_size_call(struct file *f, u32 cmd, u64 arg)
@@ -266,7 +271,7 @@ static long fcntl_file(unsigned fd, struct file *f, u32 cmd, u64 arg)
 	case F_GETLEASE:
 		return do_getlease(f);
 	case F_SETLEASE:
-		return do_setlease(f, arg);
+		return do_setlease(f, fd, arg);
 	case F_SETPIPE_SZ:
 	case F_GETPIPE_SZ:
 		return pipe_size_call(f, cmd, arg);
