@@ -90,8 +90,9 @@ struct task {
 	struct completion *vfork_done;
 	void *futex_wait; /* owned by futex.c */
 	struct list_head pi_state;
-	void *rseq;
+	u64 rseq; /* (own) the area shared with the program, 0: none */
 	u32 rseq_len, rseq_sig;
+	bool rseq_event; /* (own; the switch to it) it was away since it last returned to user mode */
 	u64 min_flt, maj_flt;
 	u64 timer_slack_ns;
 	u64 ioac[6];

@@ -26,6 +26,8 @@ struct mm;
 #define TIF_SINGLESTEP 11 /* a tracer steps it: system calls end in a trap */
 #define TIF_FORCED_TF 12 /* RFLAGS.TF is the tracer's, not the program's */
 #define TIF_DEBUG 13 /* debug registers in use */
+#define TIF_RSEQ 14 /* wants to know of each switch to it */
+#define TIF_SWITCH_MASK ((1u << TIF_DEBUG) | (1u << TIF_RSEQ))
 #define TIF_ENTRY_MASK ((1u << TIF_SYSCALL_TRACE) | (1u << TIF_SECCOMP) | (1u << TIF_SINGLESTEP))
 #define TIF_WORK_MASK ((1u << TIF_SIGPENDING) | (1u << TIF_NEED_RESCHED) | (1u << TIF_NOTIFY_RESUME))
 
@@ -81,6 +83,7 @@ void sched_fork(struct thread *t, const struct thread *parent); /* policy, weigh
 void sched_wake_new(struct thread *t); /* first time runnable; picks a CPU */
 void sched_exit(void) __attribute__((noreturn)); /* last switch of a dead thread: state TASK_DEAD; its stack is released by the next */
 void sched_thread_release(struct thread *t); /* implemented by proc: called after the dead thread's stack is no longer in use */
+void sched_rseq_switch(struct thread *t); /* implemented by proc: a thread with TIF_RSEQ is about to run again */
 void sched_yield(void); /* moves the caller behind its equals */
 void resched_cpu(int cpu);
 int sched_set_policy(struct thread *t, int policy, int rt_priority, int nice);

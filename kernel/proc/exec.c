@@ -206,7 +206,8 @@ static void reset_task(struct task *t, const struct exec *x)
 	t->robust_list = NULL;
 	t->futex_wait = NULL; /* PI locks may be taken again */
 	t->clear_child_tid = t->set_child_tid = NULL;
-	t->rseq = NULL;
+	t->rseq = 0;
+	thread_clear_flag(&t->thread, TIF_RSEQ);
 	t->restart.fn = NULL;
 	t->keep_caps = 0;
 	t->dumpable = !x->secure;

@@ -192,6 +192,8 @@ static void copy_plain(struct task *t, struct task *from, const struct clone_arg
 	}
 	if (!(f & CLONE_VM)) {
 		t->rseq = from->rseq;
+		if (t->rseq)
+			thread_set_flag(&t->thread, TIF_RSEQ);
 		t->rseq_len = from->rseq_len;
 		t->rseq_sig = from->rseq_sig;
 	}

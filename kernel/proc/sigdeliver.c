@@ -23,6 +23,7 @@
 #include <lib/assert.h>
 #include <lib/string.h>
 #include <proc/ptrace.h>
+#include <proc/rseq.h>
 #include <x86/ptrace.h>
 #include <x86/thread.h>
 #include <x86/uaccess.h>
@@ -496,6 +497,7 @@ static void deliver_signals(struct pt_regs *regs)
 
 	if (get_signal(&ks)) {
 		restart_with_handler(regs, &ks);
+		rseq_resume(regs, true);
 		bool stepping = arch_stepping();
 		if (stepping) /* the frame has the program's own flags; the handler is stepped into below */
 			arch_ptrace_step(&current->thread, false);
@@ -515,7 +517,7 @@ static void deliver_signals(struct pt_regs *regs)
 }
 
 /* TIF_NOTIFY_RESUME: before the first instruction in user mode, and now and then later. */
-static void first_return(struct task *t)
+static void first_return(struct task *t, struct pt_regs *regs)
 {
 	if (t->start_fn) {
 		void (*fn)(void) = t->start_fn;
@@ -530,6 +532,7 @@ static void first_return(struct task *t)
 		t->syscall_exit_due = false;
 		ptrace_report_syscall(PTRACE_EVENTMSG_SYSCALL_EXIT);
 	}
+	rseq_resume(regs, false);
 }
 
 void exit_to_user_work(struct pt_regs *regs)
@@ -543,7 +546,7 @@ void exit_to_user_work(struct pt_regs *regs)
 			schedule();
 		if (f & (1u << TIF_NOTIFY_RESUME)) {
 			thread_clear_flag(&t->thread, TIF_NOTIFY_RESUME);
-			first_return(t);
+			first_return(t, regs);
 		}
 		if (f & (1u << TIF_SIGPENDING))
 			deliver_signals(regs);

@@ -249,7 +249,7 @@ static long syscall_info(struct task *t, u64 usize, void __user *to)
 static long rseq_config(struct task *t, u64 usize, void __user *to)
 {
 	struct { u64 ptr; u32 size, sig, flags, pad; } c = {
-		.ptr = (u64)t->rseq, .size = t->rseq ? t->rseq_len : 0, .sig = t->rseq_sig,
+		.ptr = t->rseq, .size = t->rseq ? t->rseq_len : 0, .sig = t->rseq_sig,
 	};
 
 	return copy_to_user(to, &c, min_t(u64, usize, sizeof(c))) ? -EFAULT : (long)sizeof(c);

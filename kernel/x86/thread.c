@@ -41,6 +41,15 @@ static void write_user_gs(u64 v)
 	asm volatile("swapgs\n\twrgsbase %0\n\tswapgs" ::"r"(v));
 }
 
+/* What only few threads have. */
+static void rare_switch(struct thread *prev, struct thread *next)
+{
+	if ((prev->flags | next->flags) & 1u << TIF_DEBUG)
+		arch_debug_switch(next);
+	if (next->flags & 1u << TIF_RSEQ)
+		sched_rseq_switch(next);
+}
+
 /* => irqs off */
 void arch_switch_state(struct thread *prev, struct thread *next)
 {
@@ -60,8 +69,8 @@ void arch_switch_state(struct thread *prev, struct thread *next)
 			wrmsr(MSR_KERNEL_GS_BASE, next->arch.gsbase);
 		}
 	}
-	if (unlikely((prev->flags | next->flags) & 1u << TIF_DEBUG))
-		arch_debug_switch(next);
+	if (unlikely((prev->flags | next->flags) & TIF_SWITCH_MASK))
+		rare_switch(prev, next);
 	fpu_switch(prev, next);
 }
 

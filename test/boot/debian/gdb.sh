@@ -34,4 +34,5 @@ echo ---
 gdb -batch -nx -ex 'break 19' -ex run -ex 'watch g' -ex c -ex c -ex 'delete' -ex 'p fact(4)' -ex 'handle SIGUSR1 stop print pass' -ex c -ex 'p $_siginfo.si_signo' -ex 'break on' -ex c -ex 'stepi' -ex 'delete' -ex c ./p 2>&1 |
 	clean 'Breakpoint 1, '
 echo ---
-sleep 100 & gdb -batch -nx -p $! -ex 'info program' -ex 'kill' 2>&1 | grep -c 'stopped\|killed'; wait 2>/dev/null
+sleep 100 & p=$!; disown
+gdb -batch -nx -p $p -ex "info program" -ex "kill" 2>&1 | grep -c "stopped\|killed"

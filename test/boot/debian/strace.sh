@@ -11,4 +11,4 @@ strace -p $s -o at 2>/dev/null & t=$!
 while ! grep -q '^TracerPid:.[1-9]' /proc/$s/status; do sleep 0.1; done
 sleep 0.3; kill $s; wait $t; tail -n 1 at
 strace -e trace=none -e signal=usr1 sh -c 'trap "echo got it" USR1; kill -USR1 $$' 2>&1 | sed 's/si_pid=[0-9]*/si_pid=N/'
-strace -qq -e trace=getpid,kill -e signal=none python3 -c 'import os; os.kill(os.getpid(), 0)' 2>&1 | sed 's/[0-9][0-9]*/N/g' | sort -u
+strace -qq -e trace=getpid,kill -e signal=none python3 -c 'import os; os.kill(os.getpid(), 0)' 2>&1 | sed 's/[0-9][0-9]*/N/g' | tr -s ' ' | sort -u
