@@ -6,6 +6,7 @@
  * inodes hold a reference on the struct pid, not on the task. Both file systems have one instance, shown by every mount.
  */
 #include <fs/procfs.h>
+#include <fs/readdir.h>
 #include <lib/printf.h>
 #include <lib/string.h>
 #include <mm/slab.h>
@@ -369,22 +370,17 @@ const struct file_ops pid_dir_fops = { .iterate = pid_dir_iterate, .llseek = tex
 #define ROOT_STATIC 1000
 static int root_static(struct file *f, struct dir_sink *s)
 {
-	struct dentry *root = f->path.dentry, *d;
+	struct dentry *d = NULL;
 	loff_t at = 2;
-	int full = 0;
 
-	down_read(&root->inode->rwsem);
-	list_for_each_entry(d, &root->children, sibling) {
-		if (!d->inode || !(d->flags & DENTRY_PINNED) || at++ < f->pos)
+	while ((d = pinned_child_after(f->path.dentry, d))) {
+		if (at++ < f->pos)
 			continue;
-		if (!dir_emit(s, d->name.name, d->name.len, d->inode->ino, (d->inode->mode & S_IFMT) >> 12, at)) {
-			full = 1;
-			break;
-		}
+		if (!dir_emit(s, d->name.name, d->name.len, d->inode->ino, (d->inode->mode & S_IFMT) >> 12, at))
+			return 1;
 		f->pos = at;
 	}
-	up_read(&root->inode->rwsem);
-	return full;
+	return 0;
 }
 
 static pid_t next_process(pid_t from)

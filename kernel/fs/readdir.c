@@ -15,6 +15,7 @@
 
 #define SINK_BUF 4096u
 #define REC64 19u /* bytes before the name of struct linux_dirent64 */
+#define MAX_REC 280u /* with a name of 255 bytes */
 #define REC_OLD 18u /* of struct linux_dirent; the type stands in the last byte */
 
 struct dir_sink {
@@ -122,7 +123,30 @@ static inline u8 mode_type(u32 mode)
 	return mode >> 12 & 15; /* DT_* are the type bits of the mode */
 }
 
-/* First child at or after pos. => directory rwsem */
+static inline bool is_pinned(const struct dentry *d) { return d->inode && d->flags & DENTRY_PINNED; }
+
+/*
+ * The directory's rwsem keeps what is pinned (all that exists in a file system of this kind) in the list of children. It does not
+ * keep the others, names that do not exist and what /proc makes on the fly: these leave it under the directory's lock
+ * whenever they are reclaimed. So a walk steps from pinned to pinned, over the others with the lock held.
+ */
+struct dentry *pinned_child_after(struct dentry *dir, struct dentry *after)
+{
+	struct list_head *l = after ? &after->sibling : &dir->children;
+	struct dentry *d = NULL;
+
+	spin_lock(&dir->lock);
+	while ((l = l->next) != &dir->children) {
+		d = list_entry(l, struct dentry, sibling);
+		if (is_pinned(d))
+			break;
+		d = NULL;
+	}
+	spin_unlock(&dir->lock);
+	return d;
+}
+
+/* First pinned child at or after pos. => directory rwsem and lock */
 static struct dentry *seek_child(struct dentry *dir, struct file *f, u64 pos)
 {
 	struct dentry *d;
@@ -133,14 +157,57 @@ static struct dentry *seek_child(struct dentry *dir, struct file *f, u64 pos)
 			return d;
 	}
 	list_for_each_entry(d, &dir->children, sibling)
-		if (d->dir_pos >= pos)
+		if (d->dir_pos >= pos && is_pinned(d))
 			return d;
 	return NULL;
 }
 
+/* Copies out what is buffered when the next record might not fit behind it. => directory lock, dropped meanwhile */
+static inline bool make_room(struct dir_sink *s, struct dentry *dir)
+{
+	bool ok;
+
+	if (likely(s->used + MAX_REC <= SINK_BUF))
+		return true;
+	spin_unlock(&dir->lock);
+	ok = sink_flush(s);
+	spin_lock(&dir->lock);
+	return ok;
+}
+
+/* Emits children from the one at f->pos on. => directory rwsem */
+static void emit_children(struct file *f, struct dir_sink *s, struct dentry *dir)
+{
+	u64 pos = f->pos;
+	struct dentry *d;
+
+	spin_lock(&dir->lock);
+	d = seek_child(dir, f, pos);
+	if (!d)
+		goto out;
+	f->cursor = NULL;
+	list_for_each_entry_from(d, &dir->children, sibling) {
+		if (unlikely(!is_pinned(d)))
+			continue;
+		if (unlikely(d->dir_pos >= f->ra_pos))
+			break;
+		pos = d->dir_pos;
+		if (!make_room(s, dir) ||
+		    !dir_emit(s, d->name.name, d->name.len, d->inode->ino, mode_type(d->inode->mode), pos + 1)) {
+			f->cursor = d;
+			f->cursor_version = dir->version;
+			f->pos = pos;
+			goto out;
+		}
+	}
+	f->pos = pos + 1;
+out:
+	spin_unlock(&dir->lock);
+}
+
 static int dcache_iterate(struct file *f, struct dir_sink *s)
 {
-	struct dentry *dir = f->path.dentry, *d;
+	struct dentry *dir = f->path.dentry;
 
 	if (f->pos == 0 || !f->ra_pos)
 		f->ra_pos = dir->next_pos;
@@ -157,25 +224,7 @@ static int dcache_iterate(struct file *f, struct dir_sink *s)
 			return 0;
 		f->pos = 2;
 	}
-	d = seek_child(dir, f, f->pos);
-	if (!d)
-		return 0;
-	u64 pos = f->pos;
-	list_for_each_entry_from(d, &dir->children, sibling) {
-		if (unlikely(!d->inode))
-			continue;
-		if (unlikely(d->dir_pos >= f->ra_pos))
-			break;
-		pos = d->dir_pos;
-		if (!dir_emit(s, d->name.name, d->name.len, d->inode->ino, mode_type(d->inode->mode), pos + 1)) {
-			f->cursor = d;
-			f->cursor_version = dir->version;
-			f->pos = pos;
-			return 0;
-		}
-	}
-	f->cursor = NULL;
-	f->pos = pos + 1;
+	emit_children(f, s, dir);
 	return 0;
 }
 

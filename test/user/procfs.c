@@ -4,6 +4,9 @@
 // VARIANTS: musl
 // BOOT: --smp 4 --memory 1G --numa 2
 #include "check.h"
+#include <time.h>
+#include <stdatomic.h>
+#include <pthread.h>
 #include <dirent.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -284,6 +287,42 @@ TEST(sysctl)
 	close(fd);
 	CHECK_GT(atol(slurp("/proc/sys/kernel/pid_max")), 1000);
 	CHECK_GT(strlen(slurp("/proc/sys/kernel/osrelease")), 3);
+}
+
+static atomic_int stop;
+
+static void *list_proc(void *arg)
+{
+	(void)arg;
+	while (!stop) {
+		DIR *d = opendir("/proc");
+
+		while (d && readdir(d))
+			;
+		closedir(d);
+	}
+	return NULL;
+}
+
+/* Reading the directory took its lock twice: with somebody who wanted it for writing in between, for ever. */
+TEST(names_while_it_is_read)
+{
+	pthread_t t;
+	char path[64];
+	struct timespec now, end;
+
+	REQUIRE(pthread_create(&t, NULL, list_proc, NULL) == 0);
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	end.tv_nsec += 300000000;
+	do {
+		for (int i = 1; i < 300; i++) {
+			snprintf(path, sizeof path, "/proc/%d/comm", i);
+			close(open(path, O_RDONLY));
+		}
+		clock_gettime(CLOCK_MONOTONIC, &now);
+	} while ((now.tv_sec - end.tv_sec) * 1000000000ll + now.tv_nsec - end.tv_nsec < 0);
+	stop = 1;
+	pthread_join(t, NULL);
 }
 
 TEST_MAIN
