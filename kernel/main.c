@@ -126,6 +126,7 @@ void __noreturn kernel_main(const struct handoff *h)
 	vfs_init();			/* files: an empty root */
 	procfs_init();			/* /proc and /sys can be mounted */
 	devpts_init();
+	userfaultfd_init();		/* /dev/userfaultfd */
 	local_irq_enable();
 	VERIFY(kthread_run(init_thread, (void *)h, -1, "init"));
 	idle_loop();

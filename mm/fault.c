@@ -17,6 +17,7 @@
  * Nothing is decided on an entry read without the table's lock: the lock is taken once, with the page ready in hand,
  * and the entry compared. Only the page is allocated, tables aside, and never under the lock.
  */
+#include <mm/uffd.h>
 #include "vm.h"
 
 int fault_to_errno(int fr)
@@ -27,6 +28,7 @@ int fault_to_errno(int fr)
 	case FR_OOM:
 		return -ENOMEM;
 	case FR_RETRY:
+	case FR_UNLOCKED:
 		return -EAGAIN;
 	default:
 		return -EFAULT;
@@ -65,6 +67,8 @@ static int anon_fault(struct fault *f, pte_t *entry)
 	struct vma *v = f->vma;
 	struct page *p;
 
+	if (unlikely(v->flags & VM_UFFD_MISSING))
+		return uffd_fault(f, VM_UFFD_MISSING);
 	if (!(f->flags & FAULT_WRITE)) {
 		spinlock_t *lock = pt_lock_of(entry);
 
@@ -185,6 +189,8 @@ static int shared_wp_fault(struct fault *f, pte_t *entry, pte_t e)
 static int present_fault(struct fault *f, pte_t *entry, pte_t e)
 {
 	if (f->flags & FAULT_WRITE && !pte_write(e)) {
+		if (unlikely(e.v & PTE_UFFD_WP && f->vma->flags & VM_UFFD_WP))
+			return uffd_fault(f, VM_UFFD_WP);
 		if (f->vma->flags & VM_SHARED)
 			return shared_wp_fault(f, entry, e);
 		return cow_fault(f, entry, e);
@@ -307,6 +313,8 @@ int mm_fault(struct mm *mm, u64 addr, u32 fault_flags, u64 user_sp)
 	if (unlikely(!may_access(f.vma, fault_flags)))
 		goto out;
 	r = handle_fault(&f);
+	if (unlikely(r == FR_UNLOCKED)) /* the access is tried again, unless it is a copy nobody will need */
+		return !(fault_flags & FAULT_USER) && fatal_signal_pending_current() ? FR_SIGBUS : FR_RETRY;
 out:
 	up_read(&mm->lock);
 	return r;
@@ -325,7 +333,7 @@ static bool access_ready(struct mm *mm, u64 addr, bool write)
 	return pte_present(e) && (!write || pte_write(e));
 }
 
-/* One page. *next is where to go on; 0 or -errno. => m read */
+/* One page. *next is where to go on; 0 or -errno. => m read; -EAGAIN: m was released meanwhile, the page is to be tried again */
 static int populate_page(struct mm *mm, u64 addr, u64 end, unsigned how, u64 *next)
 {
 	struct fault f = { .addr = addr, .real_addr = addr, .vma = vma_find(mm, addr) };
@@ -346,6 +354,8 @@ static int populate_page(struct mm *mm, u64 addr, u64 end, unsigned how, u64 *ne
 	/* a fault may need several rounds (a copy that lost a race) */
 	for (int i = 0; i < 8 && r == FR_OK && !access_ready(mm, f.addr, f.flags & FAULT_WRITE); i++)
 		r = handle_fault(&f);
+	if (r == FR_UNLOCKED)
+		*next = f.addr;
 	return fault_to_errno(r);
 }
 
@@ -360,6 +370,8 @@ int mm_populate(struct mm *mm, u64 start, u64 end, unsigned how)
 			return -EINTR;
 		down_read(&mm->lock);
 		err = populate_page(mm, a, end, how, &next);
+		if (unlikely(err == -EAGAIN))
+			continue;
 		up_read(&mm->lock);
 		if (err && (err == -ENOMEM || !(how & POPULATE_BEST)))
 			return err;

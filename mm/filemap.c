@@ -11,6 +11,7 @@
  * mapcount, and its second walk waits for the table's lock and finds the entry. Otherwise the fault backs out.
  */
 #include <kernel/rcu.h>
+#include <mm/uffd.h>
 #include "vm.h"
 
 #define AROUND 16
@@ -209,9 +210,13 @@ int file_fault(struct fault *f, pmd_t *pmd)
 
 	if (!v->ops->fault)
 		return FR_SIGBUS;
+	if (unlikely(v->flags & (VM_UFFD_MISSING | VM_UFFD_MINOR)) && (r = uffd_file_fault(f)))
+		return r;
 	if (write && !shared)
 		return private_write(f, pmd);
-	if (v->ops->map_cached && (!write || !v->ops->page_mkwrite) && filemap_map_around(f, pmd))
+	/* minor faults are to be seen page by page */
+	if (v->ops->map_cached && (!write || !v->ops->page_mkwrite) && likely(!(v->flags & VM_UFFD_MINOR)) &&
+	    filemap_map_around(f, pmd))
 		return FR_OK;
 	r = v->ops->fault(f);
 	if (r || !f->page)

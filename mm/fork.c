@@ -11,6 +11,7 @@
  *
  * A pinned page (somebody does I/O into it on the parent's behalf) stays the parent's: the child gets a copy at once.
  */
+#include <mm/uffd.h>
 #include "vm.h"
 
 struct copy {
@@ -145,15 +146,16 @@ static int copy_vma(struct mm *mm, struct vma *v, bool *flush)
 			vm_uncharge(npages_of(v));
 		return -ENOMEM;
 	}
-	n->flags &= ~(VM_LOCKED | VM_LOCKONFAULT | VM_UFFD_MISSING | VM_UFFD_WP | VM_UFFD_MINOR);
-	n->uffd = NULL;
+	n->flags &= ~(VM_LOCKED | VM_LOCKONFAULT);
+	if (unlikely(n->uffd))
+		err = uffd_fork(n, mm);
 	if (n->flags & VM_WIPEONFORK && n->anon)
 		anon_group_leave(n);
 	vmatree_append(mm, n);
 	if (n->mapping)
 		mapping_add_vma(n->mapping, n);
 	vma_stat(mm, n->flags, npages_of(n));
-	if (!(v->flags & VM_WIPEONFORK) && needs_copy(v)) {
+	if (!err && !(v->flags & VM_WIPEONFORK) && needs_copy(v)) {
 		c.dst = n;
 		err = copy_entries(&c);
 		if (c.spare)
@@ -162,6 +164,8 @@ static int copy_vma(struct mm *mm, struct vma *v, bool *flush)
 			if (c.rss[i])
 				mm_add_rss(mm, i, c.rss[i]);
 		*flush |= c.wrprotected;
+		if (unlikely(v->flags & ~n->flags & VM_UFFD_WP))
+			uffd_strip(n, n->start, n->end);
 	}
 	return err;
 }
@@ -218,6 +222,8 @@ struct mm *mm_fork(struct mm *from)
 	if (flush)
 		tlb_flush_mm(from);
 	up_write(&from->lock);
+	if (unlikely(mm->uffd_pending))
+		uffd_fork_done(mm, !err);
 	if (unlikely(err)) {
 		mm_put(mm);
 		return ERR_PTR(err);

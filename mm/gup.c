@@ -97,6 +97,14 @@ static struct page *get_user_page(struct mm *mm, u64 addr, unsigned how, int *er
 		if (p)
 			return p;
 		r = handle_fault(&f);
+		if (unlikely(r == FR_UNLOCKED)) {
+			down_read(&mm->lock);
+			f.vma = vma_at(mm, addr);
+			if (!f.vma || !vma_allows(f.vma, how) || fatal_signal_pending_current())
+				return NULL;
+			i--; /* waiting is no attempt */
+			continue;
+		}
 		if (r != FR_OK && r != FR_RETRY) {
 			*err = fault_to_errno(r);
 			return NULL;

@@ -5,6 +5,7 @@
  * for reading only: faults may refill behind us, which the caller asked for by racing), and hints that change nothing we do.
  * Holes in the range are skipped and reported as ENOMEM at the end, as in Linux.
  */
+#include <mm/uffd.h>
 #include "vm.h"
 
 static bool known(int advice)
@@ -132,6 +133,11 @@ static int act(struct vma *v, u64 start, u64 end, int advice)
 	}
 }
 
+static bool drops_contents(int advice)
+{
+	return advice == MADV_DONTNEED || advice == MADV_DONTNEED_LOCKED || advice == MADV_FREE || advice == MADV_REMOVE;
+}
+
 static int advise_vmas(struct mm *mm, u64 start, u64 end, int advice)
 {
 	struct vma *v = vma_find(mm, start);
@@ -149,6 +155,13 @@ static int advise_vmas(struct mm *mm, u64 start, u64 end, int advice)
 			start = v->start;
 		}
 		stop = min(v->end, end);
+		if (unlikely(v->uffd) && drops_contents(advice) && v->uffd->features & UFFD_FEATURE_EVENT_REMOVE) {
+			uffd_remove(v, start, stop);
+			v = vma_at(mm, start);
+			if (!v)
+				return -ENOMEM;
+			stop = min(v->end, stop);
+		}
 		err = changes_flags(advice) ? set_flags(&v, start, stop, advice) : act(v, start, stop, advice);
 		if (err)
 			return err;

@@ -7,6 +7,7 @@
  * Placement is top-down below mm->mmap_base, or, when the stack may grow without limit, bottom-up from it; a large anonymous mapping goes to a 2 MiB boundary, so that huge pages fit.
  */
 #include <kernel/random.h>
+#include <mm/uffd.h>
 #include "vm.h"
 
 #define LEGACY_FLAGS                                                                                      \
@@ -281,7 +282,7 @@ s64 do_mmap(struct mm *mm, struct file *file, u64 addr, u64 len, u64 prot, u64 f
 		return -EPERM;
 	down_write(&mm->lock);
 	ret = mmap_checked(mm, file, addr, len, prot, flags, pgoff, &vmflags);
-	up_write(&mm->lock);
+	mm_unlock_write(mm);
 	if (ret >= 0 && ((vmflags & (VM_LOCKED | VM_LOCKONFAULT)) == VM_LOCKED ||
 			 (flags & (MAP_POPULATE | MAP_NONBLOCK)) == MAP_POPULATE))
 		mm_populate(mm, ret, ret + len, POPULATE_PRIVATE | POPULATE_BEST);
@@ -384,7 +385,7 @@ s64 do_brk(struct mm *mm, u64 brk)
 	mm->brk = brk;
 	ret = brk;
 out:
-	up_write(&mm->lock);
+	mm_unlock_write(mm);
 	if (ret == (s64)brk && flags & VM_LOCKED && new_end > old_end)
 		mm_populate(mm, old_end, new_end, POPULATE_PRIVATE | POPULATE_BEST);
 	return ret;

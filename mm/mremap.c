@@ -7,6 +7,7 @@
  * place, and nobody can free a page that a stale translation still reaches. Where both places are aligned alike, whole
  * tables and huge pages move by their PMD entry.
  */
+#include <mm/uffd.h>
 #include "vm.h"
 
 static void rmap_lock(struct vma *v)
@@ -158,10 +159,13 @@ static s64 move_vma(struct vma *v, u64 addr, u64 old_len, u64 new_len, u64 to, u
 	if (err) {
 		/* tables of the old place still exist: moving back cannot fail, nor unmapping a whole VMA */
 		move_tables(new, v, to, addr, moved, &back);
+		new->uffd = NULL;
 		munmap_locked(mm, to, to + new_len);
 		vma_try_merge(v);
 		return err;
 	}
+	if (unlikely(new->uffd))
+		(void)uffd_remap(new, addr, old_len);
 	if (flags & MREMAP_DONTUNMAP) {
 		if (v->flags & VM_LOCKED)
 			mm->locked_vm -= npages_of(v);
@@ -312,7 +316,7 @@ s64 do_mremap(struct mm *mm, u64 addr, u64 old_len, u64 new_len, u64 flags, u64 
 		return -EINVAL;
 	down_write(&mm->lock);
 	ret = remap_locked(mm, addr, old_len, new_len, flags, new_addr, &locked);
-	up_write(&mm->lock);
+	mm_unlock_write(mm);
 	if (ret >= 0 && locked && new_len > old_len)
 		mm_populate(mm, ret + old_len, ret + new_len, POPULATE_PRIVATE | POPULATE_BEST);
 	return ret;

@@ -7,6 +7,7 @@
  * Order per VMA, because of walkers of the reverse map: entries out (under table locks), VMA out of the reverse map (waits for
  * walkers), tables out, flush, pages and tables free.
  */
+#include <mm/uffd.h>
 #include "vm.h"
 
 /* What of @v lies in [start, end) is gone from the counters. */
@@ -101,6 +102,8 @@ int munmap_locked(struct mm *mm, u64 start, u64 end)
 		return err;
 	if (last && ((err = check_cut(last, end)) || (err = huge_split_at(last, end))))
 		return err;
+	if (unlikely(mm->uffd_count) && (err = uffd_unmap_prep(mm, v, start, end)))
+		return err;
 	/* commit: no failure below */
 	unmap_commit(mm, v, start, end);
 	return 0;
@@ -117,6 +120,6 @@ int do_munmap(struct mm *mm, u64 addr, u64 len)
 		return -EINVAL;
 	down_write(&mm->lock);
 	err = munmap_locked(mm, addr, addr + len);
-	up_write(&mm->lock);
+	mm_unlock_write(mm);
 	return err;
 }

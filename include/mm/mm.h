@@ -20,6 +20,8 @@
 struct file;
 struct mapping;
 struct seq_buf;
+struct uffd;
+struct uffd_pending;
 
 #define VM_READ 0x1ull
 #define VM_WRITE 0x2ull
@@ -76,7 +78,7 @@ struct vma {
 	u64 file_rb_max;
 	void *private;
 	void *policy; /* NUMA */
-	void *uffd;
+	struct uffd *uffd; /* (m) registered with a userfaultfd */
 	const char *anon_name;
 };
 
@@ -102,6 +104,7 @@ struct fault {
 #define FR_OOM 4
 #define FR_RETRY 5
 #define FR_SEGV_PKUERR 6
+#define FR_UNLOCKED 7 /* inside mm: waited for a userfaultfd, m was released; try again */
 
 struct vma_ops {
 	void (*open)(struct vma *v); /* a copy was made (fork, split) */
@@ -148,6 +151,8 @@ struct mm {
 	u32 membarrier_state;
 	struct list_head mm_list; /* all mms */
 	void *pkey_map;
+	s32 uffd_count; /* (a) userfaultfd contexts */
+	struct uffd_pending *uffd_pending; /* (m write) what they are to be told */
 	void *futex_private; /* owned by proc/futex */
 	void *aio; /* spare for fs */
 	void (*dtor)(struct mm *);

@@ -13,6 +13,7 @@
 #include "../../mm/vm.h"
 #include "mm/check.h"
 #include "check.h"
+#include "mm/uffd.h"
 
 /* --- physical memory --- */
 
@@ -211,6 +212,16 @@ struct thread *cpu_current;
 struct cpu_features cpu_features = { .nx = true };
 pgd_t *kernel_pgd;
 void preempt_schedule(void) {}
+/* nothing is ever registered here */
+int uffd_fault(struct fault *f, u64 reason) { return FR_SIGBUS; }
+int uffd_file_fault(struct fault *f) { return FR_OK; }
+void uffd_strip(struct vma *v, u64 start, u64 end) {}
+int uffd_unmap_prep(struct mm *mm, struct vma *v, u64 start, u64 end) { return 0; }
+int uffd_remap(struct vma *new, u64 from, u64 len) { return 0; }
+void uffd_remove(struct vma *v, u64 start, u64 end) {}
+int uffd_fork(struct vma *n, struct mm *child) { return 0; }
+void uffd_fork_done(struct mm *child, bool ok) {}
+void uffd_tell(struct mm *mm) {}
 void spin_lock_slow(spinlock_t *l) { VERIFY(!"deadlock"); }
 void spin_poll(void) {}
 void page_lock(struct page *p) { p->flags |= 1 << PG_LOCKED; }
