@@ -89,6 +89,10 @@ static void check_entry(struct walk *w, u64 addr, pte_t e, u64 size)
 		COMPLAIN(w, "mm %p %#llx: entry %#llx writable, vma flags %#llx\n", w->mm, addr, e.v, v->flags);
 	if (cpu_has(nx) && pte_present(e) && !(e.v & PTE_NX) && !(v->flags & VM_EXEC))
 		COMPLAIN(w, "mm %p %#llx: entry %#llx executable, vma flags %#llx\n", w->mm, addr, e.v, v->flags);
+	if (pte_write(e) && e.v & PTE_UFFD_WP)
+		COMPLAIN(w, "mm %p %#llx: entry %#llx writable under userfaultfd's protection\n", w->mm, addr, e.v);
+	if (!(v->flags & VM_UFFD_WP) && e.v & PTE_UFFD_WP)
+		COMPLAIN(w, "mm %p %#llx: entry %#llx protected, vma flags %#llx\n", w->mm, addr, e.v, v->flags);
 	if (e.v & PTE_SPECIAL)
 		return;
 	p = pte_frame(e);
