@@ -10,6 +10,7 @@
 #include <lib/assert.h>
 #include <lib/hash.h>
 #include <lib/string.h>
+#include <mm/mm.h>
 #include <mm/slab.h>
 #include <mm/vmalloc.h>
 #include <proc/impl.h>
@@ -17,7 +18,7 @@
 #define USER_HASH_BITS 6
 static DEFINE_SPINLOCK(users_lock);
 static struct hlist_head user_hash[1 << USER_HASH_BITS]; /* (users_lock) */
-static struct user root_user = { .refs = 1, .processes = 1 };
+static struct user user_of_root = { .refs = 1, .processes = 1 };
 static struct kmem_cache *cred_cache;
 
 struct cred init_cred = {
@@ -25,13 +26,13 @@ struct cred init_cred = {
 	.cap_effective = CAP_ALL,
 	.cap_permitted = CAP_ALL,
 	.cap_bset = CAP_ALL,
-	.user = &root_user,
+	.user = &user_of_root,
 };
 
 void cred_init(void)
 {
 	cred_cache = kmem_cache_create("cred", sizeof(struct cred), 0, SLAB_PANIC, NULL);
-	hlist_add_head(&root_user.hash, &user_hash[hash_32(0, USER_HASH_BITS)]);
+	hlist_add_head(&user_of_root.hash, &user_hash[hash_32(0, USER_HASH_BITS)]);
 }
 
 /* ---- users ---- */
@@ -182,6 +183,8 @@ void cred_commit(struct cred *c)
 		__atomic_fetch_sub(&old->user->processes, 1, __ATOMIC_RELAXED);
 	}
 	rcu_assign_pointer(t->cred, c);
+	if (t->thread.mm) /* mm cannot ask: capabilities are this layer's */
+		WRITE_ONCE(t->thread.mm->may_lock_unlimited, c->cap_effective >> CAP_IPC_LOCK & 1);
 	cred_put(old);
 }
 

@@ -137,6 +137,20 @@ TEST(ipc_limits)
 	sysctl_put("/proc/sys/kernel/msgmni", old);
 }
 
+/* The right to lock without limit goes with the capability, not with the program that had it. */
+TEST(mlock_without_the_capability)
+{
+	static char page[8192];
+
+	CHECK_EXITS(0, struct rlimit r = { 0, 0 }; CHECK_OK(mlock(page, 4096)); CHECK_OK(munlock(page, 4096));
+		    CHECK_OK(setrlimit(RLIMIT_MEMLOCK, &r)); CHECK_OK(mlock(page, 4096)); become_nobody();
+		    CHECK_ERRNO(mlock(page, 4096), EPERM); CHECK_ERRNO(mlockall(MCL_CURRENT), EPERM);
+		    CHECK_OK(munlock(page, 4096)));
+	CHECK_EXITS(0, struct rlimit r = { 4096, 4096 }; CHECK_OK(setrlimit(RLIMIT_MEMLOCK, &r)); become_nobody();
+		    CHECK_ERRNO(mlock(page, 8192), ENOMEM); CHECK_ERRNO(mlockall(MCL_CURRENT), ENOMEM);
+		    CHECK_ERRNO((long)mmap(NULL, 16384, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_LOCKED, -1, 0), EAGAIN));
+}
+
 TEST(file_limits)
 {
 	char old[64];
