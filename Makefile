@@ -157,6 +157,12 @@ $(B)/vdso/vdso.so: kernel/proc/vdso/user.c kernel/proc/vdso/vdso.lds include/pro
 	$(Q)llvm-strip --strip-all $@.tmp && mv $@.tmp $@
 $(B)/kernel/kernel/proc/vdso_blob.S.o: $(B)/vdso/vdso.so
 
+# What /proc/config.gz says.
+$(B)/config.gz: kernel/fs/config.txt
+	@mkdir -p $(@D)
+	$(Q)gzip -9nc $< >$@.tmp && mv $@.tmp $@
+$(B)/kernel/kernel/fs/config_blob.S.o: $(B)/config.gz
+
 # Backtraces want names.  mksyms writes the sorted table of the functions of a linked image as
 # assembly; the table goes into the image, so it is linked until the table no longer changes (the
 # table is last in .rodata and moves no code, hence the second link is nearly always the last).

@@ -145,6 +145,14 @@ static void partitions(struct seq_buf *s, void *a)
 }
 static void empty(struct seq_buf *s, void *a) { (void)s, (void)a; }
 
+static void config(struct seq_buf *s, void *arg)
+{
+	extern const char config_gz[], config_gz_end[];
+
+	(void)arg;
+	seq_write(s, config_gz, config_gz_end - config_gz);
+}
+
 static int sysrq_write(const char *text, u64 n, void *a)
 {
 	(void)a;
@@ -177,6 +185,7 @@ void proc_system_init(void)
 		{ .path = "filesystems", .mode = 0444, .show = filesystems },
 		{ .path = "devices", .mode = 0444, .show = devices },
 		{ .path = "locks", .mode = 0444, .show = locks },
+		{ .path = "config.gz", .mode = 0444, .show = config },
 		{ .path = "cmdline", .mode = 0444, .show = cmdline },
 		{ .path = "swaps", .mode = 0444, .show = swaps },
 		{ .path = "partitions", .mode = 0444, .show = partitions },

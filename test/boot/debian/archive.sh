@@ -11,3 +11,4 @@ zcat src/sub/numbers.gz | tail -n 1; gunzip -c src/sub/numbers.gz | cmp - src/su
 head -c 1000 src/sub/numbers.gz | gzip -t 2>/dev/null || echo "truncated $?"
 tar cf - -C src . | gzip -1 | gzip -d | tar tf - | wc -l
 tar cf b.tar src/run; tar rf b.tar src/link; tar tvf b.tar | awk '{ print $1, $6, $7, $8 }'
+zcat /proc/config.gz | grep CONFIG_MMU= # compressed by the kernel build
