@@ -157,9 +157,11 @@ int do_mincore(struct mm *mm, u64 addr, u64 npages, u8 *vec)
 
 /* --- msync --- */
 
-/* Dirty bits of the entries become dirty marks of their pages. */
-static void collect_dirty(struct vma *v, u64 start, u64 end)
+/* Dirty bits of the entries become dirty marks of their pages. True when there was one. */
+static bool collect_dirty(struct vma *v, u64 start, u64 end)
 {
+	bool any = false;
+
 	for (u64 a = start; a < end; a += PAGE_SIZE) {
 		pte_t *entry = pt_pte(v->mm, a), e;
 		spinlock_t *lock;
@@ -174,10 +176,13 @@ static void collect_dirty(struct vma *v, u64 start, u64 end)
 		if (pte_has_page(e) && pte_dirty(e)) {
 			__atomic_fetch_and(&entry->v, ~(PTE_D | (v->ops->page_mkwrite ? PTE_W : 0)), __ATOMIC_RELAXED);
 			page_set_flag(page_head(pte_frame(e)), PG_DIRTY);
+			any = true;
 		}
 		spin_unlock(lock);
 	}
-	tlb_flush_range(v->mm, start, end, PAGE_SHIFT);
+	if (any)
+		tlb_flush_range(v->mm, start, end, PAGE_SHIFT);
+	return any;
 }
 
 static int write_dirty(struct mapping *m, u64 first, u64 end)
@@ -205,6 +210,16 @@ static int write_dirty(struct mapping *m, u64 first, u64 end)
 	return err;
 }
 
+/* A file that was written through this mapping says so in its times, at the latest now (msync(2)). */
+static int sync_part(struct vma *v, u64 start, u64 end, int flags)
+{
+	bool write_back = flags & MS_SYNC && v->mapping->ops && v->mapping->ops->write_page;
+
+	if ((v->flags & VM_MAYWRITE || write_back) && collect_dirty(v, start, end))
+		vma_file_modified(v->file);
+	return write_back ? write_dirty(v->mapping, vma_index(v, start), vma_index(v, end)) : 0;
+}
+
 int do_msync(struct mm *mm, u64 addr, u64 len, int flags)
 {
 	u64 end = addr + PAGE_ALIGN(len);
@@ -225,12 +240,8 @@ int do_msync(struct mm *mm, u64 addr, u64 len, int flags)
 			err = -EBUSY;
 			break;
 		}
-		if (flags & MS_SYNC && v->mapping && v->flags & VM_SHARED && v->mapping->ops && v->mapping->ops->write_page) {
-			collect_dirty(v, addr, stop);
-			err = write_dirty(v->mapping, vma_index(v, addr), vma_index(v, stop));
-			if (err)
-				break;
-		}
+		if (v->file && v->mapping && v->flags & VM_SHARED && (err = sync_part(v, addr, stop, flags)))
+			break;
 		addr = stop;
 	}
 	up_read(&mm->lock);

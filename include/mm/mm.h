@@ -221,6 +221,7 @@ struct file *vma_file_get(struct file *f);
 void vma_file_put(struct file *f);
 /* Lets the file set v->ops, v->mapping, flags. 0 or -errno (-ENODEV not mappable). Called after permission checks. */
 int vma_file_mmap(struct file *f, struct vma *v);
+void vma_file_modified(struct file *f); /* its contents changed through a mapping: times. => no spinlock */
 /* Rights of the open file and its mount: fills VM_MAY* that are allowed; -errno (EACCES, EPERM, ENODEV...). */
 int vma_file_check(struct file *f, u64 prot, u64 flags, u64 *may);
 /* "path" of the file for maps; device and inode numbers. */

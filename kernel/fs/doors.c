@@ -85,6 +85,11 @@ void vma_file_put(struct file *f)
 	file_put(f);
 }
 
+void vma_file_modified(struct file *f)
+{
+	f->inode->mtime = f->inode->ctime = current_time();
+}
+
 int vma_file_mmap(struct file *f, struct vma *v)
 {
 	return f->ops->mmap(f, v);

@@ -257,6 +257,10 @@ struct file *shmem_zero_file(u64 size, u64 vmflags) { return ERR_PTR(-ENOMEM); }
 int vma_file_path(struct file *f, char *buf, u64 n) { return 0; }
 void vma_file_ids(struct file *f, u64 *dev, u64 *ino) {}
 
+void vma_file_modified(struct file *f)
+{
+	(void)f;
+}
 int vma_file_mmap(struct file *f, struct vma *v)
 {
 	v->ops = &filemap_vma_ops;

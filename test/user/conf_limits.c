@@ -151,6 +151,30 @@ TEST(mlock_without_the_capability)
 		    CHECK_ERRNO((long)mmap(NULL, 16384, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_LOCKED, -1, 0), EAGAIN));
 }
 
+/* What was written through a mapping shows in the file's times after msync. */
+TEST(mapped_write_changes_times)
+{
+	struct stat a, b;
+	int fd = scratch("mapped");
+
+	CHECK_OK(ftruncate(fd, 8192));
+	char *m = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	REQUIRE(m != MAP_FAILED);
+	CHECK_OK(fstat(fd, &a));
+	usleep(10000);
+	CHECK_EQ(((volatile char *)m)[5], 0);
+	CHECK_OK(msync(m, 8192, MS_SYNC)); /* reading is no change */
+	CHECK_OK(fstat(fd, &b));
+	CHECK(!memcmp(&a.st_mtim, &b.st_mtim, sizeof(a.st_mtim)));
+	m[4096] = 1;
+	CHECK_OK(msync(m, 8192, MS_SYNC));
+	CHECK_OK(fstat(fd, &b));
+	CHECK(memcmp(&a.st_mtim, &b.st_mtim, sizeof(a.st_mtim)));
+	CHECK(memcmp(&a.st_ctim, &b.st_ctim, sizeof(a.st_ctim)));
+	munmap(m, 8192);
+	close(fd);
+}
+
 TEST(file_limits)
 {
 	char old[64];
