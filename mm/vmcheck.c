@@ -10,6 +10,8 @@
  * rmap_check: for every mapped page, a walk of the reverse map finds as many entries as mapcount says. Other address spaces go on
  * running; a page whose mapcount moves meanwhile is looked at again.
  */
+#include <kernel/time.h>
+#include <kernel/wait.h>
 #include <mm/check.h>
 #include "vm.h"
 
@@ -46,6 +48,9 @@ static void check_place(struct walk *w, struct vma *v, u64 addr, struct page *p,
 	}
 }
 
+#define RMAP_TRIES 200
+#define RMAP_PAUSE_NS (5 * NSEC_PER_MSEC)
+
 struct count {
 	u64 n;
 };
@@ -62,12 +67,20 @@ static void check_rmap(struct walk *w, u64 addr, struct page *head)
 	struct rmap_walk rw = { .fn = count_entry, .arg = &c };
 	s32 before = 0;
 
-	for (int i = 0; i < 5; i++) {
+	/*
+	 * A fork raises mapcount just before it writes the entry, and holds no lock that the walk takes: one that was
+	 * interrupted there (by the host, under emulation) makes a difference for a while. A real one stays.
+	 */
+	for (int i = 0; i < RMAP_TRIES; i++) {
 		c.n = 0;
 		before = READ_ONCE(head->mapcount);
 		rmap_walk(head, &rw);
 		if (c.n == (u64)before || (page_type(head) == PT_FILE && !head->mapping))
 			return;
+		if (i < 5)
+			continue;
+		set_current_state(TASK_UNINTERRUPTIBLE);
+		schedule_until(ktime_ns() + RMAP_PAUSE_NS);
 	}
 	if (before == READ_ONCE(head->mapcount))
 		COMPLAIN(w, "mm %p %#llx: page %#llx has mapcount %d, reverse map finds %llu\n", w->mm, addr, page_to_pfn(head),
