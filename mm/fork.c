@@ -196,6 +196,8 @@ static void copy_fields(struct mm *to, const struct mm *from)
 	to->flags = from->flags & ~MMF_OOM_VICTIM;
 	to->personality_norandom = from->personality_norandom;
 	to->vdso = from->vdso;
+	to->pkey_map = from->pkey_map;
+	to->pkey_exec_only = from->pkey_exec_only;
 	to->dtor = from->dtor;
 	if (from->exe_file)
 		to->exe_file = vma_file_get(from->exe_file);

@@ -74,6 +74,7 @@ struct mm *mm_alloc(void)
 	mm->mmap_min = 65536;
 	mm->mmap_base = TASK_SIZE_DEFAULT;
 	mm->flags = MMF_DUMPABLE;
+	pkeys_init(mm);
 	spin_lock(&mm_list_lock);
 	list_add_tail(&mm->mm_list, &all_mms);
 	spin_unlock(&mm_list_lock);

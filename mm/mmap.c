@@ -206,6 +206,8 @@ static u64 initial_flags(struct mm *mm, u64 prot, u64 flags)
 {
 	u64 f = prot_to_vm(prot) | mm->def_flags | VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC;
 
+	if (unlikely(prot == PROT_EXEC) && cpu_has(pku))
+		f |= (u64)pkey_exec_only(mm) << VM_PKEY_SHIFT;
 	if (flags & MAP_GROWSDOWN)
 		f |= VM_GROWSDOWN;
 	if (flags & MAP_LOCKED)

@@ -139,6 +139,26 @@ static int protect_one(struct mm *mm, struct vma **vp, u64 start, u64 end, u64 f
 	return 0;
 }
 
+/* The key a part of the range gets: the one asked for; an execute-only mapping has the key nobody may read with, and loses it
+ * with its next rights. */
+static u64 new_pkey(const struct vma *v, u64 prot, int pkey)
+{
+	u64 old = vma_pkey(v);
+
+	if (!cpu_has(pku))
+		return 0;
+	if (pkey >= 0)
+		return pkey;
+	if (prot == PROT_EXEC) {
+		u64 key = pkey_exec_only(v->mm);
+
+		return key ?: old;
+	}
+	if ((v->flags & (VM_READ | VM_WRITE | VM_EXEC)) == VM_EXEC && (s64)old == v->mm->pkey_exec_only)
+		return 0;
+	return old;
+}
+
 static int protect_range(struct mm *mm, u64 start, u64 end, u64 prot, u64 grows, int pkey)
 {
 	struct vma *v = vma_find(mm, start);
@@ -162,8 +182,8 @@ static int protect_range(struct mm *mm, u64 start, u64 end, u64 prot, u64 grows,
 		u64 next = min(v->end, end), flags;
 
 		flags = (v->flags & ~(VM_READ | VM_WRITE | VM_EXEC)) | (prot & (PROT_READ | PROT_WRITE | PROT_EXEC));
-		if (pkey >= 0)
-			flags = (flags & ~(15ull << VM_PKEY_SHIFT)) | (u64)pkey << VM_PKEY_SHIFT;
+		if (cpu_has(pku))
+			flags = (flags & ~(15ull << VM_PKEY_SHIFT)) | new_pkey(v, prot, pkey) << VM_PKEY_SHIFT;
 		if (flags & ~(flags >> 4) & (VM_READ | VM_WRITE | VM_EXEC))
 			return -EACCES;
 		err = protect_one(mm, &v, start, next, flags);
@@ -193,7 +213,7 @@ int do_mprotect(struct mm *mm, u64 addr, u64 len, u64 prot, int pkey)
 	if (prot & ~(u64)(PROT_READ | PROT_WRITE | PROT_EXEC | PROT_SEM))
 		return -EINVAL;
 	down_write(&mm->lock);
-	err = protect_range(mm, addr, end, prot, grows, pkey);
+	err = pkey >= 0 && !pkey_allocated(mm, pkey) ? -EINVAL : protect_range(mm, addr, end, prot, grows, pkey);
 	up_write(&mm->lock);
 	return err;
 }

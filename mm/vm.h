@@ -133,6 +133,12 @@ s64 mm_find_area(struct mm *mm, u64 addr, u64 len, u64 flags, u64 align);
 bool mlock_allowed(struct mm *mm, u64 more_pages);
 s64 mmap_locked(struct mm *mm, struct file *file, u64 addr, u64 len, u64 vmflags, u64 pgoff);
 
+/* pkeys.c. => m write */
+void pkeys_init(struct mm *mm);
+bool pkey_allocated(const struct mm *mm, int pkey);
+int pkey_exec_only(struct mm *mm); /* the key for execute-only mappings, 0 when there is none to be had */
+static inline u64 vma_pkey(const struct vma *v) { return v->flags >> VM_PKEY_SHIFT; }
+
 /* fault.c. => m read */
 int handle_fault(struct fault *f);
 int fault_to_errno(int fr); /* -ENOMEM, -EFAULT... */

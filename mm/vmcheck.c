@@ -102,6 +102,8 @@ static void check_entry(struct walk *w, u64 addr, pte_t e, u64 size)
 		COMPLAIN(w, "mm %p %#llx: entry %#llx writable, vma flags %#llx\n", w->mm, addr, e.v, v->flags);
 	if (cpu_has(nx) && pte_present(e) && !(e.v & PTE_NX) && !(v->flags & VM_EXEC))
 		COMPLAIN(w, "mm %p %#llx: entry %#llx executable, vma flags %#llx\n", w->mm, addr, e.v, v->flags);
+	if ((e.v >> PTE_PKEY_SHIFT & 15) != vma_pkey(v))
+		COMPLAIN(w, "mm %p %#llx: entry %#llx has another protection key than vma flags %#llx\n", w->mm, addr, e.v, v->flags);
 	if (pte_write(e) && e.v & PTE_UFFD_WP)
 		COMPLAIN(w, "mm %p %#llx: entry %#llx writable under userfaultfd's protection\n", w->mm, addr, e.v);
 	if (!(v->flags & VM_UFFD_WP) && e.v & PTE_UFFD_WP)

@@ -150,7 +150,8 @@ struct mm {
 	u64 vdso; /* base, 0 none */
 	u32 membarrier_state;
 	struct list_head mm_list; /* all mms */
-	void *pkey_map;
+	u16 pkey_map; /* (m write) protection keys given out; 0 without the hardware */
+	s16 pkey_exec_only; /* (m write) key of execute-only mappings; -1 none yet */
 	s32 uffd_count; /* (a) userfaultfd contexts */
 	struct uffd_pending *uffd_pending; /* (m write) what they are to be told */
 	void *futex_private; /* owned by proc/futex */
@@ -189,6 +190,10 @@ s64 do_mmap(struct mm *mm, struct file *file, u64 addr, u64 len, u64 prot, u64 f
 s64 mm_map_exec(struct mm *mm, struct file *file, u64 addr, u64 len, u64 vmflags, u64 pgoff);
 int do_munmap(struct mm *mm, u64 addr, u64 len);
 int do_mprotect(struct mm *mm, u64 addr, u64 len, u64 prot, int pkey);
+/* Protection keys. => PKRU of the running thread, which runs in @mm. The key or -ENOSPC; 0 or -EINVAL. */
+int do_pkey_alloc(struct mm *mm, u32 rights);
+int do_pkey_free(struct mm *mm, int pkey);
+u32 mm_pkey_at(struct mm *mm, u64 addr); /* key of the mapping there */
 s64 do_mremap(struct mm *mm, u64 addr, u64 old_len, u64 new_len, u64 flags, u64 new_addr);
 int do_madvise(struct mm *mm, u64 addr, u64 len, int advice);
 s64 do_brk(struct mm *mm, u64 brk);

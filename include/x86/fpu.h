@@ -20,4 +20,10 @@ int fpu_save_frame(void __user *p);
 int fpu_restore_frame(const void __user *p); /* checks everything; bad state -> -EINVAL and default state */
 void fpu_exec(void); /* resets current's live state */
 
+/* Rights of protection keys (SDM vol. 3A 4.6.2): two bits a key in the running thread's PKRU, a part of its vector state.
+ * A new program and a signal handler start with PKRU_DEFAULT: only key 0 may be used. => cpu_has(pku) */
+#define PKRU_DEFAULT 0x55555554u
+u32 pkru_read(void);
+void pkru_write(u32 pkru);
+
 #endif

@@ -7,6 +7,7 @@
  *	SIGBUS		SIGBUS BUS_ADRERR		exception table
  *	OOM		kill somebody, again		the same, then exception table
  */
+#include <lib/string.h>
 #include <mm/mm.h>
 #include <proc/oom.h>
 #include <proc/task.h>
@@ -19,6 +20,20 @@
 #define PF_I 16u
 #define PF_PK 32u
 
+/* si_pkey says which key forbade it; it lies where other codes have the lower bound. */
+static void pkey_signal(struct pt_regs *regs, u64 addr)
+{
+	siginfo_t info;
+
+	memset(&info, 0, sizeof(info));
+	info.si_signo = SIGSEGV;
+	info.si_code = SEGV_PKUERR;
+	info.addr = addr;
+	info.lower = mm_pkey_at(current->thread.mm, addr);
+	regs->orig_rax = -1ull;
+	force_signal_info(&info, current, false);
+}
+
 static void signal_fault(struct pt_regs *regs, u64 addr, int fr)
 {
 	switch (fr) {
@@ -29,7 +44,7 @@ static void signal_fault(struct pt_regs *regs, u64 addr, int fr)
 		trap_user_signal(regs, SIGSEGV, SEGV_ACCERR, addr);
 		break;
 	case FR_SEGV_PKUERR:
-		trap_user_signal(regs, SIGSEGV, SEGV_PKUERR, addr);
+		pkey_signal(regs, addr);
 		break;
 	default:
 		trap_user_signal(regs, SIGSEGV, SEGV_MAPERR, addr);

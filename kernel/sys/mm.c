@@ -166,25 +166,24 @@ long sys_remap_file_pages(u64 start, u64 size, u64 prot, u64 pgoff, u64 flags)
 	return ret < 0 ? ret : 0;
 }
 
-/* --- protection keys: none are given out --- */
+/* --- protection keys --- */
 
 long sys_pkey_mprotect(u64 addr, u64 len, u64 prot, int pkey)
 {
-	if (pkey > 0 || pkey < -1)
-		return -EINVAL;
-	return do_mprotect(cur_mm(), addr, len, prot, pkey);
+	/* a key no address space ever gives out is refused below; -1 is plain mprotect */
+	return do_mprotect(cur_mm(), addr, len, prot, pkey < -1 ? INT_MAX : pkey);
 }
 
 long sys_pkey_alloc(u64 flags, u64 rights)
 {
 	if (flags || rights & ~(u64)(PKEY_DISABLE_ACCESS | PKEY_DISABLE_WRITE))
 		return -EINVAL;
-	return -ENOSPC;
+	return do_pkey_alloc(cur_mm(), rights);
 }
 
 long sys_pkey_free(int pkey)
 {
-	return -EINVAL;
+	return do_pkey_free(cur_mm(), pkey);
 }
 
 /* --- process_vm_readv, process_vm_writev --- */

@@ -43,6 +43,7 @@
 #define CR4_OSXSAVE (1ull << 18)
 #define CR4_SMEP (1ull << 20)
 #define CR4_SMAP (1ull << 21)
+#define CR4_PKE (1ull << 22)
 
 #define MSR_EFER 0xc0000080
 #define EFER_SCE (1ull << 0)
@@ -132,6 +133,7 @@ static void detect_extended(struct cpu_features *f)
 		f->rdseed = r[1] >> 18 & 1;
 		f->smap = r[1] >> 20 & 1 && !off("nosmap");
 		f->umip = r[2] >> 2 & 1 && !off("noumip");
+		f->pku = r[2] >> 3 & 1 && !off("nopku");
 		f->rdpid = r[2] >> 22 & 1;
 		f->fsrm = r[3] >> 4 & 1;
 	}
@@ -139,6 +141,10 @@ static void detect_extended(struct cpu_features *f)
 		cpuid(13, 1, r);
 		f->xsaveopt = r[0] & 1 && !off("noxsaveopt");
 		f->xsavec = r[0] >> 1 & 1;
+		cpuid(13, 0, r);
+		f->pku = f->pku && r[0] >> 9 & 1; /* PKRU must be part of a thread's state */
+	} else {
+		f->pku = false;
 	}
 	if (max_ext >= 0x80000001) {
 		cpuid(0x80000001, 0, r);
@@ -185,6 +191,7 @@ void cpu_enable(void)
 	cr4 |= f->xsave ? CR4_OSXSAVE : 0;
 	cr4 |= f->smep ? CR4_SMEP : 0;
 	cr4 |= f->smap ? CR4_SMAP : 0;
+	cr4 |= f->pku ? CR4_PKE : 0;
 	if (leaf1_edx >> 7 & 1)
 		cr4 |= CR4_MCE;
 	write_cr4(cr4); /* PGE off for a moment: every translation is gone */

@@ -18,7 +18,7 @@ static const char *const names_7_ebx =
 	"fsgsbase tsc_adjust sgx bmi1 hle avx2 - smep bmi2 erms invpcid rtm cqm - mpx rdt_a avx512f avx512dq "
 	"rdseed adx smap avx512ifma - clflushopt clwb intel_pt avx512pf avx512er avx512cd sha_ni avx512bw avx512vl";
 static const char *const names_7_ecx =
-	"- avx512vbmi umip - - waitpkg avx512_vbmi2 - gfni vaes vpclmulqdq avx512_vnni avx512_bitalg tme "
+	"- avx512vbmi umip pku ospke waitpkg avx512_vbmi2 - gfni vaes vpclmulqdq avx512_vnni avx512_bitalg tme "
 	"avx512_vpopcntdq - la57 - - - - - rdpid - bus_lock_detect cldemote - movdiri movdir64b enqcmd - -";
 static const char *const names_7_edx =
 	"- - avx512_4vnniw avx512_4fmaps fsrm - - - avx512_vp2intersect - md_clear - - - serialize - tsxldtrk - "
@@ -82,7 +82,8 @@ static void show_flags(struct seq_buf *s)
 		ebx = without(ebx, 7, f->smep);
 		ebx = without(ebx, 10, f->invpcid);
 		show_word(s, without(ebx, 20, f->smap), names_7_ebx);
-		show_word(s, without(without(r[2], 2, f->umip), 16, f->la57), names_7_ecx);
+		u32 ecx7 = without(without(r[2], 3, f->pku), 4, f->pku);
+		show_word(s, without(without(ecx7, 2, f->umip), 16, f->la57), names_7_ecx);
 		show_word(s, r[3], names_7_edx);
 	}
 	if (max >= 13 && f->xsave) {

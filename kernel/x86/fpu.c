@@ -30,6 +30,7 @@
 #define XFEATURE_SSE 2u
 #define XFEATURE_AVX 4u
 #define XFEATURE_AVX512 0xe0u
+#define XFEATURE_PKRU 0x200u
 #define FXSAVE_SIZE 512u
 #define XSAVE_HEADER 64u
 #define FCW_INIT 0x37f
@@ -50,7 +51,8 @@ _Static_assert(sizeof(struct sw_bytes) == 48, "signal frame");
 
 u32 fpu_size = FXSAVE_SIZE;
 u64 fpu_xcr0 = XFEATURE_X87 | XFEATURE_SSE;
-static u8 init_area[FXSAVE_SIZE + XSAVE_HEADER] __aligned(64);
+/* What a new program starts with: all parts in their initial state but MXCSR, FCW and PKRU. */
+static u8 init_area[3072] __aligned(64);
 static DEFINE_PER_CPU(struct thread *, fpu_owner);
 
 int xsave_user(void *area, u64 mask);
@@ -83,8 +85,14 @@ void fpu_init(void)
 			fpu_xcr0 |= XFEATURE_AVX512;
 		else
 			cpu_features.avx512 = false;
+		if (cpu_has(pku)) {
+			fpu_xcr0 |= XFEATURE_PKRU;
+			cpuid(13, 9, r);
+			VERIFY(r[1] + sizeof(u32) <= sizeof(init_area));
+			*(u32 *)(init_area + r[1]) = PKRU_DEFAULT;
+			*(u64 *)(init_area + FXSAVE_SIZE) = XFEATURE_PKRU;
+		}
 	}
-	memset(init_area, 0, sizeof(init_area));
 	*(u16 *)init_area = FCW_INIT;
 	*(u32 *)(init_area + 24) = MXCSR_INIT;
 	fpu_cpu_init();
@@ -130,6 +138,19 @@ void fpu_switch(struct thread *prev, struct thread *next)
 		return;
 	load(next->arch.fpu);
 	this_cpu_write(fpu_owner, next);
+}
+
+u32 pkru_read(void)
+{
+	u32 v;
+
+	asm volatile("rdpkru" : "=a"(v) : "c"(0) : "edx");
+	return v;
+}
+
+void pkru_write(u32 pkru)
+{
+	asm volatile("wrpkru" ::"a"(pkru), "c"(0), "d"(0) : "memory");
 }
 
 void fpu_init_thread(void *area)

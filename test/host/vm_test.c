@@ -1,6 +1,6 @@
 // SOURCES: mm/vmatree.c mm/vma.c mm/mm.c mm/mmap.c mm/munmap.c mm/mprotect.c mm/mremap.c mm/madvise.c mm/mlock.c mm/fault.c
 // SOURCES: mm/filemap.c mm/fork.c mm/huge.c mm/collapse.c mm/rmap.c mm/mapping.c mm/zap.c mm/ptwalk.c mm/commit.c mm/gup.c
-// SOURCES: mm/vmcheck.c kernel/lib/rbtree.c kernel/lib/xarray.c
+// SOURCES: mm/vmcheck.c mm/pkeys.c kernel/lib/rbtree.c kernel/lib/xarray.c
 // CFLAGS: -DHOST_TEST -DDEBUG -include test/host/vmsim.h -fno-sanitize=alignment
 /*
  * The whole virtual half against a shadow model, on a simulated machine: real page tables and struct pages in an array, a
@@ -212,6 +212,8 @@ struct thread *cpu_current;
 struct cpu_features cpu_features = { .nx = true };
 pgd_t *kernel_pgd;
 void preempt_schedule(void) {}
+u32 pkru_read(void) { return 0; }
+void pkru_write(u32 v) {}
 /* nothing is ever registered here */
 int uffd_fault(struct fault *f, u64 reason) { return FR_SIGBUS; }
 int uffd_file_fault(struct fault *f) { return FR_OK; }
