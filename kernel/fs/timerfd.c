@@ -1,8 +1,9 @@
 /*
  * timerfd_create(2): a timer whose expirations are read from a file.
  *
- * The handler runs in the timer interrupt: it adds a tick, re-arms a periodic timer for the first period boundary in the
- * future (counting the ones that were missed), and wakes readers. wait.lock protects everything.
+ * The handler runs in the timer interrupt: it counts one tick and wakes readers. A periodic timer is not armed again there but by
+ * who takes the ticks or asks for the time left, which adds those that went by since: so a program with a thousand timers of
+ * a microsecond, which nobody could serve, costs no more interrupts than it reads. wait.lock protects everything.
  */
 #include <fs/fdtable.h>
 #include <fs/poll.h>
@@ -29,6 +30,7 @@ struct timerfd {
 	u64 ticks;
 	u64 interval; /* ns, 0 one shot */
 	u64 expires; /* monotonic ns, 0 disarmed */
+	bool expired; /* at that time; periodic, and not armed again yet */
 	s32 clock;
 	s32 set_flags;
 };
@@ -39,21 +41,30 @@ static void timerfd_fire(struct ktimer *t)
 	u64 flags;
 
 	spin_lock_irqsave(&d->wait.lock, flags);
-	if (d->expires) {
-		u64 n = 1;
-
-		if (d->interval) {
-			u64 late = ktime_ns() - d->expires;
-			n += late / d->interval;
-			d->expires += n * d->interval;
-			ktimer_start(t, d->expires);
-		} else {
+	/* set anew while the interrupt waited for the lock: then it is not due */
+	if (d->expires && !d->expired && ktime_ns() >= d->expires) {
+		d->ticks++;
+		if (d->interval)
+			d->expired = true;
+		else
 			d->expires = 0;
-		}
-		d->ticks += n;
 	}
 	spin_unlock_irqrestore(&d->wait.lock, flags);
 	wake_up_key(&d->wait, TASK_NORMAL, 0, 0, POLLIN);
+}
+
+/* Arms a periodic timer that has expired, and counts the periods that went by. => wait.lock */
+static void catch_up(struct timerfd *d)
+{
+	u64 n;
+
+	if (!d->expired)
+		return;
+	n = (ktime_ns() - d->expires) / d->interval;
+	d->ticks += n;
+	d->expires += (n + 1) * d->interval;
+	d->expired = false;
+	ktimer_start(&d->timer, d->expires);
 }
 
 static u64 timerfd_take(struct timerfd *d)
@@ -61,6 +72,7 @@ static u64 timerfd_take(struct timerfd *d)
 	u64 flags, n;
 
 	spin_lock_irqsave(&d->wait.lock, flags);
+	catch_up(d);
 	n = d->ticks;
 	d->ticks = 0;
 	spin_unlock_irqrestore(&d->wait.lock, flags);
@@ -102,7 +114,7 @@ static void timerfd_release(struct inode *i, struct file *f)
 	u64 flags;
 
 	spin_lock_irqsave(&d->wait.lock, flags);
-	d->expires = d->interval = 0; /* a running handler does not re-arm */
+	d->expires = d->interval = 0;
 	spin_unlock_irqrestore(&d->wait.lock, flags);
 	ktimer_cancel_sync(&d->timer);
 	kfree(d);
@@ -160,9 +172,11 @@ static u64 spec_ns(s64 sec, s64 nsec)
 /* What gettime reports, and settime as the old value. */
 static void timerfd_get(struct timerfd *d, struct itimerspec_k *out)
 {
-	u64 flags, now = ktime_ns(), left;
+	u64 flags, now, left;
 
 	spin_lock_irqsave(&d->wait.lock, flags);
+	catch_up(d);
+	now = ktime_ns();
 	left = !d->expires ? 0 : d->expires > now ? d->expires - now : 1;
 	*out = (struct itimerspec_k){ d->interval / NSEC_PER_SEC, d->interval % NSEC_PER_SEC, left / NSEC_PER_SEC,
 				      left % NSEC_PER_SEC };
@@ -181,6 +195,7 @@ static void timerfd_set(struct timerfd *d, const struct itimerspec_k *v, s32 how
 	spin_lock_irqsave(&d->wait.lock, flags);
 	ktimer_cancel(&d->timer);
 	d->ticks = 0;
+	d->expired = false;
 	d->set_flags = how;
 	d->interval = spec_ns(v->int_sec, v->int_nsec);
 	d->expires = value;

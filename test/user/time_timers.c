@@ -2,6 +2,8 @@
 // VARIANTS: musl
 /* POSIX timers, interval timers, CPU-time clocks and limits. */
 #include "check.h"
+#include <stdint.h>
+#include <sys/timerfd.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -175,6 +177,39 @@ TEST(vdso_agrees)
 		CHECK_GE(d, id == 5 || id == 6 ? -4000000 : 0);
 		CHECK_LT(d, 50000000);
 	}
+}
+
+/* Nobody can serve so many interrupts: a timer is armed again when its ticks are taken. */
+TEST(timerfd_storm)
+{
+	struct itimerspec every = { { 0, 1000 }, { 0, 1000 } }, left;
+	enum { N = 400 };
+	int fd[N];
+	uint64_t n, before = 0, total = 0;
+	struct timespec a, b;
+
+	clock_gettime(CLOCK_MONOTONIC, &a);
+	for (int i = 0; i < N; i++) {
+		fd[i] = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK);
+		CHECK_OK(timerfd_settime(fd[i], 0, &every, NULL));
+	}
+	for (int round = 0; round < 20; round++) {
+		for (int i = 0; i < N; i++)
+			if (read(fd[i], &n, sizeof n) == sizeof n && i == 0)
+				total += n;
+		CHECK_OK(timerfd_gettime(fd[0], &left));
+		CHECK(left.it_value.tv_sec == 0 && left.it_value.tv_nsec <= 1000);
+		CHECK(total >= before);
+		before = total;
+	}
+	while (read(fd[0], &n, sizeof n) != sizeof n)
+		;
+	total += n;
+	clock_gettime(CLOCK_MONOTONIC, &b);
+	uint64_t us = (b.tv_sec - a.tv_sec) * 1000000ull + (b.tv_nsec - a.tv_nsec) / 1000;
+	CHECK(total <= us && total + us / 10 + 20000 >= us); /* all periods are counted, however late; setting up took some */
+	for (int i = 0; i < N; i++)
+		close(fd[i]);
 }
 
 TEST_MAIN
