@@ -8,6 +8,7 @@
 #include <boot/handoff.h>
 #include <drivers/drivers.h>
 #include <fs/devpts.h>
+#include <fs/mqueue.h>
 #include <fs/fs.h>
 #include <fs/procfs.h>
 #include <kernel/cmdline.h>
@@ -126,6 +127,7 @@ void __noreturn kernel_main(const struct handoff *h)
 	vfs_init();			/* files: an empty root */
 	procfs_init();			/* /proc and /sys can be mounted */
 	devpts_init();
+	mqueue_init();
 	userfaultfd_init();		/* /dev/userfaultfd */
 	local_irq_enable();
 	VERIFY(kthread_run(init_thread, (void *)h, -1, "init"));

@@ -202,6 +202,7 @@ int vfs_create(const struct path *dir, struct dentry *d, u32 mode);
 int vfs_mknod(const struct path *dir, struct dentry *d, u32 mode, u64 dev);
 /* A name made by the kernel for someone else (bound sockets): checked as mknod(2). *out referenced. */
 int path_mknod(const char *name, u32 mode, u64 dev, struct path *out);
+int vfs_unlink(struct inode *dir, struct dentry *d); /* d is positive. => dir rwsem for writing */
 u32 apply_umask(u32 mode);
 
 /* ---- context.c ---- */

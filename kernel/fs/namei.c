@@ -361,6 +361,15 @@ static int remove_file(struct inode *dir, struct dentry *d)
 	return err;
 }
 
+int vfs_unlink(struct inode *dir, struct dentry *d)
+{
+	int err = remove_file(dir, d);
+
+	if (!err)
+		dentry_drop(d);
+	return err;
+}
+
 /* Events of a removed name, in the order of inotify(7): the end of a file that nobody has open comes first. */
 static void notify_removed(struct dentry *d, bool isdir)
 {

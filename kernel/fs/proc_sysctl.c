@@ -1,6 +1,7 @@
 /* /proc/sys: numbers and names that tune a running kernel (sysctl(8)). What has no effect here is not here. */
 #include <fs/fdtable.h>
 #include <fs/internal.h>
+#include <fs/mqueue.h>
 #include <fs/pipe.h>
 #include <fs/procfs.h>
 #include <kernel/printk.h>
@@ -185,6 +186,11 @@ static const struct proc_file table[] = {
 	SYSCTL_U64("sys/kernel/msgmni", ipc_limits.msgmni, 0, IPC_MAX),
 	{ .path = "sys/kernel/sem", .mode = 0644, .show = sem_show, .write = sem_write },
 	SYSCTL_U64("sys/fs/lease-break-time", lease_break_time, 0, S32_MAX),
+	SYSCTL_U64("sys/fs/mqueue/queues_max", mq_limits.queues_max, 0, S32_MAX),
+	SYSCTL_U64("sys/fs/mqueue/msg_max", mq_limits.msg_max, 1, 65536),
+	SYSCTL_U64("sys/fs/mqueue/msgsize_max", mq_limits.msgsize_max, 128, 16 << 20),
+	SYSCTL_U64("sys/fs/mqueue/msg_default", mq_limits.msg_default, 1, 65536),
+	SYSCTL_U64("sys/fs/mqueue/msgsize_default", mq_limits.msgsize_default, 128, 16 << 20),
 	SYSCTL_U64("sys/fs/nr_open", nr_open_max, 64, 0x7fffffc0),
 	SYSCTL_U64("sys/fs/pipe-max-size", pipe_max_size, PAGE_SIZE, 1u << 31),
 	CONST("fs/overflowuid", 65534),

@@ -186,6 +186,8 @@ int main(void)
 	mkdir("/dev/shm", 01777);
 	mount_at("devpts", "/dev/pts", "ptmxmode=666");
 	mount_at("tmpfs", "/dev/shm", "mode=1777");
+	mkdir("/dev/mqueue", 01777);
+	mount_at("mqueue", "/dev/mqueue", NULL);
 	for (size_t i = 0; i < sizeof links / sizeof *links; i++)
 		(void)!symlink(links[i][0], links[i][1]);
 	setenv("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", 1);
