@@ -72,6 +72,7 @@ static int init_thread(void *arg)
 	hostcon_init();			/* the test host's channel */
 	tty_init();			/* terminals, /dev/console */
 	mem_devices_init();		/* /dev/null and friends */
+	khugepaged_start();		/* small pages become large */
 	unpack_root(h);			/* files */
 	mm_release_boot_memory();	/* the hand-off, initrd and boot stack of the loader are gone */
 	if (pgtable_audit_wx())

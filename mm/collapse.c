@@ -116,7 +116,6 @@ int huge_collapse(struct vma *v, u64 base)
 	table = unhook(v, pmd, base, &present);
 	if (!table) {
 		page_put(huge);
-		thp_stats.collapse_failed++;
 		return -EAGAIN;
 	}
 	/* commit: no failure below */
@@ -128,7 +127,8 @@ int huge_collapse(struct vma *v, u64 base)
 	tlb_gather_range(&g, base, base + PAGE_SIZE);
 	tlb_gather_table(&g, virt_to_page(table));
 	tlb_gather_flush(&g);
-	thp_stats.collapse++;
+	mod_vm_state(NR_ANON_THPS, 1);
+	count_vm_event(THP_COLLAPSE_ALLOC);
 	return 0;
 }
 

@@ -18,9 +18,6 @@
 #include "vm.h"
 
 int thp_enabled = THP_ALWAYS, thp_defrag = THP_MADVISE;
-struct vm_counters thp_stats;
-
-static inline void stat_inc(u64 *c) { __atomic_fetch_add(c, 1, __ATOMIC_RELAXED); }
 
 bool huge_eligible(const struct vma *v, u64 addr)
 {
@@ -41,7 +38,9 @@ static u64 huge_bits(const struct vma *v)
 
 static struct page *huge_alloc(const struct vma *v)
 {
-	return alloc_pages(GFP_MOVABLE | GFP_COMP | GFP_NOWARN | (v->flags & VM_HUGEPAGE ? GFP_WAIT : 0), HPAGE_ORDER);
+	bool work = thp_defrag == THP_ALWAYS || (thp_defrag == THP_MADVISE && v->flags & VM_HUGEPAGE);
+
+	return alloc_pages(GFP_MOVABLE | GFP_COMP | GFP_NOWARN | (work ? GFP_WAIT : 0), HPAGE_ORDER);
 }
 
 static void huge_own(struct vma *v, struct page *p, u64 addr)
@@ -63,7 +62,7 @@ int huge_anon_fault(struct fault *f, pmd_t *pmd)
 		return FR_OOM;
 	p = huge_alloc(v);
 	if (!p) {
-		stat_inc(&thp_stats.fault_fallback);
+		count_vm_event(THP_FAULT_FALLBACK);
 		return FR_RETRY;
 	}
 	clear_pages(page_address(p), HPAGE_PAGES);
@@ -78,7 +77,8 @@ int huge_anon_fault(struct fault *f, pmd_t *pmd)
 	pte_set(pmd, pte_make(page_to_phys(p), huge_bits(v)));
 	spin_unlock(lock);
 	mm_add_rss(v->mm, RSS_ANON, HPAGE_PAGES);
-	stat_inc(&thp_stats.fault_alloc);
+	mod_vm_state(NR_ANON_THPS, 1);
+	count_vm_event(THP_FAULT_ALLOC);
 	return FR_OK;
 }
 
@@ -95,6 +95,7 @@ struct page *huge_zap_pmd(struct vma *v, pmd_t *pmd, s64 *rss)
 		p = pte_frame(e);
 		page_unmap_one(p);
 		rss[page_rss(p)] -= HPAGE_PAGES;
+		mod_vm_state(NR_ANON_THPS, -1);
 	}
 	spin_unlock(lock);
 	return p;
@@ -123,7 +124,7 @@ static bool split_page_of(struct page *head)
 		p->mapcount = 1;
 		p->private = 0;
 	}
-	stat_inc(&thp_stats.split_page);
+	count_vm_event(THP_SPLIT_PAGE);
 	return true;
 }
 
@@ -164,7 +165,8 @@ int huge_split_pmd(struct vma *v, pmd_t *pmd, u64 addr)
 	fill_table(page_address(table), e);
 	pte_set(pmd, pte_make(page_to_phys(table), PTE_P | PTE_W | PTE_U | PTE_A));
 	spin_unlock(lock);
-	stat_inc(&thp_stats.split_pmd);
+	mod_vm_state(NR_ANON_THPS, -1);
+	count_vm_event(THP_SPLIT_PMD);
 	return 0;
 }
 
@@ -260,5 +262,6 @@ int huge_copy_pmd(struct mm *mm, struct vma *dst, struct vma *src, u64 addr, pmd
 	pte_set(dpmd, (pmd_t){ e.v & ~PTE_W });
 	spin_unlock(lock);
 	mm_add_rss(mm, RSS_ANON, HPAGE_PAGES);
+	mod_vm_state(NR_ANON_THPS, 1);
 	return 0;
 }

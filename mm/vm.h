@@ -22,6 +22,7 @@
 #include <mm/mm.h>
 #include <mm/slab.h>
 #include <mm/vmatree.h>
+#include <mm/vmstat.h>
 #include <x86/cpu.h>
 
 #define PTE_PROTNONE PTE_G /* with PTE_P clear */
@@ -154,8 +155,6 @@ int stack_expand(struct mm *mm, struct vma *v, u64 addr); /* => m write */
 bool filemap_map_around(struct fault *f, pmd_t *pmd);
 
 /* huge.c */
-enum { THP_ALWAYS, THP_MADVISE, THP_NEVER };
-extern int thp_enabled, thp_defrag;
 bool huge_eligible(const struct vma *v, u64 addr);
 int huge_anon_fault(struct fault *f, pmd_t *pmd); /* FR_OK, or FR_RETRY: use small pages */
 int huge_wp_fault(struct fault *f, pmd_t *pmd, pmd_t e);
@@ -166,7 +165,6 @@ int huge_split_edges(struct vma *v, u64 start, u64 end);
 int huge_collapse_range(struct vma *v, u64 start, u64 end); /* MADV_COLLAPSE. => m write */
 int huge_collapse(struct vma *v, u64 base); /* one aligned 2 MiB range; 0 or -errno. => m write */
 int huge_copy_pmd(struct mm *mm, struct vma *dst, struct vma *src, u64 addr, pmd_t *dpmd, pmd_t *spmd);
-extern struct vm_counters { u64 fault_alloc, fault_fallback, split_page, split_pmd, collapse, collapse_failed, zero_read; } thp_stats;
 
 /* mapping.c. => mapping->rmap_lock for writing */
 void mapping_vma_insert_locked(struct mapping *m, struct vma *v);

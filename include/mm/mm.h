@@ -149,6 +149,7 @@ struct mm {
 	struct file *exe_file; /* (m) */
 	u64 vdso; /* base, 0 none */
 	u32 membarrier_state;
+	u64 thp_scan; /* khugepaged's: where to look next */
 	struct list_head mm_list; /* all mms */
 	u16 pkey_map; /* (m write) protection keys given out; 0 without the hardware */
 	s16 pkey_exec_only; /* (m write) key of execute-only mappings; -1 none yet */
@@ -245,6 +246,12 @@ int mm_clear_refs(struct mm *mm, int what);
 u64 mm_check(struct mm *mm);
 u64 mm_check_all(void);
 void mm_init(void); /* caches, zero page */
+void khugepaged_start(void); /* background promotion; threads can be made */
+void khugepaged_wake(void); /* the policy changed: look now */
+/* Huge-page policy and its numbers, behind /sys/kernel/mm/transparent_hugepage. */
+enum { THP_ALWAYS, THP_MADVISE, THP_NEVER };
+extern int thp_enabled, thp_defrag;
+extern u64 khugepaged_pages_to_scan, khugepaged_sleep_ms, khugepaged_max_none, khugepaged_full_scans, khugepaged_collapsed;
 extern struct page *zero_page;
 extern u64 overcommit_memory, overcommit_ratio, max_map_count; /* sysctls */
 

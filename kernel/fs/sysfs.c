@@ -114,4 +114,5 @@ void sysfs_tree_init(void)
 	for (int n = 0; n < MAX_NODES; n++)
 		if (node_online_map >> n & 1)
 			add_node(n);
+	sysfs_thp_init();
 }

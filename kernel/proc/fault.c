@@ -9,6 +9,7 @@
  */
 #include <lib/string.h>
 #include <mm/mm.h>
+#include <mm/vmstat.h>
 #include <proc/oom.h>
 #include <proc/task.h>
 
@@ -73,6 +74,7 @@ bool page_fault_user(struct pt_regs *regs, u64 addr, u64 error)
 		r = mm_fault(mm, addr, flags, regs->rsp);
 	if (likely(r == FR_OK || r == FR_RETRY)) {
 		t->min_flt++;
+		count_vm_event(PGFAULT);
 		return true;
 	}
 	if (r == FR_OOM) {

@@ -9,6 +9,7 @@
 #include <kernel/time.h>
 #include <mm/alloc.h>
 #include <mm/mm.h>
+#include <mm/vmstat.h>
 #include <proc/oom.h>
 #include <proc/task.h>
 
@@ -84,6 +85,7 @@ static void kill_victim(struct task *t)
 	if (!mm)
 		return;
 	mm->flags |= MMF_OOM_VICTIM;
+	count_vm_event(OOM_KILL);
 	pr_err("Out of memory: Killed process %d (%s) total-vm:%llukB, anon-rss:%llukB, file-rss:%llukB, shmem-rss:%llukB, "
 	       "UID:%u pgtables:%llukB oom_score_adj:%d\n",
 	       t->tgid, t->thread.comm, mm->total_vm << 2, (u64)mm->rss[RSS_ANON] << 2, (u64)mm->rss[RSS_FILE] << 2,

@@ -237,7 +237,8 @@ bool fatal_signal_pending_current(void) { return false; }
 void check_register(const char *name, u64 (*fn)(void)) {}
 u64 get_random_u64(void) { return check_rand(); }
 void might_sleep_at(const char *f, int l) { VERIFY3U(preempt_count, ==, 0); }
-u64 shown_mismatches;
+u64 vm_events[NR_VM_EVENTS];
+s64 vm_states[NR_VM_STATES];
 
 void printk(int level, const char *fmt, ...)
 {
@@ -843,6 +844,7 @@ static void finish(u32 frames_before)
 	}
 	CHECK_EQ(frames_used, frames_before);
 	CHECK_EQ(live_objects(), 0);
+	CHECK_EQ(vm_states[NR_ANON_THPS], 0);
 }
 
 static void run(int steps, bool failures)
@@ -873,8 +875,8 @@ static void random_programs(void)
 {
 	run(40000, false);
 	printf("  %u reads, %u writes, %llu flushes, %llu huge faults, %llu splits, %llu page splits, %llu collapses\n", checked_reads,
-	       checked_writes, nr_flushes, thp_stats.fault_alloc, thp_stats.split_pmd, thp_stats.split_page, thp_stats.collapse);
-	CHECK(thp_stats.fault_alloc && thp_stats.split_page && thp_stats.collapse);
+	       checked_writes, nr_flushes, vm_events[THP_FAULT_ALLOC], vm_events[THP_SPLIT_PMD], vm_events[THP_SPLIT_PAGE], vm_events[THP_COLLAPSE_ALLOC]);
+	CHECK(vm_events[THP_FAULT_ALLOC] && vm_events[THP_SPLIT_PAGE] && vm_events[THP_COLLAPSE_ALLOC]);
 }
 
 static void failing_allocations(void)

@@ -1,0 +1,199 @@
+// VARIANTS: musl
+// BOOT: --smp 2 --memory 1G
+// TIMEOUT: 120
+/*
+ * Huge pages: taken at the first touch, split by partial unmap, protect, advice and copy-on-write, made again by MADV_COLLAPSE and by the
+ * background thread; no byte is lost on the way.
+ */
+#include "check.h"
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#define P 4096ul
+#define H (2ul << 20)
+#define RW (PROT_READ | PROT_WRITE)
+#define ANON (MAP_PRIVATE | MAP_ANONYMOUS)
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
+
+/* Sum of a field of /proc/self/smaps over regions inside [start, end), in KiB. */
+static long smaps(const char *field, char *start, char *end)
+{
+	FILE *f = fopen("/proc/self/smaps", "r");
+	char line[512];
+	unsigned long a, b;
+	bool inside = false;
+	long sum = 0, kb;
+
+	while (f && fgets(line, sizeof line, f)) {
+		if (sscanf(line, "%lx-%lx ", &a, &b) == 2 && strchr(line, '-') < strchr(line, ' '))
+			inside = a < (unsigned long)end && b > (unsigned long)start;
+		else if (inside && !strncmp(line, field, strlen(field)) && line[strlen(field)] == ':' &&
+			 sscanf(line + strlen(field) + 1, "%ld", &kb) == 1)
+			sum += kb;
+	}
+	if (f)
+		fclose(f);
+	return sum;
+}
+
+/* n aligned huge ranges, untouched. */
+static char *area(int n)
+{
+	char *p = mmap(NULL, (n + 1) * H, RW, ANON, -1, 0), *a;
+
+	if (p == MAP_FAILED)
+		return NULL;
+	a = (char *)(((unsigned long)p + H - 1) & ~(H - 1));
+	if (a > p)
+		munmap(p, a - p);
+	munmap(a + n * H, p + (n + 1) * H - (a + n * H));
+	return a;
+}
+
+static void fill(char *p, size_t len, unsigned seed)
+{
+	for (size_t i = 0; i < len; i += P)
+		*(unsigned *)(p + i) = *(unsigned *)(p + i + P - 4) = seed + i / P;
+}
+
+static bool filled(const char *p, size_t len, unsigned seed)
+{
+	for (size_t i = 0; i < len; i += P)
+		if (*(unsigned *)(p + i) != seed + i / P || *(unsigned *)(p + i + P - 4) != seed + i / P)
+			return false;
+	return true;
+}
+
+static bool policy(const char *word)
+{
+	int fd = open("/sys/kernel/mm/transparent_hugepage/enabled", O_WRONLY);
+	bool ok = fd >= 0 && write(fd, word, strlen(word)) == (ssize_t)strlen(word);
+
+	close(fd);
+	return ok;
+}
+
+TEST(first_touch)
+{
+	char *p = area(32);
+
+	REQUIRE(p && policy("always"));
+	for (size_t i = 0; i < 64ul << 20; i += P)
+		CHECK_EQ(*(long *)(p + i) , 0) ; /* reads take no memory */
+	CHECK_EQ(smaps("AnonHugePages", p, p + 32 * H), 0);
+	munmap(p, 32 * H);
+	p = area(32);
+	fill(p, 32 * H, 7);
+	CHECK_EQ(smaps("AnonHugePages", p, p + 32 * H), 64 << 10);
+	CHECK(filled(p, 32 * H, 7));
+	munmap(p, 32 * H);
+}
+
+TEST(policies)
+{
+	char *p;
+
+	REQUIRE(policy("never"));
+	p = area(1);
+	p[0] = 1;
+	CHECK_EQ(smaps("AnonHugePages", p, p + H), 0);
+	munmap(p, H);
+	REQUIRE(policy("madvise"));
+	p = area(2);
+	CHECK_OK(madvise(p + H, H, MADV_HUGEPAGE));
+	p[0] = p[H] = 1;
+	CHECK_EQ(smaps("AnonHugePages", p, p + 2 * H), 2048);
+	munmap(p, 2 * H);
+	REQUIRE(policy("always"));
+	p = area(1);
+	CHECK_OK(madvise(p, H, MADV_NOHUGEPAGE));
+	p[0] = 1;
+	CHECK_EQ(smaps("AnonHugePages", p, p + H), 0);
+	munmap(p, H);
+}
+
+TEST(partial_operations)
+{
+	char *p = area(4);
+
+	fill(p, 4 * H, 100);
+	CHECK_OK(munmap(p + 10 * P, 5 * P));
+	CHECK_EQ(smaps("Rss", p, p + 4 * H), (4 << 11) - 20); /* the memory is back */
+	CHECK(filled(p, 10 * P, 100) && filled(p + 15 * P, 4 * H - 15 * P, 115));
+	CHECK_OK(mprotect(p + H + 3 * P, P, PROT_READ));
+	CHECK(filled(p + H, H, 612));
+	CHECK_OK(madvise(p + 2 * H + 7 * P, 2 * P, MADV_DONTNEED));
+	CHECK_EQ(*(int *)(p + 2 * H + 7 * P), 0);
+	CHECK(filled(p + 2 * H, 7 * P, 1124) && filled(p + 2 * H + 9 * P, H - 9 * P, 1133));
+	CHECK_EQ(smaps("AnonHugePages", p, p + 4 * H), 2048); /* the last one */
+	munmap(p, 4 * H);
+}
+
+TEST(moves)
+{
+	char *p = area(2), *q = area(4), *r;
+
+	fill(p, 2 * H, 5);
+	r = mremap(p, 2 * H, 2 * H, MREMAP_MAYMOVE | MREMAP_FIXED, q);
+	CHECK(r == q && filled(q, 2 * H, 5));
+	CHECK_EQ(smaps("AnonHugePages", q, q + 2 * H), 4096); /* aligned: as they are */
+	p = area(4);
+	r = mremap(q, 2 * H, 2 * H, MREMAP_MAYMOVE | MREMAP_FIXED, p + 3 * P);
+	CHECK(r == p + 3 * P && filled(r, 2 * H, 5)); /* not aligned: split */
+	CHECK_EQ(smaps("AnonHugePages", p, p + 4 * H), 0);
+	munmap(p, 4 * H);
+	munmap(q, 4 * H);
+}
+
+TEST(fork_and_write)
+{
+	char *p = area(2);
+
+	fill(p, 2 * H, 50);
+	CHECK_EXITS(0, {
+		CHECK(filled(p, 2 * H, 50));
+		*(int *)(p + 9 * P) = 1;
+		CHECK_EQ(*(int *)(p + 9 * P), 1);
+		CHECK(filled(p, 9 * P, 50) && filled(p + 10 * P, 2 * H - 10 * P, 60));
+		CHECK_OK(munmap(p + H + P, P)); /* splits a shared one */
+		CHECK(filled(p + H, P, 562) && filled(p + H + 2 * P, H - 2 * P, 564));
+		fill(p + H + 2 * P, 4 * P, 9000);
+	});
+	CHECK(filled(p, 2 * H, 50));
+	fill(p, 2 * H, 51);
+	CHECK(filled(p, 2 * H, 51));
+	munmap(p, 2 * H);
+}
+
+TEST(collapse)
+{
+	char *p;
+	FILE *f;
+	long full = 0;
+
+	REQUIRE(policy("never"));
+	p = area(3);
+	fill(p, 3 * H, 11);
+	CHECK_EQ(smaps("AnonHugePages", p, p + 3 * H), 0);
+	CHECK_OK(madvise(p, H, MADV_COLLAPSE)); /* the policy does not matter */
+	CHECK_EQ(smaps("AnonHugePages", p, p + 3 * H), 2048);
+	CHECK(filled(p, 3 * H, 11));
+	/* the rest is done behind our back */
+	f = fopen("/sys/kernel/mm/transparent_hugepage/khugepaged/scan_sleep_millisecs", "w");
+	REQUIRE(f);
+	fprintf(f, "50\n");
+	fclose(f);
+	REQUIRE(policy("always"));
+	for (int i = 0; i < 150 && full < 6144; i++) {
+		nanosleep(&(struct timespec){ .tv_nsec = 100000000 }, NULL);
+		full = smaps("AnonHugePages", p, p + 3 * H);
+	}
+	CHECK_EQ(full, 6144);
+	CHECK(filled(p, 3 * H, 11));
+	munmap(p, 3 * H);
+}
+
+TEST_MAIN
