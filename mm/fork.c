@@ -230,5 +230,6 @@ struct mm *mm_fork(struct mm *from)
 		mm_put(mm);
 		return ERR_PTR(err);
 	}
+	mm_publish(mm); /* it was copied without its lock: nobody knew it */
 	return mm;
 }

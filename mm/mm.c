@@ -75,10 +75,15 @@ struct mm *mm_alloc(void)
 	mm->mmap_base = TASK_SIZE_DEFAULT;
 	mm->flags = MMF_DUMPABLE;
 	pkeys_init(mm);
+	INIT_LIST_HEAD(&mm->mm_list);
+	return mm;
+}
+
+void mm_publish(struct mm *mm)
+{
 	spin_lock(&mm_list_lock);
 	list_add_tail(&mm->mm_list, &all_mms);
 	spin_unlock(&mm_list_lock);
-	return mm;
 }
 
 void mm_get(struct mm *mm)

@@ -165,6 +165,8 @@ struct mm {
 
 /* Life cycle. mm_alloc: empty, users=count=1, or NULL. mm_put drops a user (teardown by the last one; may sleep); mm_drop drops a count. */
 struct mm *mm_alloc(void);
+/* It is found by those who go over all address spaces from now on. => whoever edits it takes its lock from here on */
+void mm_publish(struct mm *mm);
 void mm_get(struct mm *mm);
 bool mm_get_not_zero(struct mm *mm);
 void mm_put(struct mm *mm);

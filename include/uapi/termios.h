@@ -79,6 +79,8 @@ struct winsize_k { u16 row, col, xpixel, ypixel; };
 #define TCSETSF 0x5404
 #define TCGETA 0x5405
 #define TCSETA 0x5406
+#define TCSETAW 0x5407
+#define TCSETAF 0x5408
 #define TCSBRK 0x5409
 #define TCXONC 0x540A
 #define TCFLSH 0x540B

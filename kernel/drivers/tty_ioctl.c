@@ -81,6 +81,7 @@ static long ioctl_set(struct tty *t, struct file *f, u32 cmd, u64 arg)
 	static const struct { u32 cmd; int how; int form; } table[] = {
 		{ TCSETS, 0, 1 }, { TCSETSW, SET_WAIT, 1 }, { TCSETSF, SET_WAIT | SET_FLUSH, 1 },
 		{ TCSETS2, 0, 2 }, { TCSETSW2, SET_WAIT, 2 }, { TCSETSF2, SET_WAIT | SET_FLUSH, 2 }, { TCSETA, 0, 0 },
+		{ TCSETAW, SET_WAIT, 0 }, { TCSETAF, SET_WAIT | SET_FLUSH, 0 },
 	};
 	struct termios2_k n;
 	struct termio_k old;
@@ -96,6 +97,7 @@ static long ioctl_set(struct tty *t, struct file *f, u32 cmd, u64 arg)
 			n.oflag = (n.oflag & 0xffff0000u) | old.oflag;
 			n.cflag = (n.cflag & 0xffff0000u) | old.cflag;
 			n.lflag = (n.lflag & 0xffff0000u) | old.lflag;
+			n.line = old.line;
 			memcpy(n.cc, old.cc, sizeof(old.cc));
 		} else if (copy_from_user(&n, (void __user *)arg, table[i].form == 1 ? sizeof(struct termios_k) : sizeof(n))) {
 			return -EFAULT;

@@ -241,6 +241,7 @@ int exec_build(struct exec *x)
 
 	if (!mm)
 		return -ENOMEM;
+	mm_publish(mm);
 	x->mm = mm;
 	x->randomize = !(t->personality & ADDR_NO_RANDOMIZE);
 	mm->personality_norandom = !x->randomize;
