@@ -1,7 +1,7 @@
 // SOURCES: mm/buddy.c mm/bootmem.c mm/section.c mm/zone.c mm/pcp.c mm/page.c mm/slab.c
 // SOURCES: mm/magazine.c mm/kmem.c mm/kmalloc.c mm/arena.c mm/vmalloc.c mm/kstack.c mm/check.c
 // SOURCES: mm/failinject.c mm/vmstat.c mm/show.c kernel/lib/string.c kernel/lib/seq_buf.c
-// SOURCES: kernel/lib/rbtree.c kernel/lib/bitmap.c kernel/lib/xarray.c
+// SOURCES: kernel/lib/rbtree.c kernel/lib/bitmap.c kernel/lib/xarray.c kernel/lib/parse.c
 // CFLAGS: -DHOST_TEST -DDEBUG -DPAGE_ARRAY_BASE=0x210000000000ull
 // CFLAGS: -DVMALLOC_START=0x220000000000ull -DVMALLOC_END=0x22ffffffffffull -Wno-format
 /*
@@ -55,6 +55,10 @@ cpumask_t cpu_online_mask = 1, cpu_present_mask = 1;
 int nr_cpus = 1;
 static pgd_t pgd_page[512];
 pgd_t *kernel_pgd = pgd_page;
+pgd_t *kernel_pgd_entry(u64 va)
+{
+	return &kernel_pgd[va >> 39 & 511];
+}
 u64 overcommit_memory, overcommit_ratio = 50;
 static int phys;
 static u64 movablecore;
