@@ -58,6 +58,8 @@ static struct page *take_mapped(struct vma *v, u64 addr, unsigned how)
 				__atomic_fetch_add(&head->private, 1, __ATOMIC_RELAXED);
 			if (how & GET_WRITE && page_type(head) == PT_FILE && !page_flag(head, PG_DIRTY))
 				page_set_flag(head, PG_DIRTY);
+			if (how & GET_WRITE && page_type(head) == PT_ANON && unlikely(page_flag(head, PG_LAZYFREE)))
+				page_clear_flag(head, PG_LAZYFREE); /* the entry's dirty bit will not tell */
 		}
 	}
 	spin_unlock(lock);
@@ -67,7 +69,7 @@ static struct page *take_mapped(struct vma *v, u64 addr, unsigned how)
 /* May the VMA be accessed like this? */
 static bool vma_allows(const struct vma *v, unsigned how)
 {
-	if (v->flags & (VM_IO | VM_PFNMAP))
+	if (v->flags & (VM_IO | VM_PFNMAP | VM_SECRET))
 		return false;
 	if (how & GET_WRITE) {
 		if (v->flags & VM_WRITE)

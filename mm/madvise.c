@@ -13,7 +13,7 @@ static bool known(int advice)
 	switch (advice) {
 	case MADV_NORMAL ... MADV_DONTNEED:
 	case MADV_FREE ... MADV_DOFORK:
-	case MADV_MERGEABLE ... MADV_KEEPONFORK:
+	case MADV_HUGEPAGE ... MADV_KEEPONFORK: /* MERGEABLE: nothing merges equal pages, EINVAL as without CONFIG_KSM */
 	case MADV_COLD ... MADV_COLLAPSE:
 		return true;
 	default:
@@ -26,7 +26,7 @@ static bool changes_flags(int advice)
 	switch (advice) {
 	case MADV_NORMAL ... MADV_SEQUENTIAL:
 	case MADV_DONTFORK ... MADV_DOFORK:
-	case MADV_MERGEABLE ... MADV_KEEPONFORK:
+	case MADV_HUGEPAGE ... MADV_KEEPONFORK:
 		return true;
 	default:
 		return false;
@@ -61,10 +61,6 @@ static u64 advised_flags(const struct vma *v, int advice, int *err)
 	case MADV_DODUMP:
 		*err = !(f & VM_HUGETLB) && f & (VM_IO | VM_DONTEXPAND | VM_PFNMAP | VM_MIXEDMAP) ? -EINVAL : 0;
 		return f & ~VM_DONTDUMP;
-	case MADV_MERGEABLE:
-		return f | VM_MERGEABLE;
-	case MADV_UNMERGEABLE:
-		return f & ~VM_MERGEABLE;
 	case MADV_HUGEPAGE:
 		return (f & ~VM_NOHUGEPAGE) | VM_HUGEPAGE;
 	default: /* MADV_NOHUGEPAGE */
@@ -98,7 +94,10 @@ static int drop_pages(struct vma *v, u64 start, u64 end, int advice)
 		return -EINVAL;
 	if (huge_split_edges(v, start, end))
 		return -EAGAIN;
-	zap_vma_range(v, start, end);
+	if (advice == MADV_FREE)
+		lazyfree_mark(v, start, end);
+	else
+		zap_vma_range(v, start, end);
 	return 0;
 }
 
@@ -119,13 +118,16 @@ static int act(struct vma *v, u64 start, u64 end, int advice)
 	switch (advice) {
 	case MADV_DONTNEED:
 	case MADV_DONTNEED_LOCKED:
-	case MADV_FREE: /* giving the pages back at once is one of the allowed outcomes */
+	case MADV_FREE:
 		return drop_pages(v, start, end, advice);
 	case MADV_REMOVE:
 		return punch(v, start, end);
 	case MADV_COLD:
 	case MADV_PAGEOUT:
-		return v->flags & (VM_LOCKED | VM_PFNMAP | VM_HUGETLB) ? -EINVAL : 0;
+		if (v->flags & (VM_LOCKED | VM_PFNMAP | VM_HUGETLB))
+			return -EINVAL;
+		age_range(v, start, end); /* there is no swap to page out to */
+		return 0;
 	case MADV_COLLAPSE:
 		return huge_collapse_range(v, start, end);
 	default: /* MADV_WILLNEED: cached pages are mapped around each fault anyway */
@@ -209,4 +211,15 @@ int do_madvise(struct mm *mm, u64 start, u64 len_in, int advice)
 		up_read(&mm->lock);
 	}
 	return err;
+}
+
+void mm_reap(struct mm *mm)
+{
+	struct vma *v;
+
+	down_read(&mm->lock);
+	for_each_vma(v, mm)
+		if (!(v->flags & (VM_HUGETLB | VM_PFNMAP)) && (vma_anonymous(v) || !(v->flags & VM_SHARED)))
+			zap_vma_range(v, v->start, v->end);
+	up_read(&mm->lock);
 }

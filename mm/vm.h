@@ -134,6 +134,10 @@ s64 mm_find_area(struct mm *mm, u64 addr, u64 len, u64 flags, u64 align);
 bool mlock_allowed(struct mm *mm, u64 more_pages);
 s64 mmap_locked(struct mm *mm, struct file *file, u64 addr, u64 len, u64 vmflags, u64 pgoff);
 
+/* lazyfree.c. => m read; no huge page straddles the ends */
+void lazyfree_mark(struct vma *v, u64 start, u64 end); /* MADV_FREE */
+void age_range(struct vma *v, u64 start, u64 end); /* not accessed, as far as we know */
+
 /* pkeys.c. => m write */
 void pkeys_init(struct mm *mm);
 bool pkey_allocated(const struct mm *mm, int pkey);

@@ -8,7 +8,7 @@
 struct usage { /* bytes, but pss << PSS_SHIFT */
 	u64 rss, pss, pss_dirty, pss_anon, pss_file, pss_shmem;
 	u64 shared_clean, shared_dirty, private_clean, private_dirty;
-	u64 referenced, anonymous, anon_huge, locked;
+	u64 referenced, anonymous, lazy_free, anon_huge, locked;
 	u64 pages, mapmax, node[MAX_NODES];
 };
 #define PSS_SHIFT 12
@@ -90,6 +90,8 @@ static void count_page(struct usage *u, const struct vma *v, struct page *p, pte
 		u->referenced += size;
 	if (anon)
 		u->anonymous += size;
+	if (anon && !dirty && page_flag(head, PG_LAZYFREE))
+		u->lazy_free += size;
 	u->pages += size >> PAGE_SHIFT;
 	u->mapmax = max(u->mapmax, (u64)maps);
 	u->node[page_node(head) & (MAX_NODES - 1)] += size >> PAGE_SHIFT;
@@ -153,7 +155,7 @@ static void show_usage(struct seq_buf *s, const struct usage *u, bool rollup)
 	line(s, "Private_Dirty:", u->private_dirty);
 	line(s, "Referenced:", u->referenced);
 	line(s, "Anonymous:", u->anonymous);
-	line(s, "LazyFree:", 0);
+	line(s, "LazyFree:", u->lazy_free);
 	line(s, "AnonHugePages:", u->anon_huge);
 	line(s, "ShmemPmdMapped:", 0);
 	line(s, "FilePmdMapped:", 0);

@@ -162,6 +162,7 @@ struct mm {
 #define MMF_NO_THP 1u
 #define MMF_OOM_VICTIM 2u
 #define MMF_DUMPABLE 4u
+#define MMF_LAZYFREE 8u /* some page may have PG_LAZYFREE */
 
 /* Life cycle. mm_alloc: empty, users=count=1, or NULL. mm_put drops a user (teardown by the last one; may sleep); mm_drop drops a count. */
 struct mm *mm_alloc(void);
@@ -199,6 +200,8 @@ int do_pkey_free(struct mm *mm, int pkey);
 u32 mm_pkey_at(struct mm *mm, u64 addr); /* key of the mapping there */
 s64 do_mremap(struct mm *mm, u64 addr, u64 old_len, u64 new_len, u64 flags, u64 new_addr);
 int do_madvise(struct mm *mm, u64 addr, u64 len, int advice);
+/* The memory of a dying process is given back ahead of its end: private pages go. => nobody runs user code in it any more */
+void mm_reap(struct mm *mm);
 s64 do_brk(struct mm *mm, u64 brk);
 int do_mlock(struct mm *mm, u64 addr, u64 len, u64 vmflags, bool lock);
 int do_mlockall(struct mm *mm, int flags); /* -1: munlockall */

@@ -39,7 +39,8 @@ enum page_type { PT_RESERVED, PT_FREE, PT_PCP, PT_SLAB, PT_TABLE, PT_ANON, PT_FI
 #define PG_ZEROED 14 /* free and known to be all zero */
 #define PG_ISOLATED 15
 #define PG_WAITERS 16
-#define PG_PRIVATE1 17
+#define PG_PRIVATE1 17 /* ANON: PG_LAZYFREE; FILE of a memfd_secret: out of the direct map */
+#define PG_LAZYFREE PG_PRIVATE1 /* may be taken while its entry is clean (mm/lazyfree.c) */
 #define PG_MT_SHIFT 32 /* mobility type of a free block: 2 bits */
 #define PG_TYPE_SHIFT 40
 #define PG_ORDER_SHIFT 44

@@ -71,6 +71,9 @@ struct mm;
 int kmap_range(u64 va, u64 pa, u64 len, u64 prot, bool large);
 void kunmap_range(u64 va, u64 len, bool free_tables);
 int kprotect_range(u64 va, u64 len, u64 prot); /* splits large pages where needed */
+/* Takes one page out of the direct map, or puts it back. -ENOMEM: a large page could not be split; then nothing changed.
+ * => one caller at a time; may sleep */
+int direct_map_set_present(u64 va, bool on);
 /* Physical address behind any kernel address, or ~0 when nothing is mapped. */
 u64 kva_to_phys(u64 va);
 extern pgd_t *kernel_pgd; /* root table; its upper half is shared by every address space */

@@ -338,7 +338,10 @@ long sys_process_vm_writev(pid_t pid, const void __user *lvec, u64 nl, const voi
 #define MB_REGISTER_PRIVATE_EXPEDITED 16u
 #define MB_PRIVATE_EXPEDITED_SYNC_CORE 32u
 #define MB_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE 64u
-#define MB_ALL 127u
+#define MB_PRIVATE_EXPEDITED_RSEQ 128u
+#define MB_REGISTER_PRIVATE_EXPEDITED_RSEQ 256u
+#define MB_ALL 511u
+#define MB_FLAG_CPU 1u
 
 static void barrier_ipi(void *arg)
 {
@@ -354,11 +357,35 @@ static void barrier_on(u64 cpus)
 	smp_mb();
 }
 
+/* A restartable sequence the CPU is in is aborted before it goes on. */
+static void rseq_ipi(void *arg)
+{
+	struct thread *t = current_thread();
+
+	smp_mb();
+	if (t->mm == arg && thread_test_flag(t, TIF_RSEQ))
+		sched_rseq_switch(t);
+}
+
+static long rseq_barrier(struct mm *mm, int cpu)
+{
+	u64 cpus = READ_ONCE(mm->tlb.cpus) & cpu_online_mask;
+
+	if (cpu >= 0)
+		cpus &= cpu < MAX_CPUS ? 1ull << cpu : 0;
+	smp_mb();
+	preempt_disable();
+	smp_call_mask(cpus, rseq_ipi, mm, true);
+	preempt_enable();
+	smp_mb();
+	return 0;
+}
+
 long sys_membarrier(int cmd, u32 flags, int cpu)
 {
 	struct mm *mm = cur_mm();
 
-	if (flags)
+	if (flags && (cmd != MB_PRIVATE_EXPEDITED_RSEQ || flags != MB_FLAG_CPU))
 		return -EINVAL;
 	switch (cmd) {
 	case 0:
@@ -372,6 +399,7 @@ long sys_membarrier(int cmd, u32 flags, int cpu)
 	case MB_REGISTER_GLOBAL_EXPEDITED:
 	case MB_REGISTER_PRIVATE_EXPEDITED:
 	case MB_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE:
+	case MB_REGISTER_PRIVATE_EXPEDITED_RSEQ:
 		__atomic_fetch_or(&mm->membarrier_state, (u32)cmd, __ATOMIC_RELAXED);
 		return 0;
 	case MB_PRIVATE_EXPEDITED:
@@ -380,6 +408,10 @@ long sys_membarrier(int cmd, u32 flags, int cpu)
 			return -EPERM;
 		barrier_on(READ_ONCE(mm->tlb.cpus));
 		return 0;
+	case MB_PRIVATE_EXPEDITED_RSEQ:
+		if (!(READ_ONCE(mm->membarrier_state) & MB_REGISTER_PRIVATE_EXPEDITED_RSEQ))
+			return -EPERM;
+		return rseq_barrier(mm, flags & MB_FLAG_CPU ? cpu : -1);
 	default:
 		return -EINVAL;
 	}

@@ -302,6 +302,25 @@ int kprotect_range(u64 va, u64 len, u64 prot)
 	return 0;
 }
 
+int direct_map_set_present(u64 va, bool on)
+{
+	int level;
+	pte_t *e;
+
+	for (;;) {
+		e = lookup(kernel_pgd, va, &level);
+		VERIFY(e);
+		if (!level)
+			break;
+		if (!split(e, level))
+			return -ENOMEM;
+	}
+	pte_set(e, (pte_t){ on ? e->v | PTE_P : e->v & ~PTE_P });
+	if (!on)
+		tlb_flush_kernel_range(va, va + PAGE_SIZE);
+	return 0;
+}
+
 u64 cache_bits(int cache_type)
 {
 	switch (cache_type) {

@@ -1,6 +1,6 @@
 // SOURCES: mm/vmatree.c mm/vma.c mm/mm.c mm/mmap.c mm/munmap.c mm/mprotect.c mm/mremap.c mm/madvise.c mm/mlock.c mm/fault.c
 // SOURCES: mm/filemap.c mm/fork.c mm/huge.c mm/collapse.c mm/rmap.c mm/mapping.c mm/zap.c mm/ptwalk.c mm/commit.c mm/gup.c
-// SOURCES: mm/vmcheck.c mm/pkeys.c kernel/lib/rbtree.c kernel/lib/xarray.c
+// SOURCES: mm/vmcheck.c mm/pkeys.c mm/lazyfree.c kernel/lib/rbtree.c kernel/lib/xarray.c
 // CFLAGS: -DHOST_TEST -DDEBUG -include test/host/vmsim.h -fno-sanitize=alignment
 /*
  * The whole virtual half against a shadow model, on a simulated machine: real page tables and struct pages in an array, a

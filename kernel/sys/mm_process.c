@@ -1,0 +1,93 @@
+/* Calls about another process's memory by its descriptor: process_madvise(2), process_mrelease(2). */
+#include <fs/fdtable.h>
+#include <mm/slab.h>
+#include <proc/ptrace.h>
+#include <proc/task.h>
+#include <x86/uaccess.h>
+
+
+static bool may_advise(int advice)
+{
+	return advice == MADV_COLD || advice == MADV_PAGEOUT || advice == MADV_WILLNEED || advice == MADV_COLLAPSE;
+}
+
+static s64 advise_ranges(struct mm *mm, const struct iov_iter *it, int advice)
+{
+	u64 done = 0;
+
+	for (u32 k = 0; k < it->nr; k++) {
+		u64 base = it->nr > 1 ? it->iov[k].base : it->base, len = it->nr > 1 ? it->iov[k].len : it->seg_left;
+		int err = do_madvise(mm, base, len, advice);
+
+		if (err)
+			return done ? (s64)done : err;
+		done += len;
+	}
+	return done;
+}
+
+long sys_process_madvise(s32 pidfd, const void __user *uvec, u64 nr, s32 advice, u32 flags)
+{
+	struct iovec_k *heap = NULL;
+	struct iov_iter it;
+	struct task *t;
+	struct mm *mm;
+	s64 ret;
+
+	if (flags)
+		return -EINVAL;
+	ret = iov_import(&it, uvec, nr, &heap);
+	if (ret < 0)
+		return ret;
+	t = pidfd_task_get(pidfd);
+	ret = PTR_ERR(t);
+	if (IS_ERR(t))
+		goto out;
+	ret = -EINVAL;
+	if (!may_advise(advice))
+		goto put;
+	ret = -EPERM;
+	if (ptrace_may_attach(t))
+		goto put;
+	ret = -ESRCH;
+	mm = task_mm_get(t);
+	if (!mm)
+		goto put;
+	ret = capable(CAP_SYS_NICE) ? advise_ranges(mm, &it, advice) : -EPERM;
+	mm_put(mm);
+put:
+	task_put(t);
+out:
+	kfree(heap);
+	return ret;
+}
+
+/* Nobody will run a program's instruction in it again. */
+static bool is_dying(struct task *t)
+{
+	return READ_ONCE(t->signal->flags) & SIGNAL_GROUP_EXIT || (t->flags & PF_EXITING && thread_group_empty(t));
+}
+
+long sys_process_mrelease(s32 pidfd, u32 flags)
+{
+	struct task *t;
+	struct mm *mm;
+	long ret = 0;
+
+	if (flags)
+		return -EINVAL;
+	t = pidfd_task_get(pidfd);
+	if (IS_ERR(t))
+		return PTR_ERR(t);
+	mm = task_mm_get(t);
+	if (!mm)
+		ret = -ESRCH;
+	else if (!is_dying(t))
+		ret = -EINVAL;
+	else
+		mm_reap(mm);
+	if (mm)
+		mm_put(mm);
+	task_put(t);
+	return ret;
+}
