@@ -214,6 +214,21 @@ u64 buddy_set_mobility(struct buddy *b, u64 pfn, enum mobility mt)
 	return move_free_blocks(b, first, mt);
 }
 
+void buddy_unisolate(struct buddy *b, u64 pfn, enum mobility mt)
+{
+	u64 first = pfn & ~(PAGEBLOCK_PAGES - 1);
+	struct page *p = &b->map[first];
+
+	buddy_set_mobility(b, first, mt);
+	/* free as a whole: its neighbours may be too, and could not merge with it until now */
+	if (!is_free_block(b, first, PAGEBLOCK_ORDER))
+		return;
+	take_block(b, p, PAGEBLOCK_ORDER);
+	mark_inner(b, p);
+	b->nr_free -= PAGEBLOCK_PAGES;
+	buddy_free(b, first, PAGEBLOCK_ORDER);
+}
+
 /* Another kind's largest block that fits, as a block of kind mt; NULL when there is none. */
 static struct page *steal(struct buddy *b, unsigned int want, enum mobility mt, unsigned int *order)
 {

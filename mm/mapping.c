@@ -430,15 +430,20 @@ static struct vma *itree_next(struct vma *v, u64 first, u64 last)
 	}
 }
 
-void mapping_walk_vmas(struct mapping *m, struct page *p, struct rmap_walk *w, rmap_vma_fn fn, u64 n)
+void mapping_walk_vmas_locked(struct mapping *m, struct page *p, struct rmap_walk *w, rmap_vma_fn fn, u64 n)
 {
 	u64 last = p->index + n - 1;
 	struct vma *v;
 
-	down_read(&m->rmap_lock);
 	for (v = itree_first(m->vmas.rb_node, p->index, last); v; v = itree_next(v, p->index, last))
 		if (!fn(w, v, p, n))
 			break;
+}
+
+void mapping_walk_vmas(struct mapping *m, struct page *p, struct rmap_walk *w, rmap_vma_fn fn, u64 n)
+{
+	down_read(&m->rmap_lock);
+	mapping_walk_vmas_locked(m, p, w, fn, n);
 	up_read(&m->rmap_lock);
 }
 

@@ -138,24 +138,3 @@ void page_table_free(struct page *p)
 		__atomic_fetch_sub(&mm->pgtables_bytes, PAGE_SIZE, __ATOMIC_RELAXED);
 	page_put(p);
 }
-
-struct page *alloc_contig(u64 npages, u64 align_pages, gfp_t gfp)
-{
-	unsigned int order = 0;
-	struct page *p;
-
-	while ((1ull << order) < npages || (1ull << order) < align_pages)
-		order++;
-	if (!npages || order > MAX_ORDER)
-		return NULL;
-	p = alloc_pages(gfp & ~GFP_COMP, order);
-	if (p)
-		free_contig(p + npages, (1ull << order) - npages);
-	return p;
-}
-
-void free_contig(struct page *p, u64 npages)
-{
-	for (u64 i = 0; i < npages; i++)
-		page_put(p + i);
-}

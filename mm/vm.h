@@ -184,6 +184,7 @@ struct rmap_walk {
 void rmap_walk(struct page *p, struct rmap_walk *w);
 typedef bool (*rmap_vma_fn)(struct rmap_walk *w, struct vma *v, struct page *p, u64 n);
 void mapping_walk_vmas(struct mapping *m, struct page *p, struct rmap_walk *w, rmap_vma_fn fn, u64 n);
+void mapping_walk_vmas_locked(struct mapping *m, struct page *p, struct rmap_walk *w, rmap_vma_fn fn, u64 n); /* => rmap_lock held */
 bool mapping_drop_page(struct mapping *m, struct page *p);
 
 extern struct list_head all_mms; /* (mm_list_lock) */

@@ -165,8 +165,12 @@ struct page *zones_alloc(int node, gfp_t gfp, unsigned int order)
 			goto got;
 	} while (grow_zones(list, gfp));
 	p = try_zones(list, gfp, order, WMARK_MIN);
-	if (!p && (gfp & GFP_WAIT) && may_sleep())
-		p = reclaim_and_retry(list, gfp, order);
+	if (!p && (gfp & GFP_WAIT) && may_sleep()) {
+		if (order && compact_alloc)
+			p = compact_alloc(list, gfp, order);
+		if (!p)
+			p = reclaim_and_retry(list, gfp, order);
+	}
 	if (!p && ((gfp & GFP_HIGHPRI) || in_interrupt()))
 		p = try_zones(list, gfp, order, -1);
 	if (!p) {

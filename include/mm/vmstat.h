@@ -18,6 +18,9 @@
 	X(PSWPOUT, "pswpout") X(PGSCAN, "pgscan") X(PGSTEAL, "pgsteal")		\
 	X(PGMIGRATE_SUCCESS, "pgmigrate_success") X(PGMIGRATE_FAIL, "pgmigrate_fail") \
 	X(COMPACT_STALL, "compact_stall") X(COMPACT_SUCCESS, "compact_success")	\
+	X(COMPACT_FAIL, "compact_fail")						\
+	X(COMPACT_MIGRATE_SCANNED, "compact_migrate_scanned")			\
+	X(COMPACT_ISOLATED, "compact_isolated")					\
 	X(THP_FAULT_ALLOC, "thp_fault_alloc") X(THP_FAULT_FALLBACK, "thp_fault_fallback") \
 	X(THP_COLLAPSE_ALLOC, "thp_collapse_alloc") X(THP_SPLIT_PAGE, "thp_split_page") \
 	X(THP_SPLIT_PMD, "thp_split_pmd") X(OOM_KILL, "oom_kill")		\

@@ -10,6 +10,7 @@
 #include <lib/seq_buf.h>
 #include <lib/string.h>
 #include <mm/check.h>
+#include <mm/migrate.h>
 #include <mm/mm.h>
 #include <mm/slab.h>
 #include <proc/impl.h>
@@ -108,6 +109,15 @@ static int drop_caches_write(const char *text, u64 n, void *arg)
 	return 0;
 }
 
+static int compact_write(const char *text, u64 n, void *arg)
+{
+	(void)arg;
+	if (n != 1 + (n && text[n - 1] == '\n') || text[0] != '1')
+		return -EINVAL;
+	compact_node(-1);
+	return 0;
+}
+
 static void file_nr_show(struct seq_buf *s, void *arg)
 {
 	(void)arg;
@@ -198,6 +208,7 @@ static const struct proc_file table[] = {
 	{ .path = "sys/fs/file-nr", .mode = 0444, .show = file_nr_show },
 	{ .path = "sys/vm/check", .mode = 0644, .show = check_show, .write = check_write },
 	{ .path = "sys/vm/drop_caches", .mode = 0200, .write = drop_caches_write },
+	{ .path = "sys/vm/compact_memory", .mode = 0200, .write = compact_write },
 	SYSCTL_U64("sys/fs/file-max", files_max, 1, ~0ull >> 1),
 	{ .path = "sys/kernel/pid_max", .mode = 0644, .show = pid_max_show, .write = pid_max_write },
 	SYSCTL_U64("sys/vm/overcommit_memory", overcommit_memory, 0, 2),

@@ -1,6 +1,6 @@
 // SOURCES: mm/buddy.c mm/bootmem.c mm/section.c mm/zone.c mm/pcp.c mm/page.c mm/slab.c
 // SOURCES: mm/magazine.c mm/kmem.c mm/kmalloc.c mm/arena.c mm/vmalloc.c mm/kstack.c mm/check.c
-// SOURCES: mm/failinject.c mm/vmstat.c mm/show.c kernel/lib/string.c kernel/lib/seq_buf.c
+// SOURCES: mm/compact.c mm/failinject.c mm/vmstat.c mm/show.c kernel/lib/string.c kernel/lib/seq_buf.c
 // SOURCES: kernel/lib/rbtree.c kernel/lib/bitmap.c kernel/lib/xarray.c kernel/lib/parse.c
 // CFLAGS: -DHOST_TEST -DDEBUG -DPAGE_ARRAY_BASE=0x210000000000ull
 // CFLAGS: -DVMALLOC_START=0x220000000000ull -DVMALLOC_END=0x22ffffffffffull -Wno-format
@@ -24,6 +24,7 @@
 #include <mm/check.h>
 #include <mm/failinject.h>
 #include <mm/kstack.h>
+#include <mm/migrate.h>
 #include <mm/mm.h>
 #include <mm/section.h>
 #include <mm/show.h>
@@ -55,10 +56,7 @@ cpumask_t cpu_online_mask = 1, cpu_present_mask = 1;
 int nr_cpus = 1;
 static pgd_t pgd_page[512];
 pgd_t *kernel_pgd = pgd_page;
-pgd_t *kernel_pgd_entry(u64 va)
-{
-	return &kernel_pgd[va >> 39 & 511];
-}
+pgd_t *kernel_pgd_entry(u64 va) { return pgd_page + pgd_index(va); }
 u64 overcommit_memory, overcommit_ratio = 50;
 static int phys;
 static u64 movablecore;
@@ -120,6 +118,14 @@ void finish_wait(wait_queue_t *q __unused, struct wait_entry *e __unused) {}
 int wait_autoremove(struct wait_entry *e __unused, unsigned m __unused, int s __unused,
 		    u64 k __unused) { return 0; }
 void schedule(void) { panic("deadlock on a page lock"); }
+
+/* No user memory here: ranges are taken where all is free. */
+struct migration *migration_alloc(void) { return (struct migration *)1; }
+bool page_movable(const struct page *p __unused) { return false; }
+int migrate_page(struct migration *m __unused, struct page *p __unused, struct page *to __unused) { return -EBUSY; }
+void mutex_lock_slow(struct mutex *m __unused) { panic("a mutex is taken twice"); }
+void mutex_unlock_slow(struct mutex *m __unused) {}
+void cond_resched(void) {}
 
 static struct rcu_head *rcu_list;
 
@@ -401,11 +407,31 @@ static void test_contiguous(void)
 {
 	u64 before = quiet_free();
 	struct page *p = alloc_contig(700, 16, GFP_KERNEL);
+	int taken = 0;
 
 	CHECK_OR_RETURN(p && IS_ALIGNED(page_to_pfn(p), 16));
 	CHECK_EQ(quiet_free(), before - 700);
 	free_contig(p, 700);
 	CHECK_EQ(quiet_free(), before);
+	CHECK_EQ(check_everything(), 0);
+	/* any range of free memory by its number, across pageblocks, and not when a page of it is in use */
+	for (u64 start = page_to_pfn(p) & ~1023ull, i = 0; i < 40; i++) {
+		u64 from = start + i * 37, n = 1 + i * 61;
+		struct page *in_use;
+
+		if (alloc_contig_range(from, n, GFP_KERNEL))
+			continue;
+		CHECK_EQ(quiet_free(), before - n);
+		in_use = pfn_to_page(from + n / 2);
+		CHECK(in_use->refcount == 1 && alloc_contig_range(from, n, GFP_KERNEL) == -EBUSY);
+		CHECK_EQ(check_everything(), 0);
+		free_contig(pfn_to_page(from), n);
+		CHECK_EQ(quiet_free(), before);
+		taken++;
+	}
+	CHECK(taken > 4);
+	CHECK_EQ(alloc_contig_range(max_pfn - 1, 2, GFP_KERNEL), -EINVAL);
+	CHECK_EQ(check_everything(), 0);
 }
 
 /* ---- objects ---- */
