@@ -28,7 +28,7 @@ endif
 HOST_PACKAGES := \
 	clang lld llvm libclang-rt-14-dev ccache gcc libc6-dev musl-tools linux-libc-dev \
 	gnu-efi gdisk mtools dosfstools xorriso python3 ca-certificates gdb \
-	qemu-system-x86 ovmf
+	qemu-system-x86 ovmf bochs
 
 # GRAPHIC=1 opens a window
 ifeq ($(GRAPHIC),1)

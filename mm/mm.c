@@ -169,7 +169,11 @@ void mm_drop(struct mm *mm)
 	ASSERT3U(mm->pgtables_bytes, ==, root_bytes(mm));
 	for (int i = 0; i < NR_RSS; i++)
 		ASSERT3S(mm->rss[i], ==, 0);
-	root_free(mm->root, mm->pgd);
+	/* A root is used again as it is: one with tables left in it must not be. */
+	if (likely(mm->pgtables_bytes == root_bytes(mm)))
+		root_free(mm->root, mm->pgd);
+	else
+		pr_err("mm: %llu bytes of page tables were left behind\n", mm->pgtables_bytes - root_bytes(mm));
 	kmem_cache_free(mm_cache, mm);
 }
 

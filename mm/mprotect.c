@@ -68,7 +68,7 @@ static void change_huge(struct vma *v, pmd_t *pmd, u64 addr, struct tlb_gather *
 	spin_lock(lock);
 	e = pte_read(pmd);
 	if (pmd_huge(e) && change_entry(v, pmd, e))
-		tlb_gather_range(g, addr, addr + PMD_SIZE);
+		tlb_gather_huge(g, addr);
 	spin_unlock(lock);
 }
 

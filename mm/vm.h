@@ -37,6 +37,26 @@ static inline bool pmd_has_table(pmd_t e) { return (e.v & (PTE_P | PTE_PS)) == P
 static inline bool pte_has_page(pte_t e) { return pte_mapped(e) && !(e.v & PTE_SPECIAL); }
 static inline struct page *pte_frame(pte_t e) { return pfn_to_page(pte_pfn(e)); } /* may be a tail */
 static inline spinlock_t *pt_lock_of(const pte_t *p) { return &virt_to_page(p)->pt_lock; }
+
+/*
+ * The CPU sets D in a present, writable entry at any moment. So such an entry is replaced by pte_cmpxchg or pte_get_and_clear
+ * only, and a plain store may just put in what keeps the frame and has D, or the table's pointer. Asserted in debug builds.
+ */
+static inline bool pte_set_allowed(const pte_t *p, pte_t n)
+{
+	u64 o = pte_read(p).v, all = PTE_P | PTE_W | PTE_U;
+
+	if ((o & all) != all || o & PTE_SPECIAL || page_type(phys_to_page(o & PTE_ADDR_MASK)) == PT_TABLE)
+		return true;
+	return !((o ^ n.v) & PTE_ADDR_MASK) && n.v & PTE_D;
+}
+static inline void pte_set_checked(pte_t *p, pte_t e)
+{
+	ASSERT(pte_set_allowed(p, e));
+	pte_set(p, e);
+}
+#define pte_set pte_set_checked
+
 static inline u64 npages_of(const struct vma *v) { return (v->end - v->start) >> PAGE_SHIFT; }
 static inline u64 vma_index(const struct vma *v, u64 addr) { return v->pgoff + ((addr - v->start) >> PAGE_SHIFT); }
 static inline bool vma_anonymous(const struct vma *v) { return !v->ops; }

@@ -44,8 +44,9 @@ void vmstat_show(struct seq_buf *m)
 	for (unsigned int i = 0; i < NR_VM_EVENTS; i++)
 		seq_printf(m, "%s %llu\n", event_names[i], vm_event_sum(i));
 	tlb_stats_sum(&t);
-	seq_printf(m, "tlb_ipis_sent %llu\ntlb_ipis_avoided %llu\ntlb_ipis_merged %llu\n",
+	seq_printf(m, "nr_tlb_remote_flush %llu\nnr_tlb_remote_flush_received %llu\n", t.requests, t.received);
+	seq_printf(m, "nr_tlb_ipis_sent %llu\nnr_tlb_ipis_avoided %llu\nnr_tlb_ipis_merged %llu\n",
 		   t.ipis_sent, t.ipis_avoided, t.ipis_merged);
-	seq_printf(m, "nr_tlb_local_flush_one %llu\nnr_tlb_local_flush_all %llu\n", t.flush_local,
-		   t.flush_full);
+	seq_printf(m, "nr_tlb_local_flush_all %llu\nnr_tlb_local_flush_one %llu\n", t.flush_full,
+		   t.flush_local);
 }

@@ -70,7 +70,7 @@ static void zap_huge(struct zap *z, pmd_t *pmd, u64 addr)
 
 	if (!p)
 		return;
-	tlb_gather_range(z->g, addr, addr + PMD_SIZE);
+	tlb_gather_huge(z->g, addr);
 	if (tlb_gather_page(z->g, p))
 		tlb_gather_flush(z->g);
 }

@@ -4,7 +4,7 @@
  * Protocol: an editor changes page tables, raises mm->tlb_gen, then sends one request for the gathered range to the CPUs in
  * mm->cpus that may hold the translation; lazy or idle CPUs are not sent anything, they compare generations when they next load
  * the mm. The editor waits for acknowledgements; a waiting or lock-spinning CPU answers requests by polling (tlb_poll). Pages and
- * page-table pages are freed only after the wait. docs/design/memory.md has the proof.
+ * page-table pages are freed only after the wait. docs/design/virtual-memory.md has the proof.
  */
 #ifndef X86_TLB_H
 #define X86_TLB_H
@@ -50,17 +50,26 @@ struct tlb_gather {
 	u64 start, end; /* range that needs a flush, empty when start >= end */
 	u32 npages, ntables;
 	bool fullmm; /* the mm is dying: nobody runs in it, flush nothing */
-	bool cleared_pmds; /* 2 MiB stride possible */
+	bool small; /* something else than whole huge entries: the stride of the flush is 4 KiB */
 	struct page *pages[TLB_GATHER_PAGES];
 	struct page *tables[16];
 };
 void tlb_gather_init(struct tlb_gather *g, struct mm *mm, bool fullmm);
 static inline void tlb_gather_range(struct tlb_gather *g, u64 start, u64 end)
 {
+	g->small = true;
 	if (start < g->start)
 		g->start = start;
 	if (end > g->end)
 		g->end = end;
+}
+/* One entry of 2 MiB: a single INVLPG drops all of it (SDM vol. 3A 4.10.4.1). */
+static inline void tlb_gather_huge(struct tlb_gather *g, u64 addr)
+{
+	bool small = g->small;
+
+	tlb_gather_range(g, addr, addr + PMD_SIZE);
+	g->small = small;
 }
 void tlb_gather_flush(struct tlb_gather *g); /* implemented in kernel/x86/tlb.c; frees through free_pages_list() of mm */
 /* True when the caller must call tlb_gather_flush (after dropping its page-table lock). */
@@ -71,7 +80,9 @@ static inline bool tlb_gather_page(struct tlb_gather *g, struct page *p)
 }
 void tlb_gather_table(struct tlb_gather *g, struct page *p); /* flushes by itself when full; no pt lock held */
 
-struct tlb_stats { u64 ipis_sent, ipis_avoided, ipis_merged, flush_local, flush_full; };
+/* Requests: shootdowns that asked another CPU, received: answered by one; IPIs: sent, avoided because the CPU was lazy, merged
+ * with one on its way; flushes of this CPU by page and whole. */
+struct tlb_stats { u64 requests, received, ipis_sent, ipis_avoided, ipis_merged, flush_local, flush_full; };
 void tlb_stats_sum(struct tlb_stats *s);
 
 #endif

@@ -11,6 +11,7 @@
  */
 #include <kernel/cmdline.h>
 #include <kernel/printk.h>
+#include <lib/assert.h>
 #include <lib/string.h>
 #include <x86/cpu.h>
 #include <x86/desc.h>
@@ -206,6 +207,7 @@ void cpu_enable(void)
 	write_cr0(cr0 | CR0_WP | CR0_NE | CR0_MP | CR0_AM);
 	if (f->pat) {
 		wrmsr(MSR_PAT, PAT_VALUE);
+		VERIFY3U(rdmsr(MSR_PAT), ==, PAT_VALUE); /* one meaning of an entry on all CPUs */
 		write_cr3(read_cr3());
 	}
 	syscall_msr_init();

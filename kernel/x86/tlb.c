@@ -22,7 +22,7 @@
  * in the interrupt or in tlb_poll(), which every spinning loop calls: two editors with interrupts off
  * that wait for each other, or for each other's locks, both make progress.
  *
- * Locking: the slots belong to their CPU, interrupts off. docs/design/memory.md has the proof.
+ * Locking: the slots belong to their CPU, interrupts off. docs/design/virtual-memory.md has the proof.
  */
 #include <kernel/cpumask.h>
 #include <kernel/preempt.h>
@@ -244,7 +244,7 @@ static void flush_here(struct mm *mm, u64 start, u64 end, u32 shift, u64 gen)
 	struct slot *slot = &s->slots[s->slot];
 	if (slot->gen >= gen)
 		return;
-	if (slot->gen + 1 == gen && (end - start) >> shift <= FLUSH_CEILING) {
+	if (slot->gen + 1 == gen && (end - start) >> shift <= FLUSH_CEILING) { /* the edit before was flushed too */
 		slot->gen = gen;
 		if (unlikely(cpu_has(pti)))
 			flush_twin(s, start, end, shift);
@@ -290,6 +290,7 @@ static void answer(struct request *r, int self)
 {
 	struct tlb_state *s = this_cpu_ptr(&tlb_state);
 
+	this_cpu_inc(tlb_stats.received);
 	switch (r->kind) {
 	case REQ_RANGE:
 		flush_here(r->mm, r->start, r->end, r->shift, r->gen);
@@ -329,6 +330,7 @@ static void ask(struct request *r, cpumask_t mask)
 {
 	int self = smp_processor_id(), cpu;
 
+	this_cpu_inc(tlb_stats.requests);
 	__atomic_store_n(&r->pending, mask, __ATOMIC_RELEASE);
 	for_each_cpu_mask(cpu, mask) {
 		if (__atomic_fetch_or(per_cpu_ptr(&tlb_inbox, cpu), cpumask_of(self), __ATOMIC_ACQ_REL)) {
@@ -445,21 +447,50 @@ void tlb_gather_init(struct tlb_gather *g, struct mm *mm, bool fullmm)
 	g->npages = 0;
 	g->ntables = 0;
 	g->fullmm = fullmm;
-	g->cleared_pmds = false;
+	g->small = false;
 	if (fullmm)
 		evict(mm);
+}
+
+/*
+ * Debug builds, before pages and tables are given back: no other CPU that runs in the mm (or, when the mm dies, has it loaded at
+ * all) has a slot older than the generation there is now. A CPU that is just loading the mm sets its bit before it reads the
+ * generation, so it may look late for a moment; hence the patience.
+ */
+static __maybe_unused bool behind(struct mm *mm, int cpu, u64 gen, bool dying)
+{
+	struct tlb_state *s = per_cpu_ptr(&tlb_state, cpu);
+
+	if (READ_ONCE(s->loaded) != mm)
+		return false;
+	if (dying)
+		return true;
+	return !READ_ONCE(s->lazy) && READ_ONCE(s->slots[READ_ONCE(s->slot)].gen) < gen;
+}
+
+static __maybe_unused bool nobody_behind(struct mm *mm, bool dying)
+{
+	u64 gen = __atomic_load_n(&mm->tlb.gen, __ATOMIC_ACQUIRE);
+	int cpu;
+
+	for_each_online_cpu(cpu)
+		for (int i = 0; behind(mm, cpu, gen, dying); i++) {
+			if (i == 1000000)
+				return false;
+			spin_poll();
+		}
+	return true;
 }
 
 void tlb_gather_flush(struct tlb_gather *g)
 {
 	/* One INVLPG drops all paging-structure caches of the PCID (SDM vol. 3A 4.10.4.1): tables that
 	 * held no translation need no range of their own, but at least one INVLPG. */
-	if (g->ntables && g->start >= g->end) {
-		g->start = 0;
-		g->end = PAGE_SIZE;
-	}
+	if (g->ntables && g->start >= g->end)
+		tlb_gather_range(g, 0, PAGE_SIZE);
 	if (!g->fullmm && g->start < g->end)
-		flush_mm_range(g->mm, g->start, g->end, PAGE_SHIFT, g->ntables);
+		flush_mm_range(g->mm, g->start, g->end, g->small ? PAGE_SHIFT : PMD_SHIFT, g->ntables);
+	ASSERT(nobody_behind(g->mm, g->fullmm));
 	if (g->npages)
 		pages_put_list(g->pages, g->npages);
 	for (u32 i = 0; i < g->ntables; i++)
@@ -468,6 +499,7 @@ void tlb_gather_flush(struct tlb_gather *g)
 	g->end = 0;
 	g->npages = 0;
 	g->ntables = 0;
+	g->small = false;
 }
 
 void tlb_gather_table(struct tlb_gather *g, struct page *p)
@@ -485,6 +517,8 @@ void tlb_stats_sum(struct tlb_stats *sum)
 	for_each_online_cpu(cpu) {
 		const struct tlb_stats *s = per_cpu_ptr(&tlb_stats, cpu);
 
+		sum->requests += s->requests;
+		sum->received += s->received;
 		sum->ipis_sent += s->ipis_sent;
 		sum->ipis_avoided += s->ipis_avoided;
 		sum->ipis_merged += s->ipis_merged;

@@ -158,6 +158,8 @@ def accel_args(accel, icount):
         return ["-accel", "tcg,thread=single", "-icount", f"shift={icount},sleep=off"]
     if accel == "kvm":
         return ["-accel", "kvm"]
+    if accel == "single":
+        return ["-accel", "tcg,thread=single"]
     return ["-accel", "tcg,thread=multi"]
 
 

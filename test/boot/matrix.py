@@ -70,6 +70,24 @@ class Programs(Boot):
             return super().check(log)
 
 
+class Bochs:
+    """One CPU with PCIDs, INVPCID and the Meltdown fault: address-space tags and isolated tables in use."""
+
+    name, seconds = "bochs-pcid", 60
+    COMMAND = ("grep -qw invpcid /proc/cpuinfo && grep -qx 'Mitigation: PTI' /sys/devices/system/cpu/vulnerabilities/meltdown && "
+               "/t/mm_stale --rounds 10 && /t/signals && echo 1 > /proc/sys/vm/check && test $(cat /proc/sys/vm/check) = 0")
+
+    def check(self, log):
+        with tempfile.TemporaryDirectory(prefix="quoin-programs.") as work:
+            os.mkdir(os.path.join(work, "t"))
+            for name in ("mm_stale", "signals"):
+                shutil.copy(os.path.join(machine.BUILD, "user", "musl", name), os.path.join(work, "t", name))
+            p = subprocess.run([os.path.join(machine.TOP, "test", "boot", "bochs"), "--timeout", "240", "--overlay", work, "--log", log,
+                                "--", "/bin/sh", "-c", self.COMMAND], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                               text=True, errors="replace", timeout=300, stdin=subprocess.DEVNULL)
+        return p.returncode == 0, p.stdout[-3000:] + f"\n(exit code {p.returncode})"
+
+
 class BadImage:
     """An image with something wrong: the firmware console must name it, and the machine not hang."""
 
@@ -287,6 +305,7 @@ def cases():
     yield BadImage("kernel-corrupt", corrupt_kernel, loader + r"kernel\.elf: [^\n]*ELF")
     yield BadImage("kernel-missing", no_kernel, loader + r"kernel\.elf: not found")
     yield BadImage("initrd-missing", no_initrd, loader + r"no initrd: [^\n]*initrd\.img")
+    yield Bochs()
     yield Framebuffer()
     yield Interactive("interactive-poweroff", b"poweroff\r")
     yield Interactive("interactive-ctrl-a-x", b"\x01x")

@@ -2,13 +2,16 @@
 // BOOT: --smp 4 --memory 1G
 // TIMEOUT: 240
 /*
- * Staleness: after munmap, mprotect, MADV_DONTNEED or mremap returned, no CPU sees the old page.
+ * Staleness: after munmap, mprotect, madvise(DONTNEED), mremap or a copy on write returned, no CPU sees the old page.
  *
- * One thread edits, the others read (and write) the page in a loop on other CPUs, each access guarded by SIGSEGV. The editor raises a
- * round number after each call; an access that began after that and still saw what the call took away is a failure.
+ * One thread edits, the others read (and one writes) the page in a loop on other CPUs, each access guarded by SIGSEGV. A round is:
+ * every reader has made whole accesses to the page, so its CPU has the translation cached; the call; the number of the
+ * oldest contents that may still be seen goes up; every reader has made whole accesses that began after that. An access that
+ * began and ended under one such number, and saw contents that were gone, is a failure.
  *
- * Usage: mm_stale [rounds]. Without, each kind does 20,000 rounds or as many as fit in five seconds: where CPUs outnumber those of
- * the host, a round waits until the host runs the reader.
+ * Usage: mm_stale [--rounds N] [--kind NAME] [--small | --huge]. Without --rounds each kind runs for about a second, because
+ * where CPUs outnumber those of the host a round waits until the host runs the readers. The long form is quickest when the emulator runs all
+ * CPUs in one thread: PAUSE in the loops below and in the kernel's hands over to the next CPU (docs/testing.md).
  */
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -20,60 +23,91 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #define P 4096ul
 #define READERS 3
+#define RW (PROT_READ | PROT_WRITE)
+#define ANON (MAP_PRIVATE | MAP_ANONYMOUS)
 
 static _Thread_local sigjmp_buf jump;
-static atomic_ulong gone; /* contents below this number may not be seen any more */
+static atomic_ulong gone; /* contents below this number may not be seen any more; 0: anything may */
 static atomic_bool read_only; /* a write that begins and ends under it must fail */
 static atomic_ulong epoch; /* raised whenever read_only changes */
 static atomic_int stop, failed, ready;
 static volatile uint64_t *target;
-static atomic_ulong seen, faults;
+static int cpus;
+/* Accesses each reader has finished, one line each. */
+static struct { _Alignas(64) atomic_ulong n, faults; } done[READERS];
+
+static inline void relax(void)
+{
+	if (cpus == 1)
+		sched_yield();
+	else
+		__builtin_ia32_pause();
+}
 
 static void on_fault(int sig)
 {
 	siglongjmp(jump, 1);
 }
 
+static void access_once(int me)
+{
+	unsigned long limit = atomic_load(&gone), v;
+
+	v = *target;
+	if (v && v < limit && atomic_load(&gone) == limit) {
+		printf("reader %d read %lu after %lu was gone\n", me, v, limit);
+		failed = 1;
+	}
+	if (me)
+		return;
+	unsigned long e = atomic_load(&epoch);
+	bool ro = atomic_load(&read_only);
+
+	target[1] = 1;
+	if (ro && atomic_load(&epoch) == e) {
+		printf("reader %d wrote to a read-only page\n", me);
+		failed = 1;
+	}
+}
+
 static void *reader(void *arg)
 {
-	int cpu = (int)(intptr_t)arg;
+	int me = (int)(intptr_t)arg, n = cpus;
 	cpu_set_t set;
 
 	CPU_ZERO(&set);
-	CPU_SET(cpu, &set);
+	CPU_SET(n > 1 ? 1 + me % (n - 1) : 0, &set);
 	sched_setaffinity(0, sizeof set, &set);
 	atomic_fetch_add(&ready, 1);
 	while (!stop) {
-		unsigned long limit = atomic_load(&gone), v;
-
-		if (sigsetjmp(jump, 0)) {
-			atomic_fetch_add_explicit(&faults, 1, memory_order_relaxed);
-			continue;
-		}
-		v = *target;
-		atomic_fetch_add_explicit(&seen, 1, memory_order_relaxed);
-		if (v && v < limit) {
-			printf("cpu %d read %lu after %lu was gone\n", cpu, v, limit);
-			failed = 1;
-		}
-		if (cpu == 1) {
-			unsigned long e = atomic_load(&epoch);
-			bool ro = atomic_load(&read_only);
-
-			target[1] = 1;
-			if (ro && atomic_load(&epoch) == e) {
-				printf("cpu %d wrote to a read-only page\n", cpu);
-				failed = 1;
-			}
-		}
+		if (sigsetjmp(jump, 0))
+			atomic_fetch_add_explicit(&done[me].faults, 1, memory_order_relaxed);
+		else
+			access_once(me);
+		atomic_fetch_add(&done[me].n, 1);
+		relax();
 	}
 	return NULL;
+}
+
+/* Until every reader has begun and finished an access from now on. */
+static void all_looked(void)
+{
+	unsigned long before[READERS];
+
+	for (int i = 0; i < READERS; i++)
+		before[i] = atomic_load(&done[i].n);
+	for (int i = 0; i < READERS; i++)
+		while (atomic_load(&done[i].n) < before[i] + 2)
+			relax();
 }
 
 static void *must(void *p)
@@ -85,100 +119,168 @@ static void *must(void *p)
 	return p;
 }
 
-/* Until readers on other CPUs have used the page. */
-static void let_them_in(void)
-{
-	unsigned long before = atomic_load(&seen);
+enum { UNMAP, DONTNEED, REMAP, PROTECT, COW, KINDS };
+static const char *const names[] = { "munmap", "madvise", "mremap", "mprotect", "cow" };
 
-	for (int i = 0; i < 200000 && atomic_load(&seen) < before + READERS; i++)
-		;
+static void map_target(char *at, size_t len)
+{
+	must(mmap(at, len, RW, ANON | MAP_FIXED, -1, 0));
+	if (len > P)
+		madvise(at, len, MADV_HUGEPAGE);
 }
 
-enum { UNMAP, DONTNEED, REMAP, PROTECT, KINDS };
-static const char *const names[] = { "munmap", "madvise", "mremap", "mprotect" };
+/* Takes the page away: what is below n may not be seen after it. */
+static void edit(int kind, char *at, char *other, size_t len)
+{
+	if (kind == UNMAP)
+		munmap(at, len);
+	else if (kind == DONTNEED)
+		madvise(at, len, MADV_DONTNEED);
+	else
+		must(mremap(at, len, len, MREMAP_MAYMOVE | MREMAP_FIXED, other));
+}
+
+static void round_protect(char *at, size_t len)
+{
+	all_looked();
+	mprotect(at, len, PROT_READ);
+	atomic_store(&read_only, true);
+	atomic_fetch_add(&epoch, 1);
+	all_looked();
+	atomic_store(&read_only, false);
+	atomic_fetch_add(&epoch, 1);
+	mprotect(at, len, RW);
+}
+
+/*
+ * The page is shared with a child, which holds it while we write: readers must see the new page at once. Every 16th
+ * round with a new child; between them the page comes back from the child-less kind of sharing, a private file page.
+ */
+static void round_cow(char *at, size_t len, unsigned long n)
+{
+	int fd[2];
+	char c;
+
+	if (len == P && n % 16) {
+		atomic_store(&gone, 0);
+		madvise(at, len, MADV_DONTNEED); /* back to the file's page, which says 1 */
+		all_looked();
+		*target = n;
+		atomic_store(&gone, n);
+		all_looked();
+		return;
+	}
+	if (pipe(fd))
+		_exit(1);
+	pid_t pid = fork();
+	if (!pid) {
+		close(fd[1]);
+		_exit(read(fd[0], &c, 1) != 0);
+	}
+	close(fd[0]);
+	all_looked();
+	*target = n;
+	atomic_store(&gone, n);
+	all_looked();
+	close(fd[1]);
+	waitpid(pid, NULL, 0);
+}
 
 static void round_of(int kind, char *at, char *other, size_t len, unsigned long n)
 {
-	switch (kind) {
-	case UNMAP:
-		must(mmap(at, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0));
-		*target = n;
-		let_them_in();
-		munmap(at, len);
-		break;
-	case DONTNEED:
-		*target = n;
-		let_them_in();
-		madvise(at, len, MADV_DONTNEED);
-		break;
-	case REMAP:
-		*target = n;
-		let_them_in();
-		must(mremap(at, len, len, MREMAP_MAYMOVE | MREMAP_FIXED, other));
-		/* the moved page gets the next number through its new address; the old address may not show it */
-		break;
-	case PROTECT:
-		let_them_in();
-		mprotect(at, len, PROT_READ);
-		atomic_store(&read_only, true);
-		atomic_fetch_add(&epoch, 1);
-		for (int i = 0; i < 20; i++)
-			(void)*target;
-		atomic_store(&read_only, false);
-		atomic_fetch_add(&epoch, 1);
-		mprotect(at, len, PROT_READ | PROT_WRITE);
-		break;
+	if (kind == PROTECT) {
+		round_protect(at, len);
+		return;
 	}
+	if (kind == COW) {
+		round_cow(at, len, n);
+		return;
+	}
+	if (kind == UNMAP)
+		map_target(at, len);
+	*target = n;
+	all_looked();
+	edit(kind, at, other, len);
 	atomic_store(&gone, n + 1);
+	all_looked();
 	if (kind == REMAP)
-		must(mmap(at, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0));
+		map_target(at, len);
 }
 
 static void run(int kind, size_t len, unsigned long rounds)
 {
 	size_t area = len * 4;
-	char *base = must(mmap(NULL, area, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)), *at, *other;
+	char *base = must(mmap(NULL, area, PROT_NONE, ANON | MAP_NORESERVE, -1, 0)), *at;
+	struct timespec from, now;
+	unsigned long i = 0, faults = 0, first = gone + 2;
 
 	at = (char *)(((uintptr_t)base + len - 1) & ~(len - 1));
-	other = at + len;
-	must(mmap(at, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0));
-	target = (volatile uint64_t *)(at + len / 2);
-	seen = faults = 0;
-	time_t end = rounds ? 0 : time(NULL) + 5;
-	unsigned long most = rounds ? rounds : len > P ? 200 : 20000;
+	map_target(at, len);
+	if (kind == COW && len == P) {
+		int fd = memfd_create("cow", 0);
+		uint64_t one = 1;
 
-	rounds = 0;
-	for (; rounds < most && !failed && (!end || time(NULL) < end); rounds++)
-		round_of(kind, at, other, len, atomic_load(&gone) + 1);
+		if (fd < 0 || ftruncate(fd, P) || pwrite(fd, &one, 8, P / 2) != 8)
+			_exit(1);
+		must(mmap(at, P, RW, MAP_PRIVATE | MAP_FIXED, fd, 0));
+		close(fd);
+	}
+	target = (volatile uint64_t *)(at + len / 2);
+	for (int r = 0; r < READERS; r++)
+		done[r].faults = 0;
+	clock_gettime(CLOCK_MONOTONIC, &from);
+	do {
+		round_of(kind, at, at + len, len, first + i++);
+		clock_gettime(CLOCK_MONOTONIC, &now);
+	} while (!failed && (rounds ? i < rounds : (now.tv_sec - from.tv_sec) * 1000 + (now.tv_nsec - from.tv_nsec) / 1000000 < 1000));
+	atomic_store(&gone, kind == COW ? 0 : gone);
 	munmap(base, area);
-	printf("%s %s of %zu KiB: %lu rounds, %lu reads, %lu faults\n", failed ? "FAIL" : "ok", names[kind], len >> 10, rounds, seen, faults);
+	gone = first + i;
+	for (int r = 0; r < READERS; r++)
+		faults += done[r].faults;
+	printf("%s %s of %zu KiB: %lu rounds, %lu faults, %ld s\n", failed ? "FAIL" : "ok", names[kind], len >> 10, i, faults,
+	       (long)(now.tv_sec - from.tv_sec));
 }
 
 int main(int argc, char **argv)
 {
-	unsigned long rounds = argc > 1 ? strtoul(argv[1], NULL, 0) : 0;
+	unsigned long rounds = 0;
+	const char *only = NULL;
+	bool small = true, huge = true;
 	struct sigaction sa = { .sa_handler = on_fault, .sa_flags = SA_NODEFER };
-	int n = sysconf(_SC_NPROCESSORS_ONLN);
 	pthread_t t[READERS];
 	static uint64_t idle[2];
 	cpu_set_t set;
 
+	for (int i = 1; i < argc; i++) {
+		if (!strcmp(argv[i], "--rounds") && i + 1 < argc)
+			rounds = strtoul(argv[++i], NULL, 0);
+		else if (!strcmp(argv[i], "--kind") && i + 1 < argc)
+			only = argv[++i];
+		else if (!strcmp(argv[i], "--small"))
+			huge = false;
+		else if (!strcmp(argv[i], "--huge"))
+			small = false;
+	}
 	sigaction(SIGSEGV, &sa, NULL);
 	sigaction(SIGBUS, &sa, NULL);
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	target = idle;
+	cpus = (int)sysconf(_SC_NPROCESSORS_ONLN); /* before affinity changes what that says */
 	CPU_ZERO(&set);
 	CPU_SET(0, &set);
 	sched_setaffinity(0, sizeof set, &set);
 	for (int i = 0; i < READERS; i++)
-		if (pthread_create(&t[i], NULL, reader, (void *)(intptr_t)(n > 1 ? 1 + i % (n - 1) : 0)))
+		if (pthread_create(&t[i], NULL, reader, (void *)(intptr_t)i))
 			return 1;
 	while (ready < READERS)
 		sched_yield();
-	for (int kind = 0; kind < KINDS; kind++)
-		run(kind, P, rounds);
-	for (int kind = 0; kind < KINDS; kind++)
-		run(kind, 2 << 20, rounds ? rounds / 100 + 1 : 0);
+	for (int kind = 0; kind < KINDS && small; kind++)
+		if (!only || !strcmp(only, names[kind]))
+			run(kind, P, rounds);
+	for (int kind = 0; kind < KINDS && huge; kind++)
+		if (!only || !strcmp(only, names[kind]))
+			run(kind, 2 << 20, rounds);
 	target = idle;
 	stop = 1;
 	for (int i = 0; i < READERS; i++)
