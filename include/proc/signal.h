@@ -51,6 +51,8 @@ struct signal_state { /* shared by a thread group */
 	struct list_head posix_timers;
 	s32 next_timer_id;
 	s32 oom_score_adj;
+	struct core_dump *core; /* (sighand lock) the group is being dumped */
+	u32 coredump_filter; /* which mappings (core(5)) */
 	s32 is_child_subreaper;
 	u64 sum_exec; /* ns run by dead threads */
 	bool has_child_subreaper; /* an ancestor is one */

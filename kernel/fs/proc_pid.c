@@ -461,7 +461,22 @@ static void id_map_show(struct seq_buf *s, struct task *t) { (void)t; seq_printf
 static void setgroups_show(struct seq_buf *s, struct task *t) { (void)t; seq_puts(s, "allow\n"); }
 static void loginuid_show(struct seq_buf *s, struct task *t) { (void)t; seq_puts(s, "4294967295"); }
 static void slack_show(struct seq_buf *s, struct task *t) { seq_printf(s, "%llu\n", (unsigned long long)t->timer_slack_ns); }
-static void coredump_filter_show(struct seq_buf *s, struct task *t) { (void)t; seq_puts(s, "00000033\n"); }
+static void coredump_filter_show(struct seq_buf *s, struct task *t)
+{
+	if (!(t->flags & PF_KTHREAD))
+		seq_printf(s, "%08x\n", t->signal->coredump_filter);
+}
+static int coredump_filter_write(struct task *t, const char *text, u64 n)
+{
+	u32 v;
+	int err = kstrtouint(text, 0, &v);
+
+	(void)n;
+	if (!err)
+		t->signal->coredump_filter = v & 0x1ff;
+	return err;
+}
+
 /* pagemap: an array of u64 by page number, read at any multiple of 8. */
 static s64 pagemap_read(struct file *f, struct iov_iter *to, loff_t *pos)
 {
@@ -612,6 +627,6 @@ const struct pid_entry pid_entries[] = {
 	REG("setgroups", 0444, setgroups_show),
 	REG("timerslack_ns", 0644, slack_show),
 	REG("fail-nth", 0600, fail_nth_show, .write = fail_nth_write),
-	REG("coredump_filter", 0644, coredump_filter_show),
+	REG("coredump_filter", 0644, coredump_filter_show, .write = coredump_filter_write),
 };
 const u32 nr_pid_entries = ARRAY_SIZE(pid_entries);

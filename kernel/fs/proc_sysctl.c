@@ -13,6 +13,7 @@
 #include <mm/migrate.h>
 #include <mm/mm.h>
 #include <mm/slab.h>
+#include <proc/coredump.h>
 #include <proc/impl.h>
 #include <proc/ipc.h>
 #include <proc/task.h>
@@ -34,6 +35,32 @@ static int name_write(const char *text, u64 n, void *arg)
 	memcpy(to, text, n);
 	to[n] = 0;
 	return 0;
+}
+
+/* kernel.core_pattern: up to 127 bytes, without the newline. */
+static int pattern_write(const char *text, u64 n, void *arg)
+{
+	(void)arg;
+	if (n && text[n - 1] == '\n')
+		n--;
+	if (n >= sizeof(core_pattern))
+		n = sizeof(core_pattern) - 1;
+	memcpy(core_pattern, text, n);
+	core_pattern[n] = 0;
+	return 0;
+}
+
+static void uses_pid_show(struct seq_buf *s, void *arg) { (void)arg; seq_printf(s, "%u\n", core_uses_pid); }
+static int uses_pid_write(const char *text, u64 n, void *arg)
+{
+	(void)arg;
+	u64 v = 0;
+	struct sysctl c = { &v, 0, 1 };
+	int r = sysctl_write(text, n, &c);
+
+	if (!r)
+		core_uses_pid = (u32)v;
+	return r;
 }
 
 static void uuid_text(struct seq_buf *s, const u8 *u)
@@ -178,6 +205,8 @@ static const struct proc_file table[] = {
 	{ .path = "sys/kernel/version", .mode = 0444, .show = text_show, .arg = uts_name.version },
 	{ .path = "sys/kernel/hostname", .mode = 0644, .show = text_show, .write = name_write, .arg = uts_name.nodename },
 	{ .path = "sys/kernel/domainname", .mode = 0644, .show = text_show, .write = name_write, .arg = uts_name.domainname },
+	{ .path = "sys/kernel/core_pattern", .mode = 0644, .show = text_show, .write = pattern_write, .arg = core_pattern },
+	{ .path = "sys/kernel/core_uses_pid", .mode = 0644, .show = uses_pid_show, .write = uses_pid_write },
 	{ .path = "sys/kernel/printk", .mode = 0644, .show = printk_show, .write = printk_write },
 	{ .path = "sys/kernel/random/uuid", .mode = 0444, .show = uuid_show },
 	{ .path = "sys/kernel/random/boot_id", .mode = 0444, .show = boot_id_show },

@@ -17,6 +17,7 @@
 #include <lib/assert.h>
 #include <lib/string.h>
 #include <mm/mm.h>
+#include <proc/coredump.h>
 #include <proc/ptrace.h>
 #include <x86/tlb.h>
 #include <x86/uaccess.h>
@@ -369,6 +370,8 @@ void do_exit(long code)
 			schedule();
 		}
 	}
+	if (unlikely(READ_ONCE(t->signal->core)))
+		coredump_join(t->signal);
 	ptrace_event(PTRACE_EVENT_EXIT, (u64)code);
 	exit_signals(t); /* sets PF_EXITING */
 	bool group_dead = __atomic_sub_fetch(&t->signal->live, 1, __ATOMIC_ACQ_REL) == 0;

@@ -126,6 +126,7 @@ static int copy_signal(struct task *t, const struct task *from, u64 f)
 		return -ENOMEM;
 	memcpy(s->rlim, from->signal->rlim, sizeof(s->rlim));
 	s->oom_score_adj = from->signal->oom_score_adj;
+	s->coredump_filter = from->signal->coredump_filter;
 	s->has_child_subreaper = from->signal->has_child_subreaper || from->signal->is_child_subreaper;
 	t->signal = s;
 	return 0;

@@ -22,6 +22,7 @@
 #include <kernel/printk.h>
 #include <lib/assert.h>
 #include <lib/string.h>
+#include <proc/coredump.h>
 #include <proc/ptrace.h>
 #include <proc/rseq.h>
 #include <x86/ptrace.h>
@@ -30,6 +31,9 @@
 
 #define SIG_DEFAULT_IGNORE (sigmask(SIGCONT) | sigmask(SIGCHLD) | sigmask(SIGWINCH) | sigmask(SIGURG))
 #define SIG_STOPS (sigmask(SIGSTOP) | sigmask(SIGTSTP) | sigmask(SIGTTIN) | sigmask(SIGTTOU))
+#define SIG_CORE                                                                            \
+	(sigmask(SIGQUIT) | sigmask(SIGILL) | sigmask(SIGTRAP) | sigmask(SIGABRT) | sigmask(SIGFPE) | \
+	 sigmask(SIGSEGV) | sigmask(SIGBUS) | sigmask(SIGSYS) | sigmask(SIGXCPU) | sigmask(SIGXFSZ))
 #define SIG_SYNCHRONOUS                                                                         \
 	(sigmask(SIGSEGV) | sigmask(SIGBUS) | sigmask(SIGILL) | sigmask(SIGTRAP) | sigmask(SIGFPE) | \
 	 sigmask(SIGSYS))
@@ -237,10 +241,15 @@ static bool report_group_change(struct task *t)
 	return true;
 }
 
-static void __attribute__((noreturn)) die_of_signal(struct task *t, int sig)
+/* @info NULL: of what the group is dying of already. */
+static void __attribute__((noreturn)) die_of_signal(struct task *t, int sig, const siginfo_t *info)
 {
+	int core = 0;
+
 	t->flags |= PF_SIGNALED;
-	do_group_exit(sig);
+	if (info && sigmask(sig) & SIG_CORE)
+		core = coredump(info);
+	do_group_exit(sig | core);
 }
 
 /* The default action of @sig. True: look for the next signal, with the lock in the state *locked. */
@@ -279,7 +288,7 @@ static int get_signal_locked(struct task *t, struct ksignal *ks)
 			if (t->ptrace) /* taken: the tracer's PTRACE_EVENT_EXIT can stop it once more */
 				t->pending.set &= ~sigmask(SIGKILL);
 			spin_unlock_irq(&t->sighand->lock);
-			die_of_signal(t, sg->flags & SIGNAL_GROUP_EXIT ? sg->group_exit_code : SIGKILL);
+			die_of_signal(t, sg->flags & SIGNAL_GROUP_EXIT ? sg->group_exit_code : SIGKILL, NULL);
 		}
 		if (unlikely(t->jobctl & JOBCTL_STOP_PENDING) && do_signal_stop(0))
 			return -1;
@@ -317,7 +326,8 @@ static int get_signal_locked(struct task *t, struct ksignal *ks)
 			return -1;
 		}
 		spin_unlock_irq(&t->sighand->lock);
-		die_of_signal(t, sig);
+		ks->info.si_signo = sig;
+		die_of_signal(t, sig, &ks->info);
 	}
 }
 

@@ -23,6 +23,7 @@
 #include <mm/mm.h>
 #include <mm/slab.h>
 #include <mm/vmalloc.h>
+#include <proc/coredump.h>
 #include <proc/seccomp.h>
 #include <x86/fpu.h>
 
@@ -117,6 +118,7 @@ void proc_init(void)
 void signal_state_init(struct signal_state *s)
 {
 	s->refs = s->live = s->nr_threads = 1;
+	s->coredump_filter = COREDUMP_FILTER_DEFAULT;
 	INIT_LIST_HEAD(&s->threads);
 	INIT_LIST_HEAD(&s->shared_pending.list);
 	INIT_LIST_HEAD(&s->posix_timers);

@@ -36,3 +36,13 @@ gdb -batch -nx -ex 'break 19' -ex run -ex 'watch g' -ex c -ex c -ex 'delete' -ex
 echo ---
 sleep 100 & p=$!; disown
 gdb -batch -nx -p $p -ex "info program" -ex "kill" 2>&1 | grep -c "stopped\|killed"
+echo ---
+cat >c.c <<'E'
+#include <stdlib.h>
+int answer = 42;
+void deep(int n) { if (n) deep(n - 1); else abort(); }
+int main(void) { deep(2); return 0; }
+E
+tcc -g -o c c.c
+{ (ulimit -c unlimited; exec ./c); echo "status $?"; } 2>/dev/null
+gdb -batch -nx -ex 'p answer' -ex 'frame function main' -ex 'info auxv' ./c core 2>&1 | clean 'Program terminated' | grep -v 'AT_'
