@@ -322,7 +322,7 @@ static int worker(int number)
 	for (int i = 0; i < nthreads; i++)
 		if (pthread_create(&t[i], NULL, thread, &slices[i]))
 			return 1;
-	for (int i = 0; i < seconds * 10 && !stop; i++)
+	for (time_t end = time(NULL) + seconds; time(NULL) < end && !stop;)
 		nanosleep(&(struct timespec){ .tv_nsec = 100000000 }, NULL);
 	stop = 1;
 	for (int i = 0; i < nthreads; i++) {

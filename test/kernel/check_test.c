@@ -1,0 +1,144 @@
+/*
+ * The checkers are checked: each structure is damaged in one field, the checker must complain, the field is put back, and it must be
+ * silent again. The damage lasts for one call and hits fields that nobody else reads meanwhile, or under the lock
+ * that keeps others away. What the checkers print is expected: see the lines around "check_test" in the log.
+ */
+#include <kernel/ktest.h>
+#include <kernel/printk.h>
+#include <mm/check.h>
+#include <mm/slab_impl.h>
+#include <mm/vmalloc.h>
+#include <mm/zone.h>
+#include <uapi/mman.h>
+#include "../../mm/vm.h"
+
+#define BASE 0x10000000ull
+
+/* Damages one field for the time of a check. */
+#define EXPECT_COMPLAINT(field, wrong, check)                                       \
+	do {                                                                        \
+		__typeof__(field) right_ = (field);                                 \
+		pr_notice("check_test: %s is made wrong\n", #field);                \
+		(field) = (__typeof__(field))(wrong);                               \
+		u64 found_ = (check);                                               \
+		(field) = right_;                                                   \
+		if (!found_)                                                        \
+			ktest_fail(__FILE__, __LINE__, "%s was wrong and %s did not find it", #field, #check); \
+		KCHECK_EQ(check, 0);                                                \
+	} while (0)
+
+/* ---- physical ---- */
+
+static struct page *some_free_block(struct zone *z)
+{
+	struct page *p = NULL;
+
+	for (u64 pfn = z->start_pfn; pfn < z->end_pfn && !p; pfn++)
+		if (pfn_valid(pfn) && page_type(pfn_to_page(pfn)) == PT_FREE)
+			p = pfn_to_page(pfn);
+	return p;
+}
+
+KTEST(check_buddy)
+{
+	struct zone *z = &nodes[0]->zone[ZONE_DMA];
+
+	if (!z->managed)
+		return;
+	pcp_drain_all();
+	EXPECT_COMPLAINT(z->b.nr_free, z->b.nr_free + 1, buddy_check());
+	EXPECT_COMPLAINT(z->b.nr_free, z->b.nr_free - 1, buddy_check());
+	struct page *p = some_free_block(z);
+	KCHECK(p);
+	if (!p)
+		return;
+	EXPECT_COMPLAINT(p->flags, p->flags ^ 1ull << PG_ORDER_SHIFT, buddy_check());
+	EXPECT_COMPLAINT(p->flags, p->flags & ~(15ull << PG_TYPE_SHIFT), buddy_check());
+	EXPECT_COMPLAINT(p->refcount, 1, buddy_check());
+}
+
+/* ---- objects ---- */
+
+KTEST(check_slab)
+{
+	struct kmem_cache *c = kmem_cache_create("check_test", 200, 8, 0, NULL);
+	void *o[40];
+
+	for (int i = 0; i < 40; i++)
+		o[i] = kmem_cache_alloc(c, GFP_KERNEL);
+	struct page *p = page_head(virt_to_page(o[0]));
+	EXPECT_COMPLAINT(c->nr_slabs, c->nr_slabs + 1, slab_check());
+	EXPECT_COMPLAINT(c->inuse, c->inuse - 1, slab_check());
+	EXPECT_COMPLAINT(p->private, p->private - 1, slab_check());
+	EXPECT_COMPLAINT(p->slab_cache, NULL, slab_check());
+	for (int i = 0; i < 40; i++)
+		kmem_cache_free(c, o[i]);
+	kmem_cache_destroy(c);
+}
+
+/* ---- address spaces ---- */
+
+static struct mm *touched_mm(u64 pages)
+{
+	struct mm *mm = mm_alloc();
+	u8 byte = 7;
+
+	KCHECK(mm);
+	mm_publish(mm);
+	KCHECK_EQ(do_mmap(mm, NULL, BASE, pages * PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, 0), BASE);
+	do_madvise(mm, BASE, pages * PAGE_SIZE, 15 /* no huge pages */);
+	for (u64 i = 0; i < pages; i++)
+		KCHECK_EQ(mm_access(mm, BASE + i * PAGE_SIZE, &byte, 1, true, false), 1);
+	return mm;
+}
+
+KTEST(check_vmas)
+{
+	struct mm *mm = touched_mm(8);
+	struct vma *v;
+
+	KCHECK_EQ(do_mprotect(mm, BASE + 2 * PAGE_SIZE, 2 * PAGE_SIZE, PROT_READ, -1), 0);
+	v = vma_at(mm, BASE + 2 * PAGE_SIZE);
+	KCHECK(v && v->end == BASE + 4 * PAGE_SIZE);
+	EXPECT_COMPLAINT(v->start, v->start - PAGE_SIZE, mm_check(mm));
+	EXPECT_COMPLAINT(v->end, v->end + PAGE_SIZE, mm_check(mm));
+	EXPECT_COMPLAINT(mm->total_vm, mm->total_vm + 1, mm_check(mm));
+	EXPECT_COMPLAINT(mm->nr_vmas, mm->nr_vmas + 1, mm_check(mm));
+	mm_put(mm);
+}
+
+KTEST(check_page_tables)
+{
+	struct mm *mm = touched_mm(8);
+	struct vma *v = vma_at(mm, BASE);
+	pte_t *e = pt_pte(mm, BASE);
+
+	KCHECK(e && pte_has_page(*e));
+	EXPECT_COMPLAINT(v->flags, v->flags & ~VM_WRITE, mm_check(mm));
+	if (cpu_has(nx))
+		EXPECT_COMPLAINT(e->v, e->v & ~PTE_NX, mm_check(mm));
+	EXPECT_COMPLAINT(mm->rss[RSS_ANON], 7, mm_check(mm));
+	EXPECT_COMPLAINT(mm->pgtables_bytes, mm->pgtables_bytes + PAGE_SIZE, mm_check(mm));
+	/* an entry that nobody took out, behind the mapping's end */
+	EXPECT_COMPLAINT(e[8].v, e->v, mm_check(mm));
+	/* and one that was lost */
+	EXPECT_COMPLAINT(e[3].v, 0, mm_check(mm));
+	mm_put(mm);
+}
+
+KTEST(check_pages_and_rmap)
+{
+	struct mm *mm = touched_mm(8), *child = mm_fork(mm);
+	struct page *p = pte_frame(*pt_pte(mm, BASE)), *q = pte_frame(*pt_pte(mm, BASE + PAGE_SIZE));
+
+	KCHECK(!IS_ERR(child));
+	KCHECK_EQ(p->mapcount, 2);
+	EXPECT_COMPLAINT(p->mapcount, 3, rmap_check());
+	EXPECT_COMPLAINT(p->mapcount, 0, mm_check(mm));
+	EXPECT_COMPLAINT(p->refcount, 1, mm_check(mm));
+	EXPECT_COMPLAINT(p->index, q->index, mm_check(mm));
+	EXPECT_COMPLAINT(p->anon, NULL, mm_check(mm));
+	EXPECT_COMPLAINT(p->flags, p->flags ^ 1ull << PG_TYPE_SHIFT, mm_check(mm));
+	mm_put(child);
+	mm_put(mm);
+}
