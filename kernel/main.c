@@ -130,6 +130,7 @@ void __noreturn kernel_main(const struct handoff *h)
 	devpts_init();
 	mqueue_init();
 	userfaultfd_init();		/* /dev/userfaultfd */
+	proc_kpage_init();		/* /proc/kpagecount */
 	local_irq_enable();
 	VERIFY(kthread_run(init_thread, (void *)h, -1, "init"));
 	idle_loop();

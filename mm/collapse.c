@@ -63,7 +63,7 @@ static void install(struct vma *v, pmd_t *pmd, struct page *huge, u64 base)
 	huge->mapcount = 1;
 	huge->private = 0;
 	spin_lock(lock);
-	pte_set(pmd, pte_make(page_to_phys(huge), v->prot | PTE_PS | PTE_D | (v->flags & VM_WRITE ? PTE_W : 0)));
+	pte_set(pmd, pte_make(page_to_phys(huge), v->prot | PTE_PS | PTE_WRITTEN | (v->flags & VM_WRITE ? PTE_W : 0)));
 	spin_unlock(lock);
 }
 

@@ -5,11 +5,11 @@
  * only where somebody wants to know it: in mode 2 (strict), and for /proc/meminfo.
  *
  * Modes as in Linux: 0 heuristic (refuses only what exceeds all memory by itself), 1 always, 2 never more than overcommit_ratio
- * percent of memory, with a little kept for the administrator.
+ * percent of memory (or overcommit_kbytes), with a part kept back from who has much (user_reserve_kbytes).
  */
 #include "vm.h"
 
-u64 overcommit_memory, overcommit_ratio = 50;
+u64 overcommit_memory, overcommit_ratio = 50, overcommit_kbytes, user_reserve_kbytes = 131072;
 static DEFINE_PER_CPU(s64, committed);
 
 u64 vm_committed(void)
@@ -24,7 +24,7 @@ u64 vm_committed(void)
 
 u64 vm_commit_limit(void)
 {
-	return nr_total_pages() * overcommit_ratio / 100;
+	return overcommit_kbytes ? overcommit_kbytes >> (PAGE_SHIFT - 10) : nr_total_pages() * overcommit_ratio / 100;
 }
 
 int vm_charge(struct mm *mm, u64 npages)
@@ -36,7 +36,7 @@ int vm_charge(struct mm *mm, u64 npages)
 	} else if (overcommit_memory == 1) {
 		return 0;
 	} else {
-		u64 limit = vm_commit_limit(), reserve = min(mm ? mm->total_vm / 32 : 0, 128 * SZ_1M >> PAGE_SHIFT);
+		u64 limit = vm_commit_limit(), reserve = min(mm ? mm->total_vm / 32 : 0, user_reserve_kbytes >> (PAGE_SHIFT - 10));
 
 		if (vm_committed() + reserve <= limit)
 			return 0;

@@ -40,7 +40,7 @@ static bool install_anon(struct fault *f, pte_t *entry, pte_t old, struct page *
 {
 	struct vma *v = f->vma;
 	spinlock_t *lock = pt_lock_of(entry);
-	u64 bits = v->prot | PTE_D;
+	u64 bits = v->prot | PTE_WRITTEN;
 
 	if (v->flags & VM_WRITE)
 		bits |= PTE_W;
@@ -99,7 +99,7 @@ static int cow_fault(struct fault *f, pte_t *entry, pte_t e)
 		spin_lock(lock);
 		/* exclusive under the lock stays so: new references come through this entry only */
 		if (pte_read(entry).v == e.v && page_exclusive(head)) {
-			pte_set(entry, (pte_t){ e.v | PTE_D | PTE_A | (v->flags & VM_WRITE ? PTE_W : 0) });
+			pte_set(entry, (pte_t){ e.v | PTE_WRITTEN | PTE_A | (v->flags & VM_WRITE ? PTE_W : 0) });
 			spin_unlock(lock);
 			tlb_flush_local(f->addr);
 			return FR_OK;
@@ -133,7 +133,7 @@ static int cow_fault(struct fault *f, pte_t *entry, pte_t e)
 	/* no CPU may read the old page after another wrote the new one: empty, flush, then the new entry */
 	pte_set(entry, (pte_t){ 0 });
 	tlb_flush_page(v->mm, f->addr);
-	pte_set(entry, pte_make(page_to_phys(p), v->prot | PTE_D | (v->flags & VM_WRITE ? PTE_W : 0)));
+	pte_set(entry, pte_make(page_to_phys(p), v->prot | PTE_WRITTEN | (v->flags & VM_WRITE ? PTE_W : 0)));
 	spin_unlock(lock);
 	kind = head ? page_rss(head) : -1;
 	if (head) {
@@ -175,7 +175,7 @@ static int shared_wp_fault(struct fault *f, pte_t *entry, pte_t e)
 	}
 	spin_lock(lock);
 	if (pte_read(entry).v == e.v) {
-		pte_set(entry, (pte_t){ e.v | PTE_W | PTE_D | PTE_A });
+		pte_set(entry, (pte_t){ e.v | PTE_W | PTE_WRITTEN | PTE_A });
 		if (pte_has_page(e))
 			page_set_flag(page_head(pte_frame(e)), PG_DIRTY);
 	}

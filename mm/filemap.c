@@ -95,7 +95,7 @@ bool filemap_map_around(struct fault *f, pmd_t *pmd)
 		if (indices[i] == f->pgoff) {
 			hit = true;
 			if (f->flags & FAULT_WRITE)
-				entry->v |= PTE_D;
+				entry->v |= PTE_WRITTEN;
 		}
 	}
 	spin_unlock(lock);
@@ -141,7 +141,7 @@ int map_page_at(struct fault *f, pmd_t *pmd, struct page *p, bool write)
 	struct page *head = page_head(p);
 
 	if (write)
-		bits |= PTE_W | PTE_D;
+		bits |= PTE_W | PTE_WRITTEN;
 	spin_lock(lock);
 	if (unlikely(!pte_none(*entry)))
 		goto undo;
@@ -195,7 +195,7 @@ static int private_write(struct fault *f, pmd_t *pmd)
 		page_put(p);
 		return FR_OK;
 	}
-	pte_set(entry, pte_make(page_to_phys(p), v->prot | PTE_D | (v->flags & VM_WRITE ? PTE_W : 0)));
+	pte_set(entry, pte_make(page_to_phys(p), v->prot | PTE_WRITTEN | (v->flags & VM_WRITE ? PTE_W : 0)));
 	spin_unlock(lock);
 	mm_add_rss(v->mm, RSS_ANON, 1);
 	return FR_OK;

@@ -33,7 +33,7 @@ bool huge_eligible(const struct vma *v, u64 addr)
 
 static u64 huge_bits(const struct vma *v)
 {
-	return v->prot | PTE_PS | PTE_D | (v->flags & VM_WRITE ? PTE_W : 0);
+	return v->prot | PTE_PS | PTE_WRITTEN | (v->flags & VM_WRITE ? PTE_W : 0);
 }
 
 static struct page *huge_alloc(const struct vma *v)
@@ -200,7 +200,7 @@ int huge_wp_fault(struct fault *f, pmd_t *pmd, pmd_t e)
 		return FR_OK;
 	}
 	if (page_exclusive(old)) {
-		pte_set(pmd, (pmd_t){ e.v | PTE_A | PTE_D | (v->flags & VM_WRITE ? PTE_W : 0) });
+		pte_set(pmd, (pmd_t){ e.v | PTE_A | PTE_WRITTEN | (v->flags & VM_WRITE ? PTE_W : 0) });
 		spin_unlock(lock);
 		tlb_flush_local(f->addr);
 		return FR_OK;

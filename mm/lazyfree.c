@@ -1,5 +1,5 @@
 /*
- * Pages a program may do without: MADV_FREE, and the age marks of MADV_COLD.
+ * Marks in entries: pages a program may do without (MADV_FREE), age (MADV_COLD, clear_refs), written since (soft-dirty).
  *
  * MADV_FREE takes the dirty bit of an anonymous page's entry away and marks the page. It stays mapped with what it holds; a write
  * sets the dirty bit again and with that takes the permission back. When memory runs out, marked pages whose entry is still clean are
@@ -9,7 +9,12 @@
  * No write is lost. Clearing the bit is followed by a flush, so a CPU must walk the tables to write again; the page is taken
  * by compare-and-swap against an entry without the bit, so either the walk sees the empty entry and faults, or the swap sees the bit.
  * Writes that bypass the entry (pins, mm_access) take the mark off the page under the table's lock.
+ *
+ * Soft-dirty: an entry is dirty in this sense when it has PTE_SOFT_DIRTY, or is writable and the CPU's dirty bit is set. Clearing
+ * takes the right to write away, so the next write faults and sets both; whoever takes that right away for another reason first
+ * turns the second form into the first; whoever gives it back without a write does so only where the bit is set (VM_SOFTTRACK).
  */
+#include <mm/vmstat.h>
 #include "vm.h"
 
 #define RECLAIM_BATCH 512
@@ -79,6 +84,21 @@ static void for_entries(struct vma *v, u64 start, u64 end, bool (*fn)(pte_t *ent
 	tlb_gather_flush(&g);
 }
 
+/* Clean for soft-dirty: not writable, so that the next write is seen. */
+static bool forget_write(pte_t *entry, pte_t e)
+{
+	if (!pte_mapped(e) || !(e.v & (PTE_W | PTE_SOFT_DIRTY)))
+		return false;
+	__atomic_fetch_and(&entry->v, ~(PTE_W | PTE_SOFT_DIRTY), __ATOMIC_RELAXED);
+	return e.v & PTE_W;
+}
+
+void softdirty_clear(struct vma *v)
+{
+	v->flags |= VM_SOFTTRACK;
+	for_entries(v, v->start, v->end, forget_write);
+}
+
 void lazyfree_mark(struct vma *v, u64 start, u64 end)
 {
 	__atomic_fetch_or(&v->mm->flags, MMF_LAZYFREE, __ATOMIC_RELAXED);
@@ -145,6 +165,7 @@ static u64 take_huge(struct vma *v, struct tlb_gather *g, pmd_t *pmd, u64 addr)
 	tlb_gather_range(g, addr, addr + PMD_SIZE);
 	(void)tlb_gather_page(g, p);
 	mm_add_rss(v->mm, RSS_ANON, -(s64)HPAGE_PAGES);
+	mod_vm_state(NR_ANON_THPS, -1);
 	return HPAGE_PAGES;
 }
 

@@ -174,6 +174,8 @@ static bool collect_dirty(struct vma *v, u64 start, u64 end)
 		spin_lock(lock);
 		e = pte_read(entry);
 		if (pte_has_page(e) && pte_dirty(e)) {
+			if (pte_soft_dirty(e.v))
+				__atomic_fetch_or(&entry->v, PTE_SOFT_DIRTY, __ATOMIC_RELAXED);
 			__atomic_fetch_and(&entry->v, ~(PTE_D | (v->ops->page_mkwrite ? PTE_W : 0)), __ATOMIC_RELAXED);
 			page_set_flag(page_head(pte_frame(e)), PG_DIRTY);
 			any = true;

@@ -22,6 +22,11 @@ static inline pte_t entry_with_rights(const struct vma *v, pte_t e, struct page 
 		   !(e.v & PTE_UFFD_WP)) {
 		bits |= PTE_W;
 	}
+	if (unlikely(v->flags & VM_SOFTTRACK)) {
+		e.v = soft_dirty_kept(e.v);
+		if (!(e.v & PTE_SOFT_DIRTY))
+			bits &= ~PTE_W; /* its next write is to be seen */
+	}
 	return (pte_t){ (e.v & ~RIGHTS) | bits };
 }
 

@@ -149,6 +149,7 @@ static s64 move_vma(struct vma *v, u64 addr, u64 old_len, u64 new_len, u64 to, u
 	new->end = to + new_len;
 	if (new->anon)
 		spin_unlock(&new->anon->lock);
+	new->flags &= ~VM_SOFTTRACK; /* new at its place */
 	vma_link(mm, new);
 	vma_stat(mm, new->flags, n);
 	if (new->flags & VM_LOCKED)

@@ -34,7 +34,7 @@ static pte_t *empty_entry(struct vma *v, u64 addr, int *err)
 
 static u64 fill_bits(const struct vma *v, bool wp)
 {
-	u64 bits = (v->prot & ~PTE_W) | PTE_D;
+	u64 bits = (v->prot & ~PTE_W) | PTE_WRITTEN;
 
 	if (wp)
 		return bits | PTE_UFFD_WP;
@@ -86,7 +86,7 @@ static int install_cached(struct vma *v, pte_t *entry, struct page *p)
 	int err = -EEXIST;
 
 	if ((v->flags & (VM_SHARED | VM_WRITE)) == (VM_SHARED | VM_WRITE))
-		bits |= PTE_W | PTE_D;
+		bits |= PTE_W | PTE_WRITTEN;
 	spin_lock(lock);
 	if (!pte_none(*entry))
 		goto out;
@@ -235,7 +235,7 @@ static bool change_entry(pte_t *entry, bool wp)
 	do {
 		if (!pte_mapped(e))
 			return false;
-		n.v = wp ? (e.v | PTE_UFFD_WP) & ~PTE_W : e.v & ~PTE_UFFD_WP;
+		n.v = wp ? (soft_dirty_kept(e.v) | PTE_UFFD_WP) & ~PTE_W : e.v & ~PTE_UFFD_WP;
 		if (n.v == e.v)
 			return false;
 	} while (!pte_cmpxchg(entry, &e, n));

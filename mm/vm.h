@@ -36,6 +36,9 @@ static inline bool pmd_huge(pmd_t e) { return (e.v & PTE_PS) && pte_mapped(e); }
 static inline bool pmd_has_table(pmd_t e) { return (e.v & (PTE_P | PTE_PS)) == PTE_P; }
 static inline bool pte_has_page(pte_t e) { return pte_mapped(e) && !(e.v & PTE_SPECIAL); }
 static inline struct page *pte_frame(pte_t e) { return pfn_to_page(pte_pfn(e)); } /* may be a tail */
+/* Was it written since clear_refs? And the same entry so that it says so without being writable. */
+static inline bool pte_soft_dirty(u64 e) { return e & PTE_SOFT_DIRTY || (e & (PTE_W | PTE_D)) == (PTE_W | PTE_D); }
+static inline u64 soft_dirty_kept(u64 e) { return pte_soft_dirty(e) ? e | PTE_SOFT_DIRTY : e; }
 static inline spinlock_t *pt_lock_of(const pte_t *p) { return &virt_to_page(p)->pt_lock; }
 
 /*
@@ -156,6 +159,7 @@ s64 mmap_locked(struct mm *mm, struct file *file, u64 addr, u64 len, u64 vmflags
 
 /* lazyfree.c. => m read; no huge page straddles the ends */
 void lazyfree_mark(struct vma *v, u64 start, u64 end); /* MADV_FREE */
+void softdirty_clear(struct vma *v); /* clear_refs 4. => m write */
 void age_range(struct vma *v, u64 start, u64 end); /* not accessed, as far as we know */
 
 /* pkeys.c. => m write */

@@ -172,7 +172,7 @@ static const struct { u64 flag; char name[3]; } flag_names[] = {
 	{ VM_UFFD_MISSING, "um" }, { VM_PFNMAP, "pf" }, { VM_UFFD_WP, "uw" }, { VM_LOCKED, "lo" }, { VM_IO, "io" },
 	{ VM_SEQ_READ, "sr" }, { VM_RAND_READ, "rr" }, { VM_DONTCOPY, "dc" }, { VM_DONTEXPAND, "de" },
 	{ VM_LOCKONFAULT, "lf" }, { VM_ACCOUNT, "ac" }, { VM_NORESERVE, "nr" }, { VM_HUGETLB, "ht" },
-	{ VM_SYNC, "sf" }, { VM_WIPEONFORK, "wf" }, { VM_DONTDUMP, "dd" }, { VM_MIXEDMAP, "mm" }, { VM_HUGEPAGE, "hg" },
+	{ VM_SYNC, "sf" }, { VM_WIPEONFORK, "wf" }, { VM_DONTDUMP, "dd" }, { 0, "sd" }, { VM_MIXEDMAP, "mm" }, { VM_HUGEPAGE, "hg" },
 	{ VM_NOHUGEPAGE, "nh" }, { VM_MERGEABLE, "mg" }, { VM_UFFD_MINOR, "ui" },
 };
 
@@ -180,7 +180,7 @@ static void show_flags(struct seq_buf *s, const struct vma *v)
 {
 	seq_puts(s, "VmFlags: ");
 	for (unsigned i = 0; i < ARRAY_SIZE(flag_names); i++)
-		if (v->flags & flag_names[i].flag)
+		if (flag_names[i].flag ? v->flags & flag_names[i].flag : !(v->flags & VM_SOFTTRACK))
 			seq_printf(s, "%s ", flag_names[i].name);
 	seq_putc(s, '\n');
 }
@@ -335,28 +335,35 @@ void mm_statm(struct mm *mm, u64 v[7])
 
 #define PM_PRESENT (1ull << 63)
 #define PM_FILE (1ull << 61)
+#define PM_UFFD_WP (1ull << 57)
 #define PM_EXCLUSIVE (1ull << 56)
+#define PM_SOFT_DIRTY (1ull << 55)
 
-static u64 pagemap_entry(struct mm *mm, u64 addr)
+/* The page of an address nobody maps, as far as it goes. */
+static u64 pagemap_entry(struct vma *v, u64 addr)
 {
-	pmd_t *pmd = pt_pmd(mm, addr), e;
+	u64 out = v->flags & VM_SOFTTRACK ? 0 : PM_SOFT_DIRTY;
+	pmd_t *pmd = pt_pmd(v->mm, addr), e;
 	struct page *p, *head;
-	u64 out = PM_PRESENT;
 
 	if (!pmd)
-		return 0;
+		return out;
 	e = pte_read(pmd);
 	if (pmd_huge(e)) {
 		p = pte_frame(e) + pte_index(addr);
 	} else {
 		if (!pmd_has_table(e))
-			return 0;
+			return out;
 		e = pte_read(table_of(e) + pte_index(addr));
 		if (!pte_mapped(e))
-			return 0;
+			return out;
 		p = pte_frame(e);
 	}
-	out |= page_to_pfn(p);
+	out |= PM_PRESENT | page_to_pfn(p);
+	if (pte_soft_dirty(e.v))
+		out |= PM_SOFT_DIRTY;
+	if (e.v & PTE_UFFD_WP)
+		out |= PM_UFFD_WP;
 	if (e.v & PTE_SPECIAL)
 		return out;
 	head = page_head(p);
@@ -369,28 +376,19 @@ static u64 pagemap_entry(struct mm *mm, u64 addr)
 
 int mm_pagemap_read(struct mm *mm, u64 first_page, u64 n, u64 *out)
 {
+	struct vma *v;
+
 	down_read(&mm->lock);
+	v = vma_find(mm, first_page << PAGE_SHIFT);
 	for (u64 i = 0; i < n; i++) {
 		u64 addr = (first_page + i) << PAGE_SHIFT;
 
-		out[i] = first_page + i < TASK_SIZE_MAX >> PAGE_SHIFT ? pagemap_entry(mm, addr) : 0;
+		while (v && v->end <= addr)
+			v = vma_next(v);
+		out[i] = v && v->start <= addr ? pagemap_entry(v, addr) : 0;
 	}
 	up_read(&mm->lock);
 	return 0;
-}
-
-static void clear_young(struct vma *v)
-{
-	for (u64 addr = v->start; addr < v->end; addr += PAGE_SIZE) {
-		pte_t *entry = pt_pte(v->mm, addr);
-
-		if (!entry) {
-			addr = (addr | (PMD_SIZE - 1)) + 1 - PAGE_SIZE;
-			continue;
-		}
-		if (pte_present(pte_read(entry)))
-			__atomic_fetch_and(&entry->v, ~PTE_A, __ATOMIC_RELAXED);
-	}
 }
 
 int mm_clear_refs(struct mm *mm, int what)
@@ -403,13 +401,13 @@ int mm_clear_refs(struct mm *mm, int what)
 		mm->hiwater_rss = 0;
 		return 0;
 	}
-	if (what == 4)
-		return 0; /* no soft-dirty tracking: as a kernel without CONFIG_MEM_SOFT_DIRTY */
 	down_write(&mm->lock);
-	for_each_vma(v, mm)
-		if (what == 1 || (what == 2) == !v->file)
-			clear_young(v);
-	tlb_flush_mm(mm);
+	for_each_vma(v, mm) {
+		if (what == 4)
+			softdirty_clear(v);
+		else if (what == 1 || (what == 2) == !v->file)
+			age_range(v, v->start, v->end);
+	}
 	up_write(&mm->lock);
 	return 0;
 }

@@ -383,6 +383,7 @@ u64 decode_dev(u64 udev);
 
 /* Boot. */
 void userfaultfd_init(void); /* its device and sysctl */
+void proc_kpage_init(void); /* /proc/kpagecount, kpageflags */
 void vfs_init(void); /* caches, root tmpfs mounted */
 int initrd_unpack(const void *data, u64 len); /* newc, several, each plain or gzip; into the root */
 u64 vfs_check(void);

@@ -32,6 +32,7 @@ struct uffd_pending;
 #define VM_MAYEXEC 0x40ull
 #define VM_MAYSHARE 0x80ull
 #define VM_GROWSDOWN 0x100ull
+#define VM_SOFTTRACK 0x400ull /* soft-dirty bits were cleared: unwritten pages are clean (Linux's VM_SOFTDIRTY, inverted) */
 #define VM_LOCKED 0x2000ull
 #define VM_LOCKONFAULT 0x4000ull
 #define VM_IO 0x8000ull
@@ -244,6 +245,8 @@ struct file *shmem_zero_file(u64 size, u64 vmflags); /* for MAP_SHARED|MAP_ANONY
 int mm_maps_show(struct mm *mm, struct seq_buf *s, int detail); /* 0 maps, 1 smaps, 2 smaps_rollup, 3 numa_maps */
 void mm_status_show(struct mm *mm, struct seq_buf *s); /* VmPeak: ... lines of status */
 void mm_statm(struct mm *mm, u64 v[7]);
+/* Entries of /proc/PID/pagemap, with frame numbers: PAGEMAP_PFN hides them. */
+#define PAGEMAP_PFN ((1ull << 55) - 1)
 int mm_pagemap_read(struct mm *mm, u64 first_page, u64 n, u64 *out);
 int mm_clear_refs(struct mm *mm, int what);
 
@@ -258,6 +261,6 @@ enum { THP_ALWAYS, THP_MADVISE, THP_NEVER };
 extern int thp_enabled, thp_defrag;
 extern u64 khugepaged_pages_to_scan, khugepaged_sleep_ms, khugepaged_max_none, khugepaged_full_scans, khugepaged_collapsed;
 extern struct page *zero_page;
-extern u64 overcommit_memory, overcommit_ratio, max_map_count; /* sysctls */
+extern u64 overcommit_memory, overcommit_ratio, overcommit_kbytes, user_reserve_kbytes, max_map_count; /* sysctls */
 
 #endif

@@ -28,7 +28,8 @@ typedef pte_t pmd_t, pud_t, pgd_t; /* one format for all levels */
 #define PTE_G (1ull << 8)
 #define PTE_SPECIAL (1ull << 9) /* software: no struct page accounting (zero page, vDSO, device) */
 #define PTE_UFFD_WP (1ull << 10) /* software: write-protected for userfaultfd */
-#define PTE_SOFT_DIRTY (1ull << 11)
+#define PTE_SOFT_DIRTY (1ull << 11) /* software: was written since clear_refs; also true of every entry with W and D */
+#define PTE_WRITTEN (PTE_D | PTE_SOFT_DIRTY) /* of an entry that is made for a write */
 #define PTE_PAT_LARGE (1ull << 12)
 #define PTE_NX (1ull << 63)
 #define PTE_PKEY_SHIFT 59

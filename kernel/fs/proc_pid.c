@@ -484,6 +484,7 @@ static s64 pagemap_read(struct file *f, struct iov_iter *to, loff_t *pos)
 	struct mm *mm = t && proc_may_look(t) ? task_mm_get(t) : NULL;
 	u64 buf[64];
 	s64 done = 0, r = 0;
+	bool hide = !(f->cred->cap_effective >> CAP_SYS_ADMIN & 1); /* of who opened it */
 
 	if (t)
 		task_put(t);
@@ -501,6 +502,8 @@ static s64 pagemap_read(struct file *f, struct iov_iter *to, loff_t *pos)
 		if (r < 0)
 			break;
 		r = 0;
+		for (u64 i = 0; hide && i < n; i++)
+			buf[i] &= ~PAGEMAP_PFN;
 		u64 got = copy_to_iter(to, buf, n * 8);
 		done += got;
 		*pos += got;

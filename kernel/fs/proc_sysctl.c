@@ -196,6 +196,25 @@ static int pid_max_write(const char *text, u64 n, void *arg)
 	return r ?: pid_set_max(v);
 }
 
+/* Ratio and absolute limit exclude each other: setting one clears the other. */
+static struct sysctl ratio_range = { &overcommit_ratio, 0, 0x7fffffff }, kbytes_range = { &overcommit_kbytes, 0, ~0ull >> 1 };
+static int ratio_write(const char *text, u64 n, void *arg)
+{
+	int r = sysctl_write(text, n, arg);
+
+	if (!r)
+		overcommit_kbytes = 0;
+	return r;
+}
+static int kbytes_write(const char *text, u64 n, void *arg)
+{
+	int r = sysctl_write(text, n, arg);
+
+	if (!r)
+		overcommit_ratio = 0;
+	return r;
+}
+
 static void const_show(struct seq_buf *s, void *arg) { seq_printf(s, "%llu\n", (ull)arg); }
 #define CONST(p, v) { .path = "sys/" p, .mode = 0444, .show = const_show, .arg = (void *)(u64)(v) }
 
@@ -241,7 +260,9 @@ static const struct proc_file table[] = {
 	SYSCTL_U64("sys/fs/file-max", files_max, 1, ~0ull >> 1),
 	{ .path = "sys/kernel/pid_max", .mode = 0644, .show = pid_max_show, .write = pid_max_write },
 	SYSCTL_U64("sys/vm/overcommit_memory", overcommit_memory, 0, 2),
-	SYSCTL_U64("sys/vm/overcommit_ratio", overcommit_ratio, 0, 1000),
+	{ .path = "sys/vm/overcommit_ratio", .mode = 0644, .show = sysctl_show, .write = ratio_write, .arg = &ratio_range },
+	{ .path = "sys/vm/overcommit_kbytes", .mode = 0644, .show = sysctl_show, .write = kbytes_write, .arg = &kbytes_range },
+	SYSCTL_U64("sys/vm/user_reserve_kbytes", user_reserve_kbytes, 0, ~0ull >> 1),
 	SYSCTL_U64("sys/vm/max_map_count", max_map_count, 1, 1 << 24),
 };
 

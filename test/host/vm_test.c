@@ -214,6 +214,9 @@ pgd_t *kernel_pgd;
 void preempt_schedule(void) {}
 u32 pkru_read(void) { return 0; }
 void pkru_write(u32 v) {}
+void set_current_state(unsigned state) {}
+u64 ktime_ns(void) { return 0; }
+bool schedule_until(u64 deadline) { return true; }
 /* nothing is ever registered here */
 int uffd_fault(struct fault *f, u64 reason) { return FR_SIGBUS; }
 int uffd_file_fault(struct fault *f) { return FR_OK; }
