@@ -1,8 +1,8 @@
 /*
  * Pipes and FIFOs (pipe(7), fifo(7)). Structure and locking: include/fs/pipe.h.
  *
- * Wake-ups: readers are woken when the pipe stops being empty, writers when it stops being full, and both on every
- * change once anybody polled it (edge-triggered epoll needs each). The waker usually sleeps next, so the wake-up is a hand-over.
+ * Wake-ups: readers are woken when the pipe stops being empty, and by every write once anybody polled it; writers when it
+ * stops being full (epoll(7): what an edge is). The waker usually sleeps next, so the wake-up is a hand-over.
  * A spare page is kept so that a ping-pong of small messages allocates nothing.
  */
 #include <fs/fdtable.h>
@@ -28,6 +28,8 @@ static struct pipe *pipe_alloc(void)
 	init_wait_queue(&p->rd_wait);
 	init_wait_queue(&p->wr_wait);
 	p->slots = PIPE_DEF_SLOTS;
+	if (unlikely(pipe_max_size < PIPE_DEF_SLOTS * PAGE_SIZE) && !capable(CAP_SYS_RESOURCE))
+		p->slots = roundup_pow_of_two(max_t(u64, pipe_max_size / PAGE_SIZE, 1));
 	p->bufs = p->inline_bufs;
 	return p;
 }
@@ -106,7 +108,7 @@ static s64 pipe_read(struct file *f, struct iov_iter *to, loff_t *pos)
 	(void)pos;
 	struct pipe *p = f->private;
 	s64 done = 0;
-	bool was_full = false;
+	bool was_full = false, slept = false;
 
 	if (!to->count)
 		return 0;
@@ -116,6 +118,7 @@ static s64 pipe_read(struct file *f, struct iov_iter *to, loff_t *pos)
 			if (done)
 				break;
 			int r = pipe_wait_readable(p, f->flags & O_NONBLOCK);
+			slept = true;
 			if (r) {
 				done = r;
 				break;
@@ -143,10 +146,10 @@ static s64 pipe_read(struct file *f, struct iov_iter *to, loff_t *pos)
 		if (packet)
 			break;
 	}
-	bool wake = was_full || (p->polled && done > 0);
-	bool more = !pipe_empty(p) && wait_queue_active(&p->rd_wait);
+	/* Who was woken and left something wakes the next. Who was not must not: it would be an edge to epoll. */
+	bool more = slept && !pipe_empty(p) && wait_queue_active(&p->rd_wait);
 	mutex_unlock(&p->lock);
-	if (wake)
+	if (was_full) /* not with each read: room where there was room is no edge (as Linux; writes differ) */
 		pipe_wake_writers(p);
 	if (more && done > 0)
 		wake_up_poll(&p->rd_wait, POLLIN | POLLRDNORM);
@@ -190,7 +193,7 @@ static s64 pipe_write(struct file *f, struct iov_iter *from, loff_t *pos)
 {
 	(void)pos;
 	struct pipe *p = f->private;
-	bool nonblock = f->flags & O_NONBLOCK, was_empty = false;
+	bool nonblock = f->flags & O_NONBLOCK, was_empty = false, slept = false;
 	u32 slot_flags = f->flags & O_DIRECT ? PIPE_BUF_PACKET : PIPE_BUF_CAN_MERGE;
 	s64 done = 0, r = 0;
 
@@ -212,6 +215,7 @@ static s64 pipe_write(struct file *f, struct iov_iter *from, loff_t *pos)
 				mutex_lock(&p->lock);
 			}
 			r = pipe_wait_writable(p, nonblock);
+			slept = true;
 			was_empty = pipe_empty(p);
 			if (r)
 				break;
@@ -221,7 +225,7 @@ static s64 pipe_write(struct file *f, struct iov_iter *from, loff_t *pos)
 			done += r;
 	}
 	bool wake = (was_empty && !pipe_empty(p)) || (p->polled && done);
-	bool room = !pipe_full(p) && wait_queue_active(&p->wr_wait);
+	bool room = slept && !pipe_full(p) && wait_queue_active(&p->wr_wait);
 	mutex_unlock(&p->lock);
 	if (wake)
 		pipe_wake_readers(p);

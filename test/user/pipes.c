@@ -24,6 +24,36 @@ static long long now_ms(void)
 	return t.tv_sec * 1000ll + t.tv_nsec / 1000000;
 }
 
+/* An edge is a change: reading half of a page is none to the reader, and none to a writer who still has no room. */
+TEST(epoll_edges)
+{
+	char buf[4096] = { 0 };
+	struct epoll_event ev = { 0 };
+	int p[2], ep = epoll_create1(0);
+
+	CHECK_OK(pipe2(p, O_NONBLOCK));
+	CHECK_EQ(fcntl(p[1], F_SETPIPE_SZ, 4096), 4096);
+	for (int i = 0; i < 2; i++)
+		CHECK_OK(epoll_ctl(ep, EPOLL_CTL_ADD, p[i], &(struct epoll_event){
+			.events = (i ? EPOLLOUT : EPOLLIN) | EPOLLET, .data.fd = p[i] }));
+	CHECK_EQ(write(p[1], buf, 4096), 4096);
+	CHECK_EQ(epoll_wait(ep, &ev, 1, 0), 1);
+	CHECK_EQ(ev.data.fd, p[0]);
+	CHECK_EQ(read(p[0], buf, 2048), 2048);
+	CHECK_EQ(epoll_wait(ep, &ev, 1, 0), 0);
+	CHECK_EQ(read(p[0], buf, 2048), 2048);
+	CHECK_EQ(epoll_wait(ep, &ev, 1, 0), 1);
+	CHECK_EQ(ev.data.fd, p[1]);
+	CHECK_EQ(write(p[1], buf, 1), 1); /* each write is an edge to readers */
+	CHECK_EQ(epoll_wait(ep, &ev, 1, 0), 1);
+	CHECK_EQ(write(p[1], buf, 1), 1);
+	CHECK_EQ(epoll_wait(ep, &ev, 1, 0), 1);
+	CHECK_EQ(ev.data.fd, p[0]);
+	close(p[0]);
+	close(p[1]);
+	close(ep);
+}
+
 TEST(basics)
 {
 	char buf[100000];
