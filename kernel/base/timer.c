@@ -3,7 +3,9 @@
  *
  * Each CPU has a tree of timers ordered by expiry, with its leftmost node at hand, in front of its one-shot interrupt. The
  * interrupt is programmed for the leftmost timer and moved only to earlier times: a cancelled timer costs at most one
- * interrupt that finds nothing due.
+ * interrupt that finds nothing due. The hardware is written after the lock is dropped, with interrupts off: only the own CPU
+ * programs it, and that write is slow (and where emulated CPUs take turns it ends the turn: a waiter would never see the
+ * lock free).
  *
  * A timer has a home CPU (state) whose lock protects it, armed (cpu == home) or not (cpu == -1). Starting it on another CPU
  * moves the home first, under the old home's lock, then goes on under the new one: whoever looks in between finds a
@@ -108,9 +110,11 @@ void ktimer_start(struct ktimer *t, u64 expires_ns)
 	}
 	t->expires = expires_ns;
 	/* on another CPU the handler runs: that CPU looks at its tree again when it returns */
-	if (enqueue(b, t) && b == mine && !b->running)
+	bool first = enqueue(b, t) && b == mine && !b->running;
+	spin_unlock(&b->lock);
+	if (first)
 		program(b, expires_ns);
-	spin_unlock_irqrestore(&b->lock, flags);
+	local_irq_restore(flags);
 }
 
 /* @running: whether the handler runs somewhere. */
@@ -149,7 +153,7 @@ bool ktimer_cancel_sync(struct ktimer *t)
 void ktimer_interrupt(void)
 {
 	struct timer_base *b = this_cpu_ptr(&timer_base);
-	u64 now = ktime_ns();
+	u64 now = ktime_ns(), next = 0;
 
 	spin_lock(&b->lock);
 	b->programmed = 0;
@@ -162,7 +166,7 @@ void ktimer_interrupt(void)
 		if (t->expires > now) {
 			now = ktime_ns(); /* handlers took time */
 			if (t->expires > now) {
-				program(b, t->expires);
+				next = t->expires;
 				break;
 			}
 		}
@@ -174,5 +178,7 @@ void ktimer_interrupt(void)
 		b->running = NULL;
 	}
 	spin_unlock(&b->lock);
+	if (next)
+		program(b, next);
 	printk_tick();
 }
