@@ -215,6 +215,19 @@ static int kbytes_write(const char *text, u64 n, void *arg)
 	return r;
 }
 
+static void threads_max_show(struct seq_buf *s, void *arg) { (void)arg; seq_printf(s, "%d\n", max_threads); }
+static int threads_max_write(const char *text, u64 n, void *arg)
+{
+	(void)arg;
+	u64 v = 0;
+	struct sysctl c = { &v, 20, 4194304 };
+	int r = sysctl_write(text, n, &c);
+
+	if (!r)
+		WRITE_ONCE(max_threads, (s32)v);
+	return r;
+}
+
 static void const_show(struct seq_buf *s, void *arg) { seq_printf(s, "%llu\n", (ull)arg); }
 #define CONST(p, v) { .path = "sys/" p, .mode = 0444, .show = const_show, .arg = (void *)(u64)(v) }
 
@@ -259,6 +272,7 @@ static const struct proc_file table[] = {
 	{ .path = "sys/vm/compact_memory", .mode = 0200, .write = compact_write },
 	SYSCTL_U64("sys/fs/file-max", files_max, 1, ~0ull >> 1),
 	{ .path = "sys/kernel/pid_max", .mode = 0644, .show = pid_max_show, .write = pid_max_write },
+	{ .path = "sys/kernel/threads-max", .mode = 0644, .show = threads_max_show, .write = threads_max_write },
 	SYSCTL_U64("sys/vm/overcommit_memory", overcommit_memory, 0, 2),
 	{ .path = "sys/vm/overcommit_ratio", .mode = 0644, .show = sysctl_show, .write = ratio_write, .arg = &ratio_range },
 	{ .path = "sys/vm/overcommit_kbytes", .mode = 0644, .show = sysctl_show, .write = kbytes_write, .arg = &kbytes_range },

@@ -10,6 +10,7 @@
 #include <proc/impl.h>
 #include <proc/task.h>
 #include <proc/uts.h>
+#include <x86/apic.h>
 #include <x86/cpu.h>
 
 typedef unsigned long long ull;
@@ -111,6 +112,28 @@ static void stat(struct seq_buf *s, void *a)
 		   (ull)irqs, (ull)sched_switches(), (ull)((ktime_real_ns() - ktime_ns()) / NSEC_PER_SEC), (ull)total_forks, (ull)nr_running());
 }
 
+/* The CPUs' own interrupts have names that programs look for, and a line even when there was none. */
+static const struct { u8 vector; char name[4]; } cpu_vectors[] = {
+	{ VECTOR_TIMER, "LOC" }, { VECTOR_RESCHED, "RES" }, { VECTOR_CALL, "CAL" }, { VECTOR_TLB, "TLB" },
+};
+
+static void interrupt_line(struct seq_buf *s, unsigned vector)
+{
+	const char *name = irq_name(vector);
+
+	for (int cpu = 0; cpu < nr_cpus; cpu++)
+		seq_printf(s, " %10llu", (ull)irq_count(vector, cpu));
+	seq_printf(s, "   %s\n", name ?: "");
+}
+
+static bool is_cpu_vector(unsigned vector)
+{
+	for (u32 i = 0; i < ARRAY_SIZE(cpu_vectors); i++)
+		if (cpu_vectors[i].vector == vector)
+			return true;
+	return false;
+}
+
 static void interrupts(struct seq_buf *s, void *a)
 {
 	(void)a;
@@ -123,13 +146,14 @@ static void interrupts(struct seq_buf *s, void *a)
 
 		for (int cpu = 0; cpu < nr_cpus; cpu++)
 			any += irq_count(v, cpu);
-		if (!any)
+		if (!any || is_cpu_vector(v))
 			continue;
 		seq_printf(s, "%3u:", v);
-		for (int cpu = 0; cpu < nr_cpus; cpu++)
-			seq_printf(s, " %10llu", (ull)irq_count(v, cpu));
-		const char *name = irq_name(v);
-		seq_printf(s, "   %s\n", name ?: "");
+		interrupt_line(s, v);
+	}
+	for (u32 i = 0; i < ARRAY_SIZE(cpu_vectors); i++) {
+		seq_printf(s, "%3s:", cpu_vectors[i].name);
+		interrupt_line(s, cpu_vectors[i].vector);
 	}
 }
 

@@ -63,7 +63,7 @@ static int copy_creds(struct task *t, const struct task *from, u64 f)
 	if (READ_ONCE(u->processes) >= (s64)min_t(u64, from->signal->rlim[RLIMIT_NPROC].rlim_cur, S32_MAX) &&
 	    u->uid && !capable(CAP_SYS_RESOURCE) && !capable(CAP_SYS_ADMIN))
 		return -EAGAIN;
-	if (READ_ONCE(nr_tasks) >= max_threads)
+	if (READ_ONCE(nr_tasks) >= READ_ONCE(max_threads))
 		return -EAGAIN;
 	t->cred = cred_get(from->cred);
 	__atomic_fetch_add(&u->processes, 1, __ATOMIC_RELAXED);

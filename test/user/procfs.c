@@ -148,6 +148,7 @@ TEST(cpus)
 	CHECK_EQ(n, 4);
 	CHECK(strstr(text, "btime ") && strstr(text, "processes ") && strstr(text, "ctxt "));
 	CHECK(strstr(slurp("/proc/interrupts"), "CPU3") != NULL);
+	CHECK(strstr(slurp("/proc/interrupts"), "TLB: ") != NULL);
 }
 
 TEST(lists_of_the_system)
@@ -323,6 +324,34 @@ TEST(names_while_it_is_read)
 	} while ((now.tv_sec - end.tv_sec) * 1000000000ll + now.tv_nsec - end.tv_nsec < 0);
 	stop = 1;
 	pthread_join(t, NULL);
+}
+
+TEST(threads_max_limits_fork)
+{
+	int fd = open("/proc/sys/kernel/threads-max", O_RDWR), err = 0, made = 0;
+	char was[16] = "";
+	pid_t pid;
+
+	CHECK(read(fd, was, sizeof was - 1) > 0);
+	CHECK_ERRNO(pwrite(fd, "19\n", 3, 0), EINVAL);
+	CHECK_EQ(pwrite(fd, "20\n", 3, 0), 3);
+	CHECK_EQ(atol(slurp("/proc/sys/kernel/threads-max")), 20);
+	while (made < 30 && (pid = fork()) >= 0) {
+		if (!pid) {
+			pause();
+			_exit(0);
+		}
+		made++;
+		if (kill(pid, SIGKILL))
+			break;
+	}
+	err = errno;
+	CHECK_EQ(pwrite(fd, was, strlen(was), 0), strlen(was));
+	CHECK_LT(made, 30);
+	CHECK_EQ(err, EAGAIN);
+	for (; made; made--)
+		CHECK(wait(NULL) > 0);
+	close(fd);
 }
 
 TEST_MAIN
