@@ -360,7 +360,7 @@ $(B)/bench/profile.so: test/bench/profile.c | $(PACKAGES_STAMP)
 
 BENCH_DEPS := build $(B)/initrd-small.img $(B)/bench/bench $(B)/bench/profile.so
 
-bench: $(BENCH_DEPS) ## count against Debian's Linux: OPS=a,b SETS=core,scale,smp,boot BASE=rev DOCS=1 BUDGET=1
+bench: $(BENCH_DEPS) ## count against Debian's Linux: OPS=a,b SETS=core,scale,smp,wall,boot BASE=rev DOCS=1 BUDGET=1
 	@test/bench/run $(if $(OPS),--ops $(OPS)) $(if $(SETS),--set $(SETS)) $(if $(BASE),--base $(BASE)) \
 		$(if $(DOCS),--docs) $(if $(BUDGET),--budget) $(BENCH_ARGS)
 

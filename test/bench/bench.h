@@ -75,6 +75,12 @@ struct bench_op {
 	static const struct bench_op bench_op_##row BENCH_ENTRY = { \
 		.name = #row, .set = kind, .what = text, .run = fn, .arg = value, .batches = n }
 
+/* One that takes so long that one process must do. */
+#define BENCH_LONG(row, kind, fn, value, text, n) \
+	static const struct bench_op bench_op_##row BENCH_ENTRY = { \
+		.name = #row, .set = kind, .what = text, .run = fn, .arg = value, .batches = n, \
+		.processes = 1 }
+
 #define BENCH_FN(row, kind, text, of_mean) \
 	static void bench_##row(struct bench *b, long arg); \
 	static const struct bench_op bench_op_##row BENCH_ENTRY = { \

@@ -277,9 +277,9 @@ static int processes_of(const struct bench_op *op)
 		return 1;
 	if (processes)
 		return processes;
-	if (op->processes)
-		return op->processes;
-	return op->set == SCALE ? 3 : bench_quick ? 9 : 25;
+	if (op->processes || op->unit)
+		return op->processes ?: 1;
+	return op->set != CORE ? 3 : bench_quick ? 9 : 25;
 }
 
 /* The mean without the lowest and highest tenth. */
@@ -300,7 +300,7 @@ static bool measure(const struct bench_op *op, char **self)
 	static double value[MAX_PROCESSES];
 	static char text[1000];
 	size_t name_len = strlen(op->name);
-	int n = processes_of(op), warm = n > 1 ? WARM_PROCESSES : 0;
+	int n = processes_of(op), warm = n == 1 ? 0 : op->set != CORE ? 1 : WARM_PROCESSES;
 
 	for (int i = -warm; i < n; i++) {
 		int code = run_apart(op, self, text, sizeof text);

@@ -233,10 +233,10 @@ static void pid_kill(struct bench *b, long n)
 
 BENCH_ROW(pid_fork_10, SCALE, pid_fork, 10, "vfork, exit, wait among 10 processes", 7);
 BENCH_ROW(pid_fork_1000, SCALE, pid_fork, 1000, "among 1,000", 7);
-BENCH_ROW(pid_fork_100000, SCALE, pid_fork, 100000, "among 100,000", 7);
+BENCH_LONG(pid_fork_100000, SCALE, pid_fork, 100000, "among 100,000", 7);
 BENCH_ROW(pid_kill_10, SCALE, pid_kill, 10, "find one of 10 processes: kill(pid, 0)", 7);
 BENCH_ROW(pid_kill_1000, SCALE, pid_kill, 1000, "one of 1,000", 7);
-BENCH_ROW(pid_kill_100000, SCALE, pid_kill, 100000, "one of 100,000", 7);
+BENCH_LONG(pid_kill_100000, SCALE, pid_kill, 100000, "one of 100,000", 7);
 
 /* ---- runnable processes ---- */
 

@@ -4,6 +4,9 @@
  *
  * The emulator's CPUs are threads of the host: where the host has fewer, the times are trends.  The
  * interrupts are counts, and exact.
+ *
+ * With --shift (under -icount) the CPUs take turns and the clock counts what all of them execute: then
+ * a row is the instructions of all CPUs for one operation.  A CPU that waits with PAUSE ends its turn.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -12,6 +15,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include "bench.h"
 
@@ -54,8 +58,9 @@ static void *spin(void *arg)
 {
 	pin_to((intptr_t)arg);
 	__atomic_add_fetch(&spinning, 1, __ATOMIC_SEQ_CST);
+	/* PAUSE also ends the turn of an emulated CPU when they run in turns (-icount) */
 	while (!stop)
-		;
+		__builtin_ia32_pause();
 	return NULL;
 }
 
@@ -74,15 +79,32 @@ static void occupy_cpus(int n)
 
 enum { ROUNDS = 50 };
 
-/* One revocation each round; the rest of the round is not timed. */
+static bool count_ipis;		/* measure interrupts, not time */
+static long ipis;
+
+static void part_begin(struct bench *b)
+{
+	if (count_ipis)
+		ipis -= tlb_interrupts();
+	piece_begin(b);
+}
+
+static void part_end(struct bench *b)
+{
+	piece_end(b);
+	if (count_ipis)
+		ipis += tlb_interrupts();
+}
+
+/* One revocation each round; the rest of the round is not measured. */
 static void revoke_munmap(struct bench *b)
 {
 	char *p = map_small(HUGE);
 
 	touch(p, PAGE);
-	piece_begin(b);
+	part_begin(b);
 	munmap(p, HUGE);
-	piece_end(b);
+	part_end(b);
 }
 
 static char *kept;
@@ -92,9 +114,9 @@ static void revoke_mprotect(struct bench *b)
 	if (!kept)
 		kept = map_small(HUGE);
 	touch(kept, PAGE);
-	piece_begin(b);
+	part_begin(b);
 	CHECK(!mprotect(kept, PAGE, PROT_READ));
-	piece_end(b);
+	part_end(b);
 	CHECK(!mprotect(kept, PAGE, PROT_READ | PROT_WRITE));
 }
 
@@ -109,9 +131,9 @@ static void revoke_cow(struct bench *b)
 	p = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
 	NEED(p != MAP_FAILED);
 	CHECK(*(volatile char *)p == pattern(0));
-	piece_begin(b);
+	part_begin(b);
 	*(volatile char *)p = 99;
-	piece_end(b);
+	part_end(b);
 	CHECK(p[0] == 99 && p[1] == pattern(1));
 	munmap(p, PAGE);
 }
@@ -123,16 +145,14 @@ static void (*const revoke[])(struct bench *) = { revoke_munmap, revoke_mprotect
 
 static void shootdown(struct bench *b, long arg)
 {
-	bool count = arg >> 8 & 1;
-
+	count_ipis = arg >> 8 & 1;
 	occupy_cpus(arg & 0xff);
 	while (bench_more(b)) {
-		long before = count ? tlb_interrupts() : 0;
-
+		ipis = 0;
 		for (int i = 0; i < ROUNDS; i++)
 			revoke[arg >> 16](b);
-		if (count)
-			bench_record(b, (double)(tlb_interrupts() - before) / ROUNDS);
+		if (count_ipis)
+			bench_record(b, (double)ipis / ROUNDS);
 		else
 			pieces_end(b, ROUNDS);
 		b->sum = 0;
@@ -169,19 +189,20 @@ static void strangers(struct bench *b, long n)
 	for (int i = 1; i < n; i++) {
 		NEED((pids[i] = fork()) >= 0);
 		if (!pids[i]) {
+			prctl(PR_SET_PDEATHSIG, SIGKILL);
 			pin_to(i);
 			for (;;)
-				;
+				__builtin_ia32_pause();
 		}
 	}
 	usleep(100000);
+	count_ipis = true;
 	while (bench_more(b)) {
-		long before = tlb_interrupts();
-
+		ipis = 0;
 		for (int i = 0; i < ROUNDS; i++)
 			revoke_munmap(b);
 		b->sum = 0;
-		bench_record(b, (double)(tlb_interrupts() - before) / ROUNDS);
+		bench_record(b, (double)ipis / ROUNDS);
 	}
 	for (int i = 1; i < n; i++) {
 		kill(pids[i], SIGKILL);
@@ -222,12 +243,12 @@ static void *fault_worker(void *arg)
 	pin_to(w->cpu);
 	__atomic_add_fetch(&team->ready, 1, __ATOMIC_SEQ_CST);
 	while (!team->go)
-		;
+		__builtin_ia32_pause();
 	work_faults(w->cpu, w->region);
 	return NULL;
 }
 
-/* Nanoseconds of all threads together for one fault; in regions of their own, or in one. */
+/* Cost of all threads together over the number of faults; in regions of their own, or in one. */
 static void parallel_faults(struct bench *b, long arg)
 {
 	int n = arg & 0xff;
@@ -328,10 +349,11 @@ static const struct {
 } jobs[] = { { job_getppid, 20000 }, { job_open, 2000 }, { job_mmap, 1000 }, { job_pipe, 4000 },
 	     { job_fork, 40 } };
 
-/* n processes, each on its CPU, do the same to things of their own; time of all for one of them. */
+/* n processes, each on its CPU, do the same to things of their own; cost of all over the number done. */
 static void side_by_side(struct bench *b, long arg)
 {
 	int n = arg & 0xff, which = arg >> 8;
+	int times = jobs[which].times / (bench_shift < 0 ? 1 : 2);
 
 	need_cpus(n);
 	team = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -348,8 +370,8 @@ static void side_by_side(struct bench *b, long arg)
 			team->wrong |= !jobs[which].run(i);
 			__atomic_add_fetch(&team->ready, 1, __ATOMIC_SEQ_CST);
 			while (!team->go)
-				;
-			for (int k = 0; k < jobs[which].times; k++)
+				__builtin_ia32_pause();
+			for (int k = 0; k < times; k++)
 				team->wrong |= !jobs[which].run(i);
 			_exit(0);
 		}
@@ -359,14 +381,14 @@ static void side_by_side(struct bench *b, long arg)
 		team->go = 1;
 		for (int i = 0; i < n; i++)
 			CHECK(exits_with(pids[i], 0));
-		end(b, (double)n * jobs[which].times);
+		end(b, (double)n * times);
 		CHECK(!team->wrong);
 	}
 }
 
 #define SIDE_BY_SIDE(name, which, n) \
 	BENCH_ROW(par_##name##_##n, SMP, side_by_side, which << 8 | n, \
-		  #name " by " #n " processes at a time, time for one", 5)
+		  #name " by " #n " processes at a time, one of them", 5)
 #define SIDE_BY_SIDES(name, which) \
 	SIDE_BY_SIDE(name, which, 1); \
 	SIDE_BY_SIDE(name, which, 2); \
