@@ -75,6 +75,8 @@ static int init_thread(void *arg)
 	khugepaged_start();		/* small pages become large */
 	unpack_root(h);			/* files */
 	mm_release_boot_memory();	/* the hand-off, initrd and boot stack of the loader are gone */
+	if (cmdline_has("plant_wx"))
+		pgtable_plant_wx();	/* a test: must not get past the next line */
 	if (pgtable_audit_wx())
 		panic("a kernel mapping is writable and executable");
 	if (cmdline_has("ktest"))
@@ -114,6 +116,7 @@ void __noreturn kernel_main(const struct handoff *h)
 	mm_init_physical(h);		/* alloc_pages */
 	pgtable_late();
 	kmem_init();			/* kmalloc */
+	pgtable_choose_vmalloc(h);
 	vmalloc_init();			/* vmalloc, ioremap, kernel stacks */
 	pti_init();			/* root_alloc */
 	apic_init();			/* interrupts reach us */

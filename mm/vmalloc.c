@@ -232,6 +232,8 @@ void vmalloc_release(u64 va)
 	area_destroy(seg_at((const void *)va, AREA_RESERVED));
 }
 
+u64 vmalloc_base = VMALLOC_START;
+
 void vmalloc_init(void)
 {
 	seg_cache = kmem_cache_create("arena_seg", sizeof(struct arena_seg), 0, SLAB_PANIC, NULL);

@@ -6,10 +6,11 @@
 #include <x86/layout.h>
 #include <x86/thread.h>
 
-/* The first 64 GiB of the vmalloc range: two million slots. */
+extern u64 vmalloc_base; /* where the vmalloc range begins; immutable after vmalloc_init */
+/* Its first 64 GiB: two million slots. */
 #define KSTACK_SLOT	(2 * KSTACK_SIZE)
-#define KSTACK_AREA	VMALLOC_START
-#define KSTACK_AREA_END	(VMALLOC_START + (64ull << 30))
+#define KSTACK_AREA	vmalloc_base
+#define KSTACK_AREA_END	(vmalloc_base + (64ull << 30))
 
 struct seq_buf;
 void kstack_info_show(struct seq_buf *m);

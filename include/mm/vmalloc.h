@@ -5,6 +5,7 @@
 #include <lib/types.h>
 #include <mm/page.h>
 
+extern u64 vmalloc_base; /* where the range begins: random, VMALLOC_START at least; immutable after vmalloc_init */
 void *vmalloc(u64 len); /* may sleep; NULL when out of memory or address space */
 void *vzalloc(u64 len);
 void vfree(const void *p); /* NULL is fine; thread context */

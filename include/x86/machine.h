@@ -23,6 +23,8 @@ void smap_patch(void); /* boot CPU, before interrupts */
 /* pgtable.c */
 void pgtable_note_handoff(const struct handoff *h); /* phys_to_virt works from here on */
 void pgtable_init(const struct handoff *h); /* adopts the loader's tables; needs bootmem */
+void pgtable_choose_vmalloc(const struct handoff *h); /* before vmalloc_init; random where the direct map is */
+void pgtable_plant_wx(void); /* makes a writable and executable mapping: the audit must find it */
 void pgtable_late(void); /* the page allocator works from now on */
 u64 pgtable_trampoline(u64 page); /* fills a low page as a root table with an identity part; its address */
 void pgtable_trampoline_done(void);

@@ -18,6 +18,7 @@
 #include <boot/layout.h>
 #include <kernel/preempt.h>
 #include <kernel/printk.h>
+#include <kernel/random.h>
 #include <lib/assert.h>
 #include <lib/string.h>
 #include <mm/alloc.h>
@@ -364,6 +365,24 @@ void pgtable_init(const struct handoff *h)
 	premake(LAYOUT_PAGES_START, LAYOUT_PAGES_START + (max >> PAGE_SHIFT) * 64 + 1);
 	premake(LAYOUT_VMALLOC_START, LAYOUT_VMALLOC_END);
 	premake(LAYOUT_IMAGE_START & ~(level_size(3) - 1), LAYOUT_IMAGE_END);
+}
+
+#define VMALLOC_RANDOM_STEPS (1ull << 21) /* of 2 MiB: 4 of the 16 TiB */
+
+void pgtable_choose_vmalloc(const struct handoff *h)
+{
+	if (h->kaslr_flags & HANDOFF_KASLR_DIRECT)
+		vmalloc_base += get_random_u64() % VMALLOC_RANDOM_STEPS * PMD_SIZE;
+	pr_info("mm: vmalloc from %#llx\n", vmalloc_base);
+}
+
+void pgtable_plant_wx(void)
+{
+	struct page *p = alloc_page(GFP_KERNEL);
+	u64 va = vmalloc_reserve(PAGE_SIZE, PAGE_SIZE);
+
+	if (p && va)
+		kmap_range(va, page_to_phys(p), PAGE_SIZE, PROT_KERNEL & ~PTE_NX, false);
 }
 
 void pgtable_late(void)

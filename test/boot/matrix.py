@@ -70,6 +70,37 @@ class Programs(Boot):
             return super().check(log)
 
 
+class Kaslr:
+    """Image, direct map and vmalloc are elsewhere in every boot; with nokaslr where they were linked."""
+
+    name, seconds, boots = "kaslr", 25, 3
+    WHERE = (("image", r"image at (0x[0-9a-f]+)", 0xffffffff80000000, 0xffffffffc0000000, 1 << 21),
+             ("direct map", r"direct map at (0x[0-9a-f]+)", 0xffff800000000000, 0xffffa00000000000, 1 << 30),
+             ("vmalloc", r"vmalloc from (0x[0-9a-f]+)", 0xffffd00000000000, 0xffffd40000000000, 1 << 21))
+
+    @staticmethod
+    def boot(log, *words):
+        subprocess.run([GUEST, "--timeout", "120", "--log", log, *words, "--", "true"], check=True, stdout=subprocess.DEVNULL,
+                       timeout=200, stdin=subprocess.DEVNULL)
+        with open(log, encoding="utf-8", errors="replace") as f:
+            text = f.read()
+        return [int(re.search(pattern, text).group(1), 16) for _, pattern, *_ in Kaslr.WHERE]
+
+    def check(self, log):
+        plain = self.boot(log, "--append", "nokaslr")
+        found = [self.boot(log) for _ in range(self.boots)]
+        bad = []
+        for i, (what, _, low, high, step) in enumerate(self.WHERE):
+            places = [f[i] for f in found]
+            if plain[i] != low:
+                bad.append(f"{what} with nokaslr is at {plain[i]:#x}, not {low:#x}")
+            if len(set(places)) < self.boots - (what == "image"):	# the image has but 500 places
+                bad.append(f"{what} comes back to the same place: {[hex(p) for p in places]}")
+            if any(p < low or p >= high or p % step for p in places):
+                bad.append(f"{what} is out of its window: {[hex(p) for p in places]}")
+        return not bad, "\n".join(bad)
+
+
 class Bochs:
     """One CPU with PCIDs, INVPCID and the Meltdown fault: address-space tags and isolated tables in use."""
 
@@ -276,6 +307,8 @@ def contract_cases():
     yield Contract("guest-panic", ["--append", "init=/bin/true"], ["true"], 126, err=rb"kernel panic: [^\n]*init")
     yield Contract("guest-panic-pti", ["--smp", "4", "--append", "pti=on init=/bin/true"], ["true"], 126,
                    err=rb"kernel panic: [^\n]*init")	# the others are stopped by NMIs
+    yield Contract("guest-wx-is-found", ["--append", "plant_wx"], ["true"], 126,
+                   err=rb"writable and executable[^\n]*\n")
     yield Contract("guest-large-output", ["--smp", "2"], ["sh", "-c", "yes | head -c 3000000"], 0, b"y\n" * 1500000)
     yield Contract("guest-disk-and-icount", ["--icount", "7", "--disk", machine.initrd("small")], ["echo", "counted"], 0,
                    b"counted\n")
@@ -306,6 +339,7 @@ def cases():
     yield BadImage("kernel-missing", no_kernel, loader + r"kernel\.elf: not found")
     yield BadImage("initrd-missing", no_initrd, loader + r"no initrd: [^\n]*initrd\.img")
     yield Bochs()
+    yield Kaslr()
     yield Framebuffer()
     yield Interactive("interactive-poweroff", b"poweroff\r")
     yield Interactive("interactive-ctrl-a-x", b"\x01x")
