@@ -37,6 +37,7 @@ struct tty {
 	const struct tty_driver *drv;
 	void *driver_data;
 	struct termios_k termios; /* (lock) */
+	struct termios_k locked; /* (lock) bits of termios that cannot be changed, TIOCSLCKTRMIOS */
 	u32 ispeed, ospeed;
 	struct winsize_k winsize; /* (lock) */
 	u32 gen; /* (lock) raised by a hang-up: files opened before are dead */

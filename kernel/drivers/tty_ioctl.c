@@ -25,7 +25,41 @@ static void wait_drained(struct tty *t, struct file *f)
 #define SET_WAIT 1
 #define SET_FLUSH 2
 
-static long set_termios(struct tty *t, struct file *f, const struct termios2_k *n, int how)
+/* What is locked stays as it is. => t->lock */
+static void keep_locked(const struct termios_k *locked, const struct termios_k *old, struct termios2_k *n)
+{
+	n->iflag = (old->iflag & locked->iflag) | (n->iflag & ~locked->iflag);
+	n->oflag = (old->oflag & locked->oflag) | (n->oflag & ~locked->oflag);
+	n->cflag = (old->cflag & locked->cflag) | (n->cflag & ~locked->cflag);
+	n->lflag = (old->lflag & locked->lflag) | (n->lflag & ~locked->lflag);
+	if (locked->line)
+		n->line = old->line;
+	for (u32 i = 0; i < NCCS; i++)
+		if (locked->cc[i])
+			n->cc[i] = old->cc[i];
+}
+
+static long ioctl_locked(struct tty *t, u32 cmd, u64 arg)
+{
+	struct termios_k l;
+	u64 flags;
+
+	if (cmd == TIOCSLCKTRMIOS) {
+		if (!capable(CAP_SYS_ADMIN))
+			return -EPERM;
+		if (copy_from_user(&l, (void __user *)arg, sizeof(l)))
+			return -EFAULT;
+	}
+	spin_lock_irqsave(&t->lock, flags);
+	if (cmd == TIOCSLCKTRMIOS)
+		t->locked = l;
+	else
+		l = t->locked;
+	spin_unlock_irqrestore(&t->lock, flags);
+	return cmd == TIOCGLCKTRMIOS && copy_to_user((void __user *)arg, &l, sizeof(l)) ? -EFAULT : 0;
+}
+
+static long set_termios(struct tty *t, struct file *f, struct termios2_k *n, int how)
 {
 	u64 flags;
 	int r = tty_check_background(t, SIGTTOU);
@@ -38,6 +72,7 @@ static long set_termios(struct tty *t, struct file *f, const struct termios2_k *
 		tty_flush_input(t);
 	spin_lock_irqsave(&t->lock, flags);
 	u32 old = t->termios.lflag;
+	keep_locked(&t->locked, &t->termios, n);
 	memcpy(&t->termios, n, sizeof(t->termios));
 	t->ispeed = n->ispeed;
 	t->ospeed = n->ospeed;
@@ -309,6 +344,9 @@ long tty_ioctl(struct file *f, u32 cmd, u64 arg)
 	case TCGETS2:
 	case TCGETA:
 		return ioctl_get(t, cmd, arg);
+	case TIOCGLCKTRMIOS:
+	case TIOCSLCKTRMIOS:
+		return ioctl_locked(t, cmd, arg);
 	case TIOCGWINSZ:
 	case TIOCSWINSZ:
 		return ioctl_winsize(t, side, cmd, arg);

@@ -249,4 +249,33 @@ TEST(ends)
 	CHECK_ERRNO(ioctl(open("/dev/null", O_RDONLY), TIOCSCTTY, 0), ENOTTY);
 }
 
+/* The calls of old, and what root locks. */
+TEST(termio_and_locks)
+{
+	struct { unsigned short iflag, oflag, cflag, lflag; unsigned char line, cc[8]; } io;
+	struct { unsigned iflag, oflag, cflag, lflag; unsigned char line, cc[19]; } lk = { 0 }, got = { 0 };
+	struct termios t;
+	int m = posix_openpt(O_RDWR | O_NOCTTY), s;
+
+	REQUIRE(m >= 0 && grantpt(m) == 0 && unlockpt(m) == 0);
+	s = open(ptsname(m), O_RDWR | O_NOCTTY);
+	CHECK_OK(ioctl(s, 0x5405 /* TCGETA */, &io));
+	CHECK(io.lflag & ECHO);
+	io.lflag &= ~ECHO;
+	for (unsigned req = 0x5406; req <= 0x5408; req++) /* TCSETA, TCSETAW, TCSETAF */
+		CHECK_OK(ioctl(s, req, &io));
+	CHECK_OK(tcgetattr(s, &t));
+	CHECK(!(t.c_lflag & ECHO) && t.c_lflag & ICANON);
+	CHECK_OK(ioctl(s, 0x5456 /* TIOCGLCKTRMIOS */, &got));
+	CHECK_EQ(got.lflag, 0);
+	lk.lflag = ICANON;
+	CHECK_OK(ioctl(s, 0x5457 /* TIOCSLCKTRMIOS */, &lk));
+	t.c_lflag = ISIG;
+	CHECK_OK(tcsetattr(s, TCSANOW, &t));
+	CHECK_OK(tcgetattr(s, &t));
+	CHECK_EQ(t.c_lflag & (ICANON | ISIG | ECHO), ICANON | ISIG);
+	close(s);
+	close(m);
+}
+
 TEST_MAIN
