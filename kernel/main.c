@@ -28,6 +28,7 @@
 #include <x86/acpi.h>
 #include <x86/apic.h>
 #include <x86/cpu.h>
+#include <x86/io.h>
 #include <x86/desc.h>
 #include <x86/machine.h>
 #include <x86/pti.h>
@@ -133,6 +134,7 @@ void __noreturn kernel_main(const struct handoff *h)
 	devpts_init();
 	mqueue_init();
 	userfaultfd_init();		/* /dev/userfaultfd */
+	memtype_init();			/* caching types are checked */
 	proc_kpage_init();		/* /proc/kpagecount */
 	local_irq_enable();
 	VERIFY(kthread_run(init_thread, (void *)h, -1, "init"));

@@ -149,16 +149,28 @@ void uffd_wake(struct uffd *u, u64 start, u64 end)
 
 /* --- faults --- */
 
-/* Is the reason to wait still there? => m read, queued */
+static pte_t read_locked(pte_t *entry)
+{
+	spinlock_t *lock = pt_lock_of(entry);
+	pte_t e;
+
+	spin_lock(lock);
+	e = pte_read(entry);
+	spin_unlock(lock);
+	return e;
+}
+
+/* Is the reason to wait still there? An entry is empty for a moment while its page is moved, but not under the table's
+ * lock. => m read, queued */
 static bool must_wait(struct vma *v, u64 addr, u64 reason)
 {
 	pmd_t *pmd = pt_pmd(v->mm, addr), e;
 
 	if (!pmd)
 		return true;
-	e = pte_read(pmd);
+	e = read_locked(pmd);
 	if (pmd_has_table(e))
-		e = pte_read(table_of(e) + pte_index(addr));
+		e = read_locked(table_of(e) + pte_index(addr));
 	if (reason == VM_UFFD_WP)
 		return pte_mapped(e) && e.v & PTE_UFFD_WP;
 	return pte_none(e);

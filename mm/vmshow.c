@@ -354,7 +354,11 @@ static u64 pagemap_entry(struct vma *v, u64 addr)
 	} else {
 		if (!pmd_has_table(e))
 			return out;
-		e = pte_read(table_of(e) + pte_index(addr));
+		pte_t *entry = table_of(e) + pte_index(addr);
+
+		spin_lock(pt_lock_of(entry)); /* or it may be empty while its page is moved */
+		e = pte_read(entry);
+		spin_unlock(pt_lock_of(entry));
 		if (!pte_mapped(e))
 			return out;
 		p = pte_frame(e);

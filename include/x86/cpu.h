@@ -13,6 +13,12 @@ static inline u64 rdtsc(void)
 	asm volatile("rdtsc" : "=a"(lo), "=d"(hi));
 	return (u64)hi << 32 | lo;
 }
+/*
+ * IA32_PAT. PA0 WB, PA1 WT, PA2 UC-, PA3 UC: as after reset, so that entries made by the loader keep their
+ * meaning. PA4 WC, PA5 WP, PA6 UC-, PA7 UC: the PAT bit alone makes write-combining.
+ */
+#define PAT_VALUE 0x0007050100070406ull
+
 static inline u64 rdmsr(u32 msr)
 {
 	u32 lo, hi;

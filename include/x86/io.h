@@ -23,8 +23,14 @@ static inline void writew(volatile void *p, u16 v) { *(volatile u16 *)p = v; }
 static inline void writel(volatile void *p, u32 v) { *(volatile u32 *)p = v; }
 static inline void writeq(volatile void *p, u64 v) { *(volatile u64 *)p = v; }
 
-enum cache_type { CACHE_WB, CACHE_WC, CACHE_UC };
-/* Maps device memory into the kernel (vmalloc area). NULL when out of memory. */
+enum cache_type { CACHE_WB, CACHE_WC, CACHE_UC, CACHE_WT, CACHE_UC_MINUS };
+/* memtype.c: one caching type for each physical range. Reserve: *type becomes what an overlapping mapping has already; -ENOSPC when too
+ * many ranges are mapped. => any context. kva_cache_type: type of a kernel mapping, or -1. */
+int memtype_reserve(u64 start, u64 len, enum cache_type *type);
+void memtype_release(u64 start, u64 len);
+int kva_cache_type(u64 va);
+void memtype_init(void); /* its checker */
+/* Maps device memory into the kernel (vmalloc area). NULL when out of memory, or when it is RAM and @ct not CACHE_WB. */
 void *ioremap(u64 phys, u64 len, enum cache_type ct);
 void iounmap(void *p);
 /* The same before vmalloc exists, for the life of the kernel. NULL when its small window is used up. */

@@ -80,6 +80,7 @@ u64 kva_to_phys(u64 va);
 extern pgd_t *kernel_pgd; /* root table; its upper half is shared by every address space */
 pgd_t *kernel_pgd_entry(u64 va); /* of the level with 512 GiB an entry, above ffff800000000000 */
 #define PROT_KERNEL (PTE_P | PTE_W | PTE_A | PTE_D | PTE_NX | PTE_G)
+bool kva_cache_bits(u64 va, u64 *bits); /* PWT, PCD and PAT (as in a 4 KiB entry) of what is mapped at @va; false: nothing */
 u64 cache_bits(int cache_type); /* enum cache_type (x86/io.h) -> PTE bits for a 4 KiB page */
 
 /*

@@ -53,12 +53,6 @@
 #define MSR_PAT 0x277
 #define MSR_MISC_ENABLE 0x1a0
 
-/*
- * PA0 WB, PA1 WT, PA2 UC-, PA3 UC: as after reset, so that entries made by the loader keep their
- * meaning. PA4 WC, PA5 WP, PA6 UC-, PA7 UC: the PAT bit alone makes write-combining.
- */
-#define PAT_VALUE 0x0007050100070406ull
-
 struct cpu_features cpu_features;
 static u32 leaf1_edx, max_leaf, max_ext;
 

@@ -322,16 +322,17 @@ int direct_map_set_present(u64 va, bool on)
 	return 0;
 }
 
-u64 cache_bits(int cache_type)
+bool kva_cache_bits(u64 va, u64 *bits)
 {
-	switch (cache_type) {
-	case CACHE_WC:
-		return cpu_has(pat) ? PTE_PAT : PTE_PCD;
-	case CACHE_UC:
-		return PTE_PCD | PTE_PWT;
-	default:
-		return 0;
-	}
+	int level;
+	pte_t *e = lookup(kernel_pgd, va, &level);
+
+	if (!e || !pte_present(*e))
+		return false;
+	*bits = e->v & (PTE_PWT | PTE_PCD);
+	if (e->v & (level ? PTE_PAT_LARGE : PTE_PAT))
+		*bits |= PTE_PAT;
+	return true;
 }
 
 pgd_t *kernel_pgd_entry(u64 va)
@@ -417,7 +418,7 @@ void *early_ioremap(u64 phys, u64 len, enum cache_type ct)
 
 	if (type_conflict(start, n, ct))
 		return NULL;
-	if (n > 0xe00000 || next + n > 0xffffffffffe00000ull || next + n < next)
+	if (n > 0xe00000 || next + n > 0xffffffffffe00000ull || next + n < next || memtype_reserve(start, n, &ct))
 		return NULL;
 	u64 va = next;
 	if (kmap_range(va, start, n, PROT_KERNEL | cache_bits(ct), false))
@@ -433,12 +434,17 @@ void *ioremap(u64 phys, u64 len, enum cache_type ct)
 
 	if (!va)
 		return NULL;
+	if (memtype_reserve(start, n, &ct))
+		goto release;
 	if (kmap_range(va, start, n, PROT_KERNEL | cache_bits(ct), true)) {
 		kunmap_range(va, n, true);
-		vmalloc_release(va);
-		return NULL;
+		memtype_release(start, n);
+		goto release;
 	}
 	return (void *)(va + (phys - start));
+release:
+	vmalloc_release(va);
+	return NULL;
 }
 
 void iounmap(void *p)
@@ -449,7 +455,9 @@ void iounmap(void *p)
 		return;
 	while (kva_to_phys(end) != ~0ull) /* the guard page ends the area */
 		end += PAGE_SIZE;
+	u64 start = kva_to_phys(va);
 	kunmap_range(va, end - va, true);
+	memtype_release(start, end - va);
 	vmalloc_release(va);
 }
 
