@@ -23,6 +23,7 @@
 #include <mm/mm.h>
 #include <mm/slab.h>
 #include <mm/vmalloc.h>
+#include <proc/ipc.h>
 #include <proc/task.h>
 #include <sys/syscall.h>
 #include <x86/acpi.h>
@@ -133,6 +134,9 @@ void __noreturn kernel_main(const struct handoff *h)
 	procfs_init();			/* /proc and /sys can be mounted */
 	devpts_init();
 	mqueue_init();
+	ipc_msg_proc_init();		/* /proc/sysvipc */
+	ipc_sem_proc_init();
+	ipc_shm_proc_init();
 	userfaultfd_init();		/* /dev/userfaultfd */
 	memtype_init();			/* caching types are checked */
 	proc_kpage_init();		/* /proc/kpagecount */

@@ -20,4 +20,7 @@ int do_inotify_remove(struct file *f, int wd);
 /* The inode is at its end: its watches get their last events. */
 void fsnotify_inode_gone(struct inode *i);
 
+/* sysctl fs.inotify.*; limits per user. */
+extern u64 inotify_max_queued_events, inotify_max_user_instances, inotify_max_user_watches;
+
 #endif

@@ -8,6 +8,7 @@
 #define PROC_IPC_H
 
 #include <kernel/mutex.h>
+#include <lib/seq_buf.h>
 #include <proc/impl.h>
 
 #define IPC_CREAT 01000
@@ -43,9 +44,10 @@ struct ipc_table {
 	struct ipc_object **slot; /* (lock) grows */
 	s32 nslots, used, highest;
 	u16 seq;
+	s32 next_id; /* the next object's number, -1: any (sysctl kernel.*_next_id) */
 	void (*free)(struct ipc_object *o);
 };
-#define IPC_TABLE_INIT(n, f) { .lock = MUTEX_INIT((n).lock), .free = f }
+#define IPC_TABLE_INIT(n, f) { .lock = MUTEX_INIT((n).lock), .next_id = -1, .free = f }
 
 struct ipc_perm_user { s32 key; u32 uid, gid, cuid, cgid; u32 mode; u16 seq, pad2; u32 pad3; u64 unused[2]; };
 _Static_assert(sizeof(struct ipc_perm_user) == 48, "ABI");
@@ -61,6 +63,12 @@ void ipc_unlock(struct ipc_table *t, struct ipc_object *o); /* and drops the ref
 void ipc_put(struct ipc_table *t, struct ipc_object *o);
 int ipc_may_change(struct ipc_object *o); /* IPC_SET, IPC_RMID: owner, creator or CAP_SYS_ADMIN */
 void ipc_remove(struct ipc_table *t, struct ipc_object *o); /* => locked; marks it gone, the number is free */
+/* /proc/sysvipc: calls @show for each object, locked; the table is locked meanwhile. */
+void ipc_show(struct ipc_table *t, struct seq_buf *s, void (*show)(struct seq_buf *s, struct ipc_object *o));
+/* /proc/sys/kernel/{shm,msg,sem}_next_id: proc_file->show and ->write with the table as argument. */
+void ipc_next_id_show(struct seq_buf *s, void *table);
+int ipc_next_id_write(const char *text, u64 n, void *table);
+void ipc_msg_proc_init(void), ipc_sem_proc_init(void), ipc_shm_proc_init(void); /* their files there */
 void ipc_perm_to_user(const struct ipc_object *o, struct ipc_perm_user *p);
 int ipc_set_perm(struct ipc_object *o, const struct ipc_perm_user *p);
 

@@ -94,7 +94,7 @@ struct task {
 	u32 rseq_len, rseq_sig;
 	bool rseq_event; /* (own; the switch to it) it was away since it last returned to user mode */
 	u64 min_flt, maj_flt;
-	u64 timer_slack_ns;
+	u64 timer_slack_ns, timer_slack_default; /* PR_SET_TIMERSLACK; what 0 sets it to */
 	u64 ioac[6];
 	struct { int kind; u64 deadline; void *arg[4]; long (*fn)(struct task *); } restart;
 	void *io_context;

@@ -13,7 +13,6 @@
 #include <mm/slab.h>
 #include <x86/uaccess.h>
 
-#define MAX_QUEUED 16384u
 #define IN_ALL_EVENTS 0xfffu
 
 struct event {
@@ -32,13 +31,22 @@ struct watch {
 };
 struct instance {
 	struct list_head watches, events;
-	u32 queued;
+	u32 queued, max_queued; /* max_queued: (I) as the sysctl was */
 	s32 next_wd;
+	struct inotify_user *user;
 	wait_queue_t wait;
+};
+/* What one user has; entries stay. */
+struct inotify_user {
+	struct inotify_user *next;
+	uid_t uid;
+	u32 instances, watches;
 };
 struct user_event { s32 wd; u32 mask, cookie, len; };
 
 u32 fsnotify_watches;
+u64 inotify_max_queued_events = 16384, inotify_max_user_instances = 128, inotify_max_user_watches = 65536;
+static struct inotify_user *users; /* (watch_lock) */
 static DEFINE_SPINLOCK(watch_lock); /* everything above */
 
 /* ---- queueing. => watch_lock ---- */
@@ -56,9 +64,9 @@ static void queue_event(struct instance *in, s32 wd, u32 mask, u32 cookie, const
 {
 	u32 len = n ? ALIGN(n + 1, sizeof(struct user_event)) : 0;
 
-	if (in->queued > MAX_QUEUED || same_as_last(in, wd, mask, cookie, name, n))
+	if (in->queued > in->max_queued || same_as_last(in, wd, mask, cookie, name, n))
 		return;
-	if (in->queued == MAX_QUEUED) {
+	if (in->queued == in->max_queued) {
 		wd = -1;
 		mask = IN_Q_OVERFLOW;
 		cookie = len = n = 0;
@@ -86,6 +94,7 @@ static void watch_unlink(struct watch *w)
 	*pp = w->next;
 	list_del(&w->link);
 	fsnotify_watches--;
+	w->owner->user->watches--;
 	kfree(w);
 }
 
@@ -122,7 +131,7 @@ void fsnotify_slow(struct dentry *d, u32 mask, u32 cookie)
 	if (named && dir && dir->watches)
 		notify_inode(dir, mask, cookie, d->name.name, d->name.len, isdir);
 	if (!(mask & of_dir) && i && i->watches)
-		notify_inode(i, mask, cookie, NULL, 0, isdir);
+		notify_inode(i, mask, cookie, NULL, 0, mask & of_self ? 0 : isdir); /* what happens to itself needs no telling */
 	spin_unlock(&watch_lock);
 }
 
@@ -218,10 +227,23 @@ static void inotify_release(struct inode *i, struct file *f)
 	spin_lock(&watch_lock);
 	list_for_each_entry_safe(w, wn, &in->watches, link)
 		watch_unlink(w);
+	in->user->instances--;
 	spin_unlock(&watch_lock);
 	list_for_each_entry_safe(e, en, &in->events, link)
 		kfree(e);
 	kfree(in);
+}
+
+static void inotify_fdinfo(struct file *f, struct seq_buf *s)
+{
+	struct instance *in = f->private;
+	struct watch *w;
+
+	spin_lock(&watch_lock);
+	list_for_each_entry(w, &in->watches, link)
+		seq_printf(s, "inotify wd:%x ino:%llx sdev:%x mask:%x ignored_mask:0\n", w->wd, (unsigned long long)w->inode->ino,
+			   (u32)w->inode->super->dev, w->mask);
+	spin_unlock(&watch_lock);
 }
 
 static const struct file_ops inotify_fops = {
@@ -230,14 +252,48 @@ static const struct file_ops inotify_fops = {
 	.fasync = poll_fasync,
 	.ioctl = inotify_ioctl,
 	.release = inotify_release,
+	.show_fdinfo = inotify_fdinfo,
 };
+
+/* Counts one more instance of the caller's user. -EMFILE, -ENOMEM */
+static int user_enter(struct instance *in)
+{
+	struct inotify_user *u, *fresh = kzalloc(sizeof(*fresh), GFP_KERNEL);
+	uid_t uid = current_cred()->euid;
+	int err = 0;
+
+	if (!fresh)
+		return -ENOMEM;
+	spin_lock(&watch_lock);
+	for (u = users; u && u->uid != uid; u = u->next)
+		;
+	if (!u) {
+		u = fresh;
+		fresh = NULL;
+		u->uid = uid;
+		u->next = users;
+		users = u;
+	}
+	if (u->instances >= inotify_max_user_instances)
+		err = -EMFILE;
+	else
+		u->instances++;
+	in->user = u;
+	spin_unlock(&watch_lock);
+	kfree(fresh);
+	return err;
+}
 
 int do_inotify_init(u32 flags)
 {
 	struct instance *in = kzalloc(sizeof(*in), GFP_KERNEL);
+	int err = in ? user_enter(in) : -ENOMEM;
 
-	if (!in)
-		return -ENOMEM;
+	if (err) {
+		kfree(in);
+		return err;
+	}
+	in->max_queued = inotify_max_queued_events;
 	INIT_LIST_HEAD(&in->watches);
 	INIT_LIST_HEAD(&in->events);
 	init_wait_queue(&in->wait);
@@ -245,6 +301,9 @@ int do_inotify_init(u32 flags)
 	struct file *f = anon_file("inotify", &inotify_fops, in, O_RDONLY | (flags & O_NONBLOCK));
 
 	if (IS_ERR(f)) {
+		spin_lock(&watch_lock);
+		in->user->instances--;
+		spin_unlock(&watch_lock);
 		kfree(in);
 		return PTR_ERR(f);
 	}
@@ -274,9 +333,12 @@ static int add_watch(struct instance *in, struct inode *i, u32 mask)
 	} else if (w) {
 		w->mask = (mask & IN_MASK_ADD ? w->mask : 0) | (mask & (IN_ALL_EVENTS | IN_ONESHOT));
 		wd = w->wd;
+	} else if (in->user->watches >= inotify_max_user_watches) {
+		wd = -ENOSPC;
 	} else {
 		w = fresh;
 		fresh = NULL;
+		in->user->watches++;
 		*w = (struct watch){ .inode = i, .owner = in, .wd = in->next_wd++, .mask = mask & (IN_ALL_EVENTS | IN_ONESHOT), .next = i->watches };
 		i->watches = w;
 		list_add_tail(&w->link, &in->watches);

@@ -1,5 +1,6 @@
 /* /proc/sys: numbers and names that tune a running kernel (sysctl(8)). What has no effect here is not here. */
 #include <fs/fdtable.h>
+#include <fs/inotify.h>
 #include <fs/internal.h>
 #include <fs/mqueue.h>
 #include <fs/pipe.h>
@@ -256,6 +257,9 @@ static const struct proc_file table[] = {
 	SYSCTL_U64("sys/kernel/msgmnb", ipc_limits.msgmnb, 0, S32_MAX),
 	SYSCTL_U64("sys/kernel/msgmni", ipc_limits.msgmni, 0, IPC_MAX),
 	{ .path = "sys/kernel/sem", .mode = 0644, .show = sem_show, .write = sem_write },
+	SYSCTL_U64("sys/fs/inotify/max_queued_events", inotify_max_queued_events, 0, S32_MAX),
+	SYSCTL_U64("sys/fs/inotify/max_user_instances", inotify_max_user_instances, 0, S32_MAX),
+	SYSCTL_U64("sys/fs/inotify/max_user_watches", inotify_max_user_watches, 0, S32_MAX),
 	SYSCTL_U64("sys/fs/lease-break-time", lease_break_time, 0, S32_MAX),
 	SYSCTL_U64("sys/fs/mqueue/queues_max", mq_limits.queues_max, 0, S32_MAX),
 	SYSCTL_U64("sys/fs/mqueue/msg_max", mq_limits.msg_max, 1, 65536),

@@ -179,7 +179,7 @@ static void copy_plain(struct task *t, struct task *from, const struct clone_arg
 	t->blocked = from->blocked;
 	memcpy(t->thread.comm, from->thread.comm, sizeof(t->thread.comm));
 	t->thread.start_time = ktime_ns();
-	t->timer_slack_ns = from->timer_slack_ns;
+	t->timer_slack_ns = t->timer_slack_default = from->timer_slack_ns;
 	t->personality = from->personality;
 	t->ioprio = from->ioprio;
 	t->dumpable = from->dumpable;

@@ -3,6 +3,7 @@
  * life of an object.
  */
 #include <lib/err.h>
+#include <lib/parse.h>
 #include <lib/string.h>
 #include <mm/slab.h>
 #include <proc/ipc.h>
@@ -59,6 +60,15 @@ static int insert(struct ipc_table *t, struct ipc_object *o, s32 key, u32 mode)
 	}
 	for (i = 0; t->slot[i]; i++)
 		;
+	if (unlikely(t->next_id >= 0)) {
+		s32 at = t->next_id & ((1 << IPC_SEQ_SHIFT) - 1);
+
+		if (at < t->nslots && !t->slot[at]) {
+			i = at;
+			t->seq = (t->next_id >> IPC_SEQ_SHIFT) - 1;
+		}
+		t->next_id = -1;
+	}
 	t->slot[i] = o;
 	t->used++;
 	t->highest = max(t->highest, i);
@@ -194,6 +204,8 @@ void ipc_remove(struct ipc_table *t, struct ipc_object *o)
 	mutex_lock(&t->lock);
 	t->slot[o->id & ((1 << IPC_SEQ_SHIFT) - 1)] = NULL;
 	t->used--;
+	while (t->highest > 0 && !t->slot[t->highest])
+		t->highest--;
 	mutex_unlock(&t->lock);
 	ipc_put(t, o); /* the table's */
 	mutex_lock(&o->lock); /* the caller still has one */
@@ -216,4 +228,42 @@ int ipc_set_perm(struct ipc_object *o, const struct ipc_perm_user *p)
 void ipc_init(void)
 {
 	/* tables are static and grow with use */
+}
+
+/* ---- /proc ---- */
+
+void ipc_show(struct ipc_table *t, struct seq_buf *s, void (*show)(struct seq_buf *s, struct ipc_object *o))
+{
+	mutex_lock(&t->lock);
+	for (s32 i = 0; i < t->nslots; i++) {
+		struct ipc_object *o = t->slot[i];
+
+		if (!o)
+			continue;
+		mutex_lock(&o->lock);
+		if (!permission(o, 4))
+			show(s, o);
+		mutex_unlock(&o->lock);
+	}
+	mutex_unlock(&t->lock);
+}
+
+void ipc_next_id_show(struct seq_buf *s, void *table)
+{
+	seq_printf(s, "%d\n", ((struct ipc_table *)table)->next_id);
+}
+
+int ipc_next_id_write(const char *text, u64 n, void *table)
+{
+	struct ipc_table *t = table;
+	const char *end;
+	bool minus = n && *text == '-';
+	u64 v = parse_u64(text + minus, &end, 10);
+
+	if (end == text + minus || v > S32_MAX)
+		return -EINVAL;
+	mutex_lock(&t->lock);
+	t->next_id = minus ? -1 : (s32)v;
+	mutex_unlock(&t->lock);
+	return 0;
 }

@@ -4,6 +4,7 @@
  * All of a queue is under its object's mutex. A sleeper waits on the queue's wait queue without the
  * mutex, holding a reference; whoever adds, takes or removes wakes all, and each looks for itself.
  */
+#include <fs/procfs.h>
 #include <lib/err.h>
 #include <lib/string.h>
 #include <mm/slab.h>
@@ -283,4 +284,32 @@ long sys_msgctl(s32 id, int cmd, struct msqid_user __user *u)
 		return msg_change(id, cmd, NULL);
 	}
 	return -EINVAL;
+}
+
+/* ---- /proc ---- */
+
+static void show_one(struct seq_buf *s, struct ipc_object *o)
+{
+	struct msg_queue *q = container_of(o, struct msg_queue, ipc);
+
+	seq_printf(s, "%10d %10d  %4o  %10llu %10llu %5d %5d %5u %5u %5u %5u %10lld %10lld %10lld\n", o->key, o->id, o->mode & 0777,
+		   (unsigned long long)q->bytes, (unsigned long long)q->count, q->lspid, q->lrpid, o->uid, o->gid, o->cuid, o->cgid,
+		   (long long)q->stime, (long long)q->rtime, (long long)q->ctime);
+}
+
+static void show_all(struct seq_buf *s, void *arg)
+{
+	(void)arg;
+	seq_puts(s, "       key      msqid perms      cbytes       qnum lspid lrpid   uid   gid  cuid  cgid      stime      rtime      ctime\n");
+	ipc_show(&msgs, s, show_one);
+}
+
+void ipc_msg_proc_init(void)
+{
+	static const struct proc_file files[] = {
+		{ .path = "sysvipc/msg", .mode = 0444, .show = show_all },
+		{ .path = "sys/kernel/msg_next_id", .mode = 0644, .show = ipc_next_id_show, .write = ipc_next_id_write, .arg = &msgs },
+	};
+
+	proc_add_table(files, ARRAY_SIZE(files));
 }

@@ -9,6 +9,7 @@
  * and set: sem_undo entries hang on their list, hold a reference to the set, and are applied when the
  * last user of the list exits. Lock order: set mutex -> undo list's lock (a leaf).
  */
+#include <fs/procfs.h>
 #include <lib/err.h>
 #include <lib/string.h>
 #include <mm/slab.h>
@@ -522,4 +523,31 @@ long sys_semctl(s32 id, int num, int cmd, u64 arg)
 		return sem_change(id, NULL);
 	}
 	return -EINVAL;
+}
+
+/* ---- /proc ---- */
+
+static void show_one(struct seq_buf *s, struct ipc_object *o)
+{
+	struct sem_set *q = container_of(o, struct sem_set, ipc);
+
+	seq_printf(s, "%10d %10d  %4o %10u %5u %5u %5u %5u %10lld %10lld\n", o->key, o->id, o->mode & 0777, q->n, o->uid, o->gid, o->cuid,
+		   o->cgid, (long long)q->otime, (long long)q->ctime);
+}
+
+static void show_all(struct seq_buf *s, void *arg)
+{
+	(void)arg;
+	seq_puts(s, "       key      semid perms      nsems   uid   gid  cuid  cgid      otime      ctime\n");
+	ipc_show(&sems, s, show_one);
+}
+
+void ipc_sem_proc_init(void)
+{
+	static const struct proc_file files[] = {
+		{ .path = "sysvipc/sem", .mode = 0444, .show = show_all },
+		{ .path = "sys/kernel/sem_next_id", .mode = 0644, .show = ipc_next_id_show, .write = ipc_next_id_write, .arg = &sems },
+	};
+
+	proc_add_table(files, ARRAY_SIZE(files));
 }

@@ -7,6 +7,7 @@
  *
  * Locks: mm lock (close is called under it) -> table mutex, segment mutex (ipc.h).
  */
+#include <fs/procfs.h>
 #include <fs/fs.h>
 #include <lib/err.h>
 #include <lib/string.h>
@@ -353,4 +354,33 @@ long sys_shmctl(s32 id, int cmd, void __user *arg)
 		return shm_change(id, cmd, NULL);
 	}
 	return -EINVAL;
+}
+
+/* ---- /proc ---- */
+
+static void show_one(struct seq_buf *s, struct ipc_object *o)
+{
+	struct shm_segment *q = container_of(o, struct shm_segment, ipc);
+
+	seq_printf(s, "%10d %10d  %4o %21llu %5d %5d  %5lld %5u %5u %5u %5u %10lld %10lld %10lld %21llu %21u\n", o->key, o->id,
+		   o->mode & 03777, (unsigned long long)q->size, q->cpid, q->lpid, (long long)q->nattch, o->uid, o->gid, o->cuid, o->cgid,
+		   (long long)q->atime, (long long)q->dtime, (long long)q->ctime,
+		   (unsigned long long)q->file->inode->mapping.nrpages << PAGE_SHIFT, 0);
+}
+
+static void show_all(struct seq_buf *s, void *arg)
+{
+	(void)arg;
+	seq_puts(s, "       key      shmid perms                  size  cpid  lpid nattch   uid   gid  cuid  cgid      atime      dtime      ctime                   rss                  swap\n");
+	ipc_show(&shms, s, show_one);
+}
+
+void ipc_shm_proc_init(void)
+{
+	static const struct proc_file files[] = {
+		{ .path = "sysvipc/shm", .mode = 0444, .show = show_all },
+		{ .path = "sys/kernel/shm_next_id", .mode = 0644, .show = ipc_next_id_show, .write = ipc_next_id_write, .arg = &shms },
+	};
+
+	proc_add_table(files, ARRAY_SIZE(files));
 }

@@ -210,7 +210,7 @@ long sys_prctl(int op, u64 a2, u64 a3, u64 a4, u64 a5)
 	case PR_MCE_KILL_GET:
 		return a2 || a3 || a4 || a5 ? -EINVAL : PR_MCE_KILL_DEFAULT;
 	case PR_SET_TIMERSLACK:
-		t->timer_slack_ns = (s64)a2 > 0 ? a2 : 50000;
+		t->timer_slack_ns = (s64)a2 > 0 ? a2 : t->timer_slack_default;
 		return 0;
 	case PR_GET_TIMERSLACK:
 		return (long)t->timer_slack_ns;

@@ -1,7 +1,9 @@
 /* conf_limits.c - an unlimited stack, limits in /proc/sys, and which lock F_GETLK tells of. */
 #include "conf.h"
 #include <pthread.h>
+#include <sys/inotify.h>
 #include <sys/ipc.h>
+#include <sys/prctl.h>
 #include <sys/msg.h>
 #include <sys/personality.h>
 #include <sys/sem.h>
@@ -173,6 +175,56 @@ TEST(mapped_write_changes_times)
 	CHECK(memcmp(&a.st_ctim, &b.st_ctim, sizeof(a.st_ctim)));
 	munmap(m, 8192);
 	close(fd);
+}
+
+TEST(ipc_numbers_and_lists)
+{
+	char line[256], want[16];
+	int shm, n = 0, q = msgget(IPC_PRIVATE, 0600);
+	struct msqid_ds d;
+	struct msginfo mi;
+
+	int top = msgctl(q, IPC_INFO, (void *)&mi);
+	CHECK_EQ(msgctl(top, MSG_STAT, &d), q); /* the highest slot is one that is used */
+	CHECK_OK(msgctl(q, IPC_RMID, NULL));
+	sysctl_put("/proc/sys/kernel/shm_next_id", "1048581");
+	shm = shmget(IPC_PRIVATE, 5000, 0600);
+	CHECK_EQ(shm, 1048581);
+	sysctl_get("/proc/sys/kernel/shm_next_id", line, sizeof(line));
+	CHECK(!strcmp(line, "-1"));
+	snprintf(want, sizeof(want), " %d ", shm);
+	FILE *f = fopen("/proc/sysvipc/shm", "r");
+	REQUIRE(f);
+	CHECK(fgets(line, sizeof(line), f) && strstr(line, "shmid"));
+	while (fgets(line, sizeof(line), f))
+		n += strstr(line, want) && strstr(line, " 5000 ");
+	CHECK_EQ(n, 1);
+	fclose(f);
+	CHECK_OK(shmctl(shm, IPC_RMID, NULL));
+}
+
+TEST(inotify_limits)
+{
+	char old[64];
+	int fd[3];
+
+	sysctl_get("/proc/sys/fs/inotify/max_user_instances", old, sizeof(old));
+	sysctl_put("/proc/sys/fs/inotify/max_user_instances", "1");
+	CHECK_EXITS(0, become_nobody(); CHECK((fd[0] = inotify_init1(0)) >= 0);
+		    CHECK_ERRNO(inotify_init1(0), EMFILE); close(fd[0]); CHECK((fd[0] = inotify_init1(0)) >= 0));
+	sysctl_put("/proc/sys/fs/inotify/max_user_instances", old);
+	sysctl_get("/proc/sys/fs/inotify/max_user_watches", old, sizeof(old));
+	sysctl_put("/proc/sys/fs/inotify/max_user_watches", "1");
+	CHECK_EXITS(0, become_nobody(); CHECK((fd[0] = inotify_init1(0)) >= 0); CHECK(inotify_add_watch(fd[0], "/", IN_CREATE) > 0);
+		    CHECK_ERRNO(inotify_add_watch(fd[0], "/proc", IN_CREATE), ENOSPC));
+	sysctl_put("/proc/sys/fs/inotify/max_user_watches", old);
+}
+
+TEST(timer_slack_of_the_creator)
+{
+	CHECK_EXITS(0, CHECK_OK(prctl(PR_SET_TIMERSLACK, 70000));
+		    CHECK_EXITS(0, CHECK_EQ(prctl(PR_GET_TIMERSLACK), 70000); prctl(PR_SET_TIMERSLACK, 0);
+				CHECK_EQ(prctl(PR_GET_TIMERSLACK), 70000)));
 }
 
 TEST(file_limits)
