@@ -10,6 +10,7 @@
 #include <fs/devpts.h>
 #include <fs/mqueue.h>
 #include <fs/fs.h>
+#include <fs/hugetlbfs.h>
 #include <fs/procfs.h>
 #include <kernel/cmdline.h>
 #include <kernel/kthread.h>
@@ -20,6 +21,7 @@
 #include <kernel/time.h>
 #include <lib/assert.h>
 #include <mm/alloc.h>
+#include <mm/hugetlb.h>
 #include <mm/mm.h>
 #include <mm/slab.h>
 #include <mm/vmalloc.h>
@@ -74,6 +76,8 @@ static int init_thread(void *arg)
 	hostcon_init();			/* the test host's channel */
 	tty_init();			/* terminals, /dev/console */
 	mem_devices_init();		/* /dev/null and friends */
+	hugetlb_init();			/* pools of huge pages, while memory is whole */
+	hugetlbfs_init();
 	khugepaged_start();		/* small pages become large */
 	unpack_root(h);			/* files */
 	mm_release_boot_memory();	/* the hand-off, initrd and boot stack of the loader are gone */

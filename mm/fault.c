@@ -203,10 +203,13 @@ static int present_fault(struct fault *f, pte_t *entry, pte_t e)
 int handle_fault(struct fault *f)
 {
 	struct vma *v = f->vma;
-	pmd_t *pmd = pt_pmd_alloc(v->mm, f->addr), pe;
+	pmd_t *pmd, pe;
 	pte_t *entry, e;
 	int r;
 
+	if (unlikely(v->flags & VM_HUGETLB))
+		return hugetlb_fault(f);
+	pmd = pt_pmd_alloc(v->mm, f->addr);
 	if (unlikely(!pmd))
 		return FR_OOM;
 	f->pgoff = vma_index(v, f->addr);
@@ -321,9 +324,9 @@ out:
 }
 
 /* Is the access done without a fault? */
-static bool access_ready(struct mm *mm, u64 addr, bool write)
+static bool access_ready(struct vma *v, u64 addr, bool write)
 {
-	pmd_t *pmd = pt_pmd(mm, addr), e;
+	pmd_t *pmd = v->flags & VM_HUGETLB ? hugetlb_entry(v, addr) : pt_pmd(v->mm, addr), e;
 
 	if (!pmd)
 		return false;
@@ -350,9 +353,9 @@ static int populate_page(struct mm *mm, u64 addr, u64 end, unsigned how, u64 *ne
 	if (how & POPULATE_WRITE ||
 	    (how & POPULATE_PRIVATE && (f.vma->flags & (VM_WRITE | VM_SHARED)) == VM_WRITE))
 		f.flags |= FAULT_WRITE;
-	*next = f.addr + PAGE_SIZE;
+	*next = (f.addr | (vma_page_size(f.vma) - 1)) + 1;
 	/* a fault may need several rounds (a copy that lost a race) */
-	for (int i = 0; i < 8 && r == FR_OK && !access_ready(mm, f.addr, f.flags & FAULT_WRITE); i++)
+	for (int i = 0; i < 8 && r == FR_OK && !access_ready(f.vma, f.addr, f.flags & FAULT_WRITE); i++)
 		r = handle_fault(&f);
 	if (r == FR_UNLOCKED)
 		*next = f.addr;

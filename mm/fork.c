@@ -129,7 +129,7 @@ static int copy_entries(struct copy *c)
 /* Must the child get entries, or can faults bring them back? */
 static inline bool needs_copy(const struct vma *v)
 {
-	return v->anon || v->flags & (VM_PFNMAP | VM_HUGETLB);
+	return v->anon || v->flags & VM_PFNMAP;
 }
 
 static int copy_vma(struct mm *mm, struct vma *v, bool *flush)
@@ -155,7 +155,9 @@ static int copy_vma(struct mm *mm, struct vma *v, bool *flush)
 	if (n->mapping)
 		mapping_add_vma(n->mapping, n);
 	vma_stat(mm, n->flags, npages_of(n));
-	if (!err && !(v->flags & VM_WIPEONFORK) && needs_copy(v)) {
+	if (!err && v->flags & VM_HUGETLB) {
+		err = hugetlb_copy(n, v, flush);
+	} else if (!err && !(v->flags & VM_WIPEONFORK) && needs_copy(v)) {
 		c.dst = n;
 		err = copy_entries(&c);
 		if (c.spare)

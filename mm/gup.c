@@ -31,7 +31,8 @@ static bool entry_usable(const struct vma *v, pte_t e, unsigned how)
 /* The page behind @addr, referenced (pinned), if the tables allow the access now. NULL: fault first. */
 static struct page *take_mapped(struct vma *v, u64 addr, unsigned how)
 {
-	pmd_t *pmd = pt_pmd(v->mm, addr);
+	u64 size = vma_page_size(v);
+	pmd_t *pmd = size == PAGE_SIZE ? pt_pmd(v->mm, addr) : hugetlb_entry(v, addr & ~(size - 1));
 	struct page *p = NULL, *head;
 	spinlock_t *lock;
 	bool huge;
@@ -51,7 +52,7 @@ static struct page *take_mapped(struct vma *v, u64 addr, unsigned how)
 		/* the kernel's own pages (vDSO) can be read: debuggers want its symbols */
 		if (entry_usable(v, e, how) &&
 		    (pte_has_page(e) || pte_frame(e) == zero_page || (v->ops && !(how & (GET_WRITE | GET_PIN))))) {
-			p = pte_frame(e) + (huge ? pte_index(addr) : 0);
+			p = pte_frame(e) + (huge ? (addr & (max(size, PMD_SIZE) - 1)) >> PAGE_SHIFT : 0);
 			head = page_head(p);
 			page_get(head);
 			if (how & GET_PIN)

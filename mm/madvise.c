@@ -86,13 +86,18 @@ static int set_flags(struct vma **vp, u64 start, u64 end, int advice)
 
 static int drop_pages(struct vma *v, u64 start, u64 end, int advice)
 {
+	u64 mask = ~(vma_page_size(v) - 1);
 	u64 forbidden = VM_PFNMAP | (advice == MADV_DONTNEED ? VM_LOCKED : 0) | (advice == MADV_FREE ? VM_LOCKED : 0);
 
 	if (v->flags & forbidden)
 		return -EINVAL;
 	if (advice == MADV_FREE && !vma_anonymous(v))
 		return -EINVAL;
-	if (huge_split_edges(v, start, end))
+	if (v->flags & VM_HUGETLB) {
+		if (start & ~mask)
+			return -EINVAL;
+		end &= mask; /* a part of a huge page stays */
+	} else if (huge_split_edges(v, start, end))
 		return -EAGAIN;
 	if (advice == MADV_FREE)
 		lazyfree_mark(v, start, end);
@@ -107,6 +112,10 @@ static int punch(struct vma *v, u64 start, u64 end)
 		return -EINVAL;
 	if ((v->flags & (VM_SHARED | VM_WRITE)) != (VM_SHARED | VM_WRITE))
 		return -EACCES;
+	if (v->flags & VM_HUGETLB) {
+		hugetlb_punch(v, start, end);
+		return 0;
+	}
 	if (!(v->mapping->flags & MAPPING_SHMEM))
 		return -EOPNOTSUPP;
 	mapping_punch(v->mapping, vma_index(v, start) << PAGE_SHIFT, vma_index(v, end) << PAGE_SHIFT);

@@ -41,6 +41,8 @@ u64 nr_shmem_pages(void)
 static void count_pages(struct mapping *m, s64 n)
 {
 	m->nrpages += n;
+	if (unlikely(m->flags & MAPPING_HUGE))
+		return; /* the pool counts them */
 	if (m->flags & MAPPING_SHMEM)
 		this_cpu_add(shmem_pages, n);
 	else
@@ -220,7 +222,7 @@ bool mapping_drop_page(struct mapping *m, struct page *p)
 		m->ops->free_page(m, p);
 	smp_mb(); /* pairs with mapcount-then-mapping in the fault path */
 	if (READ_ONCE(p->mapcount) > 0)
-		mapping_unmap(m, p->index, 1, true);
+		mapping_unmap(m, p->index, page_flag(p, PG_HEAD) ? 1ull << page_order(p) : 1, true);
 	page_put(p);
 	return true;
 }

@@ -118,9 +118,14 @@ int do_mlockall(struct mm *mm, int flags)
 
 static u8 page_resident(struct vma *v, u64 addr)
 {
-	pmd_t *pmd = pt_pmd(v->mm, addr), e;
+	pmd_t *pmd, e;
 	struct page *p;
 
+	if (v->flags & VM_HUGETLB) {
+		pmd = hugetlb_entry(v, addr);
+		return pmd && pte_mapped(pte_read(pmd));
+	}
+	pmd = pt_pmd(v->mm, addr);
 	if (pmd) {
 		e = pte_read(pmd);
 		if (pmd_huge(e))

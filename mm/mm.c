@@ -11,6 +11,7 @@
  */
 #include <kernel/random.h>
 #include <mm/check.h>
+#include <mm/hugetlb.h>
 #include "vm.h"
 
 static struct kmem_cache *mm_cache;
@@ -40,6 +41,7 @@ void mm_init(void)
 	/* as Linux: a machine this small cannot spare 2 MiB for a few touched bytes */
 	if (nr_total_pages() < 512 * SZ_1M >> PAGE_SHIFT)
 		thp_enabled = THP_NEVER;
+	hugetlb_init_sizes();
 	check_register("mm", mm_check_all);
 	check_register("rmap", rmap_check);
 }
@@ -169,6 +171,7 @@ void mm_drop(struct mm *mm)
 	ASSERT3U(mm->pgtables_bytes, ==, root_bytes(mm));
 	for (int i = 0; i < NR_RSS; i++)
 		ASSERT3S(mm->rss[i], ==, 0);
+	ASSERT3S(mm->hugetlb_pages, ==, 0);
 	/* A root is used again as it is: one with tables left in it must not be. */
 	if (likely(mm->pgtables_bytes == root_bytes(mm)))
 		root_free(mm->root, mm->pgd);

@@ -7,6 +7,7 @@
  * Placement is top-down below mm->mmap_base, or, when the stack may grow without limit, bottom-up from it; a large anonymous mapping goes to a 2 MiB boundary, so that huge pages fit.
  */
 #include <kernel/random.h>
+#include <mm/hugetlb.h>
 #include <mm/uffd.h>
 #include "vm.h"
 
@@ -149,7 +150,7 @@ done:
 		mm->locked_vm += n;
 	return (s64)addr;
 free:
-	if (v->file && err)
+	if (v->file && err && !(v->flags & VM_HUGETLB))
 		v->ops = NULL; /* never opened */
 	vma_free(v);
 uncharge:
@@ -217,8 +218,10 @@ static u64 initial_flags(struct mm *mm, u64 prot, u64 flags)
 	return f;
 }
 
-static u64 area_align(struct file *file, u64 len, u64 flags)
+static u64 area_align(struct file *file, unsigned huge_shift, u64 len, u64 flags)
 {
+	if (unlikely(huge_shift))
+		return 1ull << huge_shift;
 	if (file || len < PMD_SIZE || flags & MAP_STACK || thp_enabled == THP_NEVER)
 		return PAGE_SIZE;
 	return PMD_SIZE;
@@ -227,18 +230,23 @@ static u64 area_align(struct file *file, u64 len, u64 flags)
 /* Everything between the checks of the arguments and the new VMA. => m write */
 static s64 mmap_checked(struct mm *mm, struct file *file, u64 addr, u64 len, u64 prot, u64 flags, u64 pgoff, u64 *vmflags)
 {
+	unsigned huge_shift = file ? vma_file_huge_shift(file) : 0;
 	struct file *shm = NULL;
 	s64 at, ret;
 	int err;
 
 	if (mm->nr_vmas > max_map_count)
 		return -ENOMEM;
-	at = mm_find_area(mm, addr, len, flags, area_align(file, len, flags));
+	if (unlikely(huge_shift) && !(flags & MAP_FIXED))
+		addr = ALIGN(addr, 1ull << huge_shift);
+	at = mm_find_area(mm, addr, len, flags, area_align(file, huge_shift, len, flags));
 	if (at < 0)
 		return at;
+	if (unlikely(huge_shift) && (len | (u64)at) & ((1ull << huge_shift) - 1))
+		return -EINVAL;
 	if (flags & MAP_FIXED_NOREPLACE && vmatree_intersect(mm, at, at + len))
 		return -EEXIST;
-	*vmflags = initial_flags(mm, prot, flags);
+	*vmflags = initial_flags(mm, prot, flags) | (huge_shift ? VM_HUGETLB | VM_DONTEXPAND : 0);
 	if (flags & MAP_LOCKED && !mm->may_lock_unlimited && !mm->rlimit_memlock)
 		return -EPERM;
 	if (*vmflags & VM_LOCKED && !mlock_allowed(mm, len >> PAGE_SHIFT))

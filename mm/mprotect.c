@@ -65,7 +65,7 @@ static void change_table(struct vma *v, pte_t *entry, u64 addr, u64 end, struct 
 	spin_unlock(lock);
 }
 
-static void change_huge(struct vma *v, pmd_t *pmd, u64 addr, struct tlb_gather *g)
+static void change_huge(struct vma *v, pmd_t *pmd, u64 addr, u64 size, struct tlb_gather *g)
 {
 	spinlock_t *lock = pt_lock_of(pmd);
 	pmd_t e;
@@ -73,8 +73,20 @@ static void change_huge(struct vma *v, pmd_t *pmd, u64 addr, struct tlb_gather *
 	spin_lock(lock);
 	e = pte_read(pmd);
 	if (pmd_huge(e) && change_entry(v, pmd, e))
-		tlb_gather_huge(g, addr);
+		size == PMD_SIZE ? tlb_gather_huge(g, addr) : tlb_gather_range(g, addr, addr + size);
 	spin_unlock(lock);
+}
+
+static void change_pool_pages(struct vma *v, u64 start, u64 end, struct tlb_gather *g)
+{
+	u64 size = vma_page_size(v);
+
+	for (u64 a = start; a < end; a += size) {
+		pte_t *entry = hugetlb_entry(v, a);
+
+		if (entry)
+			change_huge(v, entry, a, size, g);
+	}
 }
 
 /* Applies v->prot to what is mapped in [start, end). */
@@ -84,6 +96,10 @@ void change_rights(struct vma *v, u64 start, u64 end)
 	u64 addr = start, next;
 
 	tlb_gather_init(&g, v->mm, false);
+	if (unlikely(v->flags & VM_HUGETLB)) {
+		change_pool_pages(v, start, end, &g);
+		addr = end;
+	}
 	for (; addr < end; addr = next) {
 		pmd_t *pmd = pt_pmd(v->mm, addr), e;
 
@@ -94,7 +110,7 @@ void change_rights(struct vma *v, u64 start, u64 end)
 		}
 		e = pte_read(pmd);
 		if (pmd_huge(e))
-			change_huge(v, pmd, addr, &g);
+			change_huge(v, pmd, addr, PMD_SIZE, &g);
 		else if (pmd_has_table(e))
 			change_table(v, table_of(e) + pte_index(addr), addr, next, &g);
 	}

@@ -100,6 +100,23 @@ static int move_step(struct vma *old, struct vma *new, u64 from, u64 to, u64 len
 	return 0;
 }
 
+/* One page of a pool. */
+static int move_pool_page(struct vma *old, struct vma *new, u64 from, u64 to)
+{
+	pte_t *f = hugetlb_entry(old, from), *t;
+
+	if (!f || pte_none(pte_read(f)))
+		return 0;
+	t = hugetlb_entry_alloc(new, to);
+	if (!t)
+		return -ENOMEM;
+	rmap_lock(old);
+	move_pmd(f, t);
+	tlb_flush_range(old->mm, from, from + vma_page_size(old), PAGE_SHIFT);
+	rmap_unlock(old);
+	return 0;
+}
+
 /* Moves entries of [from, from+len) to @to. On failure *moved tells how far it came. */
 static int move_tables(struct vma *old, struct vma *new, u64 from, u64 to, u64 len, u64 *moved)
 {
@@ -107,9 +124,11 @@ static int move_tables(struct vma *old, struct vma *new, u64 from, u64 to, u64 l
 
 	*moved = 0;
 	while (*moved < len && !err) {
-		u64 n = step_len(from + *moved, to + *moved, len - *moved);
+		bool pool = old->flags & VM_HUGETLB;
+		u64 n = pool ? vma_page_size(old) : step_len(from + *moved, to + *moved, len - *moved);
 
-		err = move_step(old, new, from + *moved, to + *moved, n);
+		err = pool ? move_pool_page(old, new, from + *moved, to + *moved) :
+			     move_step(old, new, from + *moved, to + *moved, n);
 		if (!err)
 			*moved += n;
 	}
@@ -167,6 +186,8 @@ static s64 move_vma(struct vma *v, u64 addr, u64 old_len, u64 new_len, u64 to, u
 	}
 	if (unlikely(new->uffd))
 		(void)uffd_remap(new, addr, old_len);
+	if (v->flags & VM_HUGETLB)
+		hugetlb_moved(v);
 	if (flags & MREMAP_DONTUNMAP) {
 		if (v->flags & VM_LOCKED)
 			mm->locked_vm -= npages_of(v);
@@ -241,7 +262,9 @@ static s64 remap_to(struct mm *mm, u64 addr, u64 old_len, u64 new_len, u64 flags
 	if (flags & MREMAP_DONTUNMAP && !mm_may_expand(mm, v->flags, old_len >> PAGE_SHIFT))
 		return -ENOMEM;
 	if (!(flags & MREMAP_FIXED)) {
-		at = mm_find_area(mm, to, new_len, 0, PAGE_SIZE);
+		at = mm_find_area(mm, to, new_len, 0, vma_page_size(v));
+		if (at >= 0 && at & (vma_page_size(v) - 1))
+			at = -ENOMEM;
 		if (at < 0)
 			return at;
 	}
@@ -277,6 +300,15 @@ static s64 remap_locked(struct mm *mm, u64 addr, u64 old_len, u64 new_len, u64 f
 	if (!v)
 		return -EFAULT;
 	*locked = v->flags & VM_LOCKED;
+	if (unlikely(v->flags & VM_HUGETLB)) {
+		u64 part = vma_page_size(v) - 1;
+
+		old_len = (old_len + part) & ~part;
+		new_len = (new_len + part) & ~part;
+		/* promises do not grow */
+		if ((addr | to) & part || new_len > old_len)
+			return -EINVAL;
+	}
 	if (flags & (MREMAP_FIXED | MREMAP_DONTUNMAP))
 		return remap_to(mm, addr, old_len, new_len, flags, to);
 	if (old_len >= new_len) {

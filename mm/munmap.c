@@ -59,7 +59,11 @@ static void unmap_commit(struct mm *mm, struct vma *v, u64 start, u64 end)
 			vmatree_erase(mm, v);
 			vma_unlink_rmap(v);
 			list_add_tail(&v->list, &gone);
-		} else if (a == v->start) {
+			continue;
+		}
+		if (unlikely(v->flags & VM_HUGETLB))
+			hugetlb_forget(v, a, b);
+		if (a == v->start) {
 			vma_adjust(v, b, v->end, vma_index(v, b));
 		} else {
 			vma_adjust(v, v->start, a, v->pgoff);

@@ -309,6 +309,8 @@ static noinline void page_free_slow(struct page *p)
 	bool cached = false;
 
 	VERIFY(!page_flag(p, PG_TAIL));
+	if (page_flag(p, PG_HUGETLB) && hugetlb_page_release(p))
+		return;
 	if (mm_page_release)
 		mm_page_release(p);
 	p->mapping = NULL;

@@ -93,12 +93,22 @@ pmd_t *pt_pmd(struct mm *mm, u64 addr)
 	if (!pte_present(e))
 		return NULL;
 	e = pte_read(table_of(e) + pud_index(addr));
-	if (!pte_present(e))
+	if (!pmd_has_table(e)) /* nothing, or a page of 1 GiB */
 		return NULL;
 	return table_of(e) + pmd_index(addr);
 }
 
-pmd_t *pt_pmd_alloc(struct mm *mm, u64 addr)
+pud_t *pt_pud(struct mm *mm, u64 addr)
+{
+	pte_t *top = pgd_entry(mm, addr), e;
+
+	if (!top)
+		return NULL;
+	e = pte_read(top);
+	return pte_present(e) ? table_of(e) + pud_index(addr) : NULL;
+}
+
+pud_t *pt_pud_alloc(struct mm *mm, u64 addr)
 {
 	pte_t *entry = pgd_entry(mm, addr);
 
@@ -109,7 +119,15 @@ pmd_t *pt_pmd_alloc(struct mm *mm, u64 addr)
 	}
 	if (unlikely(!pte_present(pte_read(entry))) && fill_entry(mm, entry, &mm->page_table_lock))
 		return NULL;
-	entry = table_of(pte_read(entry)) + pud_index(addr);
+	return table_of(pte_read(entry)) + pud_index(addr);
+}
+
+pmd_t *pt_pmd_alloc(struct mm *mm, u64 addr)
+{
+	pud_t *entry = pt_pud_alloc(mm, addr);
+
+	if (unlikely(!entry))
+		return NULL;
 	if (unlikely(!pte_present(pte_read(entry))) && fill_entry(mm, entry, &mm->page_table_lock))
 		return NULL;
 	return table_of(pte_read(entry)) + pmd_index(addr);

@@ -128,7 +128,12 @@ static bool walk_entry(struct rmap_walk *w, struct vma *v, u64 addr, struct page
 /* Every place in @v where pages [first, first + n) of its object may be. */
 static bool walk_vma(struct rmap_walk *w, struct vma *v, struct page *p, u64 n)
 {
-	u64 first = max(p->index, v->pgoff), last = min(p->index + n, v->pgoff + npages_of(v));
+	u64 first, last;
+
+	if (unlikely(v->flags & VM_HUGETLB))
+		return hugetlb_rmap(w, v, p);
+	first = max(p->index, v->pgoff);
+	last = min(p->index + n, v->pgoff + npages_of(v));
 
 	for (; first < last; first++)
 		if (!walk_entry(w, v, v->start + ((first - v->pgoff) << PAGE_SHIFT), p))

@@ -8,6 +8,7 @@
 
 #include <lib/seq_buf.h>
 #include <lib/string.h>
+#include <mm/hugetlb.h>
 #include <mm/mapping.h>
 #include <mm/section.h>
 #include <mm/slab_impl.h>
@@ -92,9 +93,7 @@ void meminfo_show(struct seq_buf *m)
 	kb(m, "Percpu", vm_state_sum(NR_PERCPU));
 	kb(m, "PageArray", page_array_pages());
 	kb(m, "AnonHugePages", vm_state_sum(NR_ANON_THPS) << PAGEBLOCK_ORDER);
-	seq_puts(m, "HugePages_Total:       0\nHugePages_Free:        0\n"
-		    "HugePages_Rsvd:        0\nHugePages_Surp:        0\n");
-	kb(m, "Hugepagesize", PAGEBLOCK_PAGES);
+	hugetlb_meminfo_show(m);
 	u64 direct[3];
 	pgtable_count_direct(direct);
 	kb(m, "DirectMap4k", direct[0]);
@@ -113,6 +112,7 @@ void node_meminfo_show(struct seq_buf *m, int node)
 	seq_printf(m, "Node %d MemTotal:       %8llu kB\n", node, total * 4);
 	seq_printf(m, "Node %d MemFree:        %8llu kB\n", node, free * 4);
 	seq_printf(m, "Node %d MemUsed:        %8llu kB\n", node, sat_sub(total, free) * 4);
+	hugetlb_node_meminfo_show(m, node);
 }
 
 void node_distance_show(struct seq_buf *m, int node)

@@ -105,6 +105,8 @@ void anon_group_init(void);
 pmd_t *pt_pmd(struct mm *mm, u64 addr);
 u64 pt_hole_size(struct mm *mm, u64 addr); /* where pt_pmd says NULL: the aligned span around addr that has no table */
 pmd_t *pt_pmd_alloc(struct mm *mm, u64 addr);
+pud_t *pt_pud(struct mm *mm, u64 addr); /* the PUD entry: a table, or a page of 1 GiB */
+pud_t *pt_pud_alloc(struct mm *mm, u64 addr);
 int pt_table_alloc(struct mm *mm, pmd_t *pmd); /* puts a PTE table into an empty PMD entry; 0 (also when there is one) or -ENOMEM */
 struct page *pt_page_alloc(struct mm *mm); /* counted for the mm */
 void pt_page_free(struct mm *mm, struct page *p); /* never was visible */
@@ -193,6 +195,22 @@ int huge_split_edges(struct vma *v, u64 start, u64 end);
 int huge_collapse_range(struct vma *v, u64 start, u64 end); /* MADV_COLLAPSE. => m write */
 int huge_collapse(struct vma *v, u64 base); /* one aligned 2 MiB range; 0 or -errno. => m write */
 int huge_copy_pmd(struct mm *mm, struct vma *dst, struct vma *src, u64 addr, pmd_t *dpmd, pmd_t *spmd);
+
+/* hugetlb_vm.c: VMAs with VM_HUGETLB. Addresses are aligned to their page size; entries have the lock of their table page. */
+struct hstate;
+struct rmap_walk;
+void hugetlb_vm_init(void);
+struct hstate *vma_hstate(const struct vma *v);
+pte_t *hugetlb_entry(const struct vma *v, u64 addr); /* PMD or PUD entry; NULL: no table */
+pte_t *hugetlb_entry_alloc(const struct vma *v, u64 addr); /* NULL: out of memory */
+int hugetlb_fault(struct fault *f);
+void hugetlb_zap(struct tlb_gather *g, struct vma *v, u64 start, u64 end, unsigned how);
+int hugetlb_copy(struct vma *dst, struct vma *src, bool *wrprotected); /* fork. 0 or -ENOMEM */
+bool hugetlb_rmap(struct rmap_walk *w, struct vma *v, struct page *p);
+void hugetlb_forget(struct vma *v, u64 start, u64 end); /* the range leaves the mapping: its promises too */
+void hugetlb_moved(struct vma *v); /* the promises went to another VMA */
+void hugetlb_punch(struct vma *v, u64 start, u64 end);
+u64 vma_page_size(const struct vma *v);
 
 /* mapping.c. => mapping->rmap_lock for writing */
 void mapping_vma_insert_locked(struct mapping *m, struct vma *v);

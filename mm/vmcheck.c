@@ -17,7 +17,7 @@
 
 struct walk {
 	struct mm *mm;
-	s64 rss[NR_RSS];
+	s64 rss[NR_RSS], huge;
 	u64 tables, bad;
 	bool rmap; /* second pass: reverse map only */
 };
@@ -120,7 +120,12 @@ static void check_entry(struct walk *w, u64 addr, pte_t e, u64 size)
 	if (READ_ONCE(head->mapcount) < 1 || READ_ONCE(head->refcount) < READ_ONCE(head->mapcount))
 		COMPLAIN(w, "mm %p %#llx: page %#llx has refcount %d, mapcount %d\n", w->mm, addr, page_to_pfn(p), head->refcount,
 			 head->mapcount);
-	w->rss[page_rss(head)] += size >> PAGE_SHIFT;
+	if (page_flag(head, PG_HUGETLB) != !!(v->flags & VM_HUGETLB))
+		COMPLAIN(w, "mm %p %#llx: page %#llx has flags %#llx, vma %#llx\n", w->mm, addr, page_to_pfn(p), head->flags, v->flags);
+	if (v->flags & VM_HUGETLB)
+		w->huge += size >> PAGE_SHIFT;
+	else
+		w->rss[page_rss(head)] += size >> PAGE_SHIFT;
 }
 
 static void walk_level(struct walk *w, pte_t *table, unsigned shift, u64 base, unsigned n)
@@ -132,7 +137,7 @@ static void walk_level(struct walk *w, pte_t *table, unsigned shift, u64 base, u
 
 		if (pte_none(e))
 			continue;
-		if (shift == PAGE_SHIFT || (shift == PMD_SHIFT && pmd_huge(e)))
+		if (shift == PAGE_SHIFT || ((shift == PMD_SHIFT || shift == PUD_SHIFT) && pmd_huge(e)))
 			check_entry(w, addr, e, 1ull << shift);
 		else if (pmd_has_table(e))
 			walk_level(w, table_of(e), shift - 9, addr, PTRS);
@@ -154,6 +159,8 @@ static void check_sums(struct walk *w)
 	for (int i = 0; i < NR_RSS; i++)
 		if (w->rss[i] != READ_ONCE(mm->rss[i]))
 			COMPLAIN(w, "mm %p: rss[%d] is %lld, tables have %lld\n", mm, i, READ_ONCE(mm->rss[i]), w->rss[i]);
+	if (w->huge != READ_ONCE(mm->hugetlb_pages))
+		COMPLAIN(w, "mm %p: hugetlb_pages is %lld, tables have %lld\n", mm, mm->hugetlb_pages, w->huge);
 	if (w->tables * PAGE_SIZE != READ_ONCE(mm->pgtables_bytes))
 		COMPLAIN(w, "mm %p: pgtables_bytes is %llu, found %llu tables\n", mm, mm->pgtables_bytes, w->tables);
 }

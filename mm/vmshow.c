@@ -8,8 +8,9 @@
 struct usage { /* bytes, but pss << PSS_SHIFT */
 	u64 rss, pss, pss_dirty, pss_anon, pss_file, pss_shmem;
 	u64 shared_clean, shared_dirty, private_clean, private_dirty;
-	u64 referenced, anonymous, lazy_free, anon_huge, locked;
+	u64 referenced, anonymous, lazy_free, anon_huge, locked, shared_huge, private_huge;
 	u64 pages, mapmax, node[MAX_NODES];
+	u64 pool_pages, pool_anon, pool_dirty; /* of a pool, in its page size */
 };
 #define PSS_SHIFT 12
 
@@ -113,11 +114,38 @@ static void count_table(struct usage *u, const struct vma *v, pte_t *entry, u64 
 	spin_unlock(lock);
 }
 
+/* Pages of a pool are in no other sum than their own. numa_maps counts them in their own size. */
+static void count_pool(struct usage *u, const struct vma *v)
+{
+	u64 size = vma_page_size(v);
+
+	for (u64 a = v->start; a < v->end; a += size) {
+		pte_t *entry = hugetlb_entry(v, a), e = { 0 };
+		struct page *p;
+
+		if (entry)
+			e = pte_read(entry);
+		if (!pte_has_page(e))
+			continue;
+		p = pte_frame(e);
+		*(READ_ONCE(p->mapcount) > 1 ? &u->shared_huge : &u->private_huge) += size;
+		u->pool_pages++;
+		u->pool_anon += page_type(p) == PT_ANON;
+		u->pool_dirty += pte_dirty(e);
+		u->mapmax = max(u->mapmax, (u64)max(READ_ONCE(p->mapcount), 1));
+		u->node[page_node(p) & (MAX_NODES - 1)]++;
+	}
+}
+
 /* => m read */
 static void count_vma(struct usage *u, const struct vma *v)
 {
 	u64 addr, next;
 
+	if (v->flags & VM_HUGETLB) {
+		count_pool(u, v);
+		return;
+	}
 	for (addr = v->start; addr < v->end; addr = next) {
 		pmd_t *pmd = pt_pmd(v->mm, addr), e;
 
@@ -159,8 +187,8 @@ static void show_usage(struct seq_buf *s, const struct usage *u, bool rollup)
 	line(s, "AnonHugePages:", u->anon_huge);
 	line(s, "ShmemPmdMapped:", 0);
 	line(s, "FilePmdMapped:", 0);
-	line(s, "Shared_Hugetlb:", 0);
-	line(s, "Private_Hugetlb:", 0);
+	line(s, "Shared_Hugetlb:", u->shared_huge);
+	line(s, "Private_Hugetlb:", u->private_huge);
 	line(s, "Swap:", 0);
 	line(s, "SwapPss:", 0);
 	line(s, "Locked:", u->locked >> PSS_SHIFT);
@@ -199,8 +227,8 @@ static void show_smap(struct seq_buf *s, const struct vma *v, char *buf)
 	count_vma(&u, v);
 	show_header(s, v, buf);
 	line(s, "Size:", v->end - v->start);
-	line(s, "KernelPageSize:", PAGE_SIZE);
-	line(s, "MMUPageSize:", PAGE_SIZE);
+	line(s, "KernelPageSize:", vma_page_size(v));
+	line(s, "MMUPageSize:", vma_page_size(v));
 	show_usage(s, &u, false);
 	seq_printf(s, "THPeligible:    %d\n", any_huge_range(v));
 	if (cpu_has(pku))
@@ -226,6 +254,16 @@ static void show_rollup(struct mm *mm, struct seq_buf *s)
 	show_usage(s, &u, true);
 }
 
+static void show_nodes(struct seq_buf *s, const struct usage *u, u64 page_size)
+{
+	if (u->mapmax > 1)
+		seq_printf(s, " mapmax=%llu", u->mapmax);
+	for (int n = 0; n < MAX_NODES; n++)
+		if (u->node[n])
+			seq_printf(s, " N%d=%llu", n, u->node[n]);
+	seq_printf(s, " kernelpagesize_kB=%llu", page_size >> 10);
+}
+
 static void show_numa(struct seq_buf *s, const struct vma *v, char *buf)
 {
 	struct usage u = { 0 };
@@ -239,19 +277,24 @@ static void show_numa(struct seq_buf *s, const struct vma *v, char *buf)
 		seq_puts(s, " heap");
 	else if (name && !strcmp(name, "[stack]"))
 		seq_puts(s, " stack");
-	if (u.pages) {
+	if (v->flags & VM_HUGETLB)
+		seq_puts(s, " huge");
+	if (u.pool_pages) {
+		if (u.pool_anon)
+			seq_printf(s, " anon=%llu", u.pool_anon);
+		if (u.pool_dirty)
+			seq_printf(s, " dirty=%llu", u.pool_dirty);
+		if (u.pool_pages != u.pool_anon && u.pool_pages != u.pool_dirty)
+			seq_printf(s, " mapped=%llu", u.pool_pages);
+		show_nodes(s, &u, vma_page_size(v));
+	} else if (u.pages) {
 		if (u.anonymous)
 			seq_printf(s, " anon=%llu", u.anonymous >> PAGE_SHIFT);
 		if (u.shared_dirty + u.private_dirty)
 			seq_printf(s, " dirty=%llu", (u.shared_dirty + u.private_dirty) >> PAGE_SHIFT);
 		if (u.pages != u.anonymous >> PAGE_SHIFT && u.pages != (u.shared_dirty + u.private_dirty) >> PAGE_SHIFT)
 			seq_printf(s, " mapped=%llu", u.pages);
-		if (u.mapmax > 1)
-			seq_printf(s, " mapmax=%llu", u.mapmax);
-		for (int n = 0; n < MAX_NODES; n++)
-			if (u.node[n])
-				seq_printf(s, " N%d=%llu", n, u.node[n]);
-		seq_puts(s, " kernelpagesize_kB=4");
+		show_nodes(s, &u, PAGE_SIZE);
 	}
 	seq_putc(s, '\n');
 }
@@ -316,7 +359,7 @@ void mm_status_show(struct mm *mm, struct seq_buf *s)
 	KB("VmLib", lib);
 	KB("VmPTE", mm->pgtables_bytes >> PAGE_SHIFT);
 	KB("VmSwap", rss_of(mm, RSS_SWAP));
-	KB("HugetlbPages", 0);
+	KB("HugetlbPages", max(READ_ONCE(mm->hugetlb_pages), 0ll));
 #undef KB
 }
 
@@ -346,10 +389,13 @@ static u64 pagemap_entry(struct vma *v, u64 addr)
 	pmd_t *pmd = pt_pmd(v->mm, addr), e;
 	struct page *p, *head;
 
-	if (!pmd)
-		return out;
-	e = pte_read(pmd);
-	if (pmd_huge(e)) {
+	if (!pmd) {
+		pud_t *pud = pt_pud(v->mm, addr);
+
+		if (!pud || !pmd_huge(e = pte_read(pud)))
+			return out;
+		p = pte_frame(e) + ((addr & (PUD_SIZE - 1)) >> PAGE_SHIFT);
+	} else if (pmd_huge(e = pte_read(pmd))) {
 		p = pte_frame(e) + pte_index(addr);
 	} else {
 		if (!pmd_has_table(e))

@@ -4,6 +4,7 @@
 #include <kernel/cpumask.h>
 #include <lib/seq_buf.h>
 #include <mm/alloc.h>
+#include <mm/hugetlb.h>
 #include <mm/show.h>
 #include <x86/tlb.h>
 
@@ -43,6 +44,7 @@ void vmstat_show(struct seq_buf *m)
 		seq_printf(m, "%s %llu\n", state_names[i], vm_state_sum(i));
 	for (unsigned int i = 0; i < NR_VM_EVENTS; i++)
 		seq_printf(m, "%s %llu\n", event_names[i], vm_event_sum(i));
+	hugetlb_vmstat_show(m);
 	tlb_stats_sum(&t);
 	seq_printf(m, "nr_tlb_remote_flush %llu\nnr_tlb_remote_flush_received %llu\n", t.requests, t.received);
 	seq_printf(m, "nr_tlb_ipis_sent %llu\nnr_tlb_ipis_avoided %llu\nnr_tlb_ipis_merged %llu\n",

@@ -116,6 +116,10 @@ void zap_range(struct tlb_gather *g, struct vma *v, u64 start, u64 end, unsigned
 {
 	struct zap z = { .g = g, .v = v, .how = how };
 
+	if (unlikely(v->flags & VM_HUGETLB)) {
+		hugetlb_zap(g, v, start, end, how);
+		return;
+	}
 	zap_walk(&z, start, end);
 	for (int i = 0; i < NR_RSS; i++)
 		if (z.rss[i])

@@ -98,6 +98,7 @@ struct file_ops {
 	u32 (*poll)(struct file *f, struct poll_table *pt); /* NULL: always readable and writable */
 	long (*ioctl)(struct file *f, u32 cmd, u64 arg);
 	int (*mmap)(struct file *f, struct vma *v);
+	unsigned (*huge_shift)(struct file *f); /* logarithm of its page size, when that is not the usual (hugetlbfs) */
 	int (*open)(struct inode *i, struct file *f);
 	int (*flush)(struct file *f); /* each close */
 	void (*release)(struct inode *i, struct file *f); /* last reference */

@@ -10,9 +10,13 @@ struct tmpfs {
 	u32 mode;
 	uid_t uid;
 	gid_t gid;
+	void (*file_made)(struct inode *i); /* (I) another kind of regular file; NULL: ours */
 };
 /* A node without a name: directories, files, devices. NULL: no memory or no inodes left. @dir may be NULL. */
 struct inode *tmpfs_inode(struct super *s, struct inode *dir, u32 mode, u64 rdev);
+/* A superblock over @t (first member of what put_super frees, kmalloc'ed; freed here on failure) with a root directory. ERR_PTR. */
+struct super *tmpfs_super(const char *name, u64 magic, const struct super_ops *ops, struct tmpfs *t);
+void tmpfs_evict(struct inode *i); /* super_ops->evict_inode */
 /* Symbolic link with this text. */
 struct inode *tmpfs_symlink_inode(struct super *s, struct inode *dir, const char *target);
 /* SEEK_DATA and SEEK_HOLE of a file whose data is its cached pages. */

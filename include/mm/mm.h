@@ -140,6 +140,7 @@ struct mm {
 	u64 auxv[50];
 	u64 total_vm, locked_vm, pinned_vm, data_vm, exec_vm, stack_vm; /* (m) pages */
 	s64 rss[NR_RSS]; /* (a) */
+	s64 hugetlb_pages; /* (a) small pages' worth of pool pages mapped; not in rss */
 	u64 hiwater_rss, hiwater_vm;
 	u64 pgtables_bytes; /* (a) */
 	u64 rlimit_as, rlimit_data, rlimit_stack, rlimit_memlock; /* bytes; copied by proc when limits change; ~0 none */

@@ -137,6 +137,8 @@ void page_waits_init(void);
 __weak u64 mm_reclaim_pages(gfp_t gfp, unsigned int order);
 /* A block made by moving pages away (mm/compact.c). => sleeps */
 __weak struct page *compact_alloc(struct zone **zonelist, gfp_t gfp, unsigned int order);
+/* A page with PG_HUGETLB lost its last reference: true when its pool keeps it. */
+__weak bool hugetlb_page_release(struct page *p);
 /* A page with PG_LRU, PG_MLOCKED or PG_PRIVATE1 lost its last reference. */
 __weak void mm_page_release(struct page *p);
 

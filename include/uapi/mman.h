@@ -70,5 +70,7 @@
 #define MFD_CLOEXEC 1
 #define MFD_ALLOW_SEALING 2
 #define MFD_HUGETLB 4
+#define MFD_HUGE_SHIFT 26
+#define MFD_HUGE_MASK 63u
 
 #endif

@@ -138,6 +138,11 @@ int vma_file_check(struct file *f, u64 prot, u64 flags, u64 *may)
 	return shared && f->inode->seals ? seal_checks(f, prot, may) : 0;
 }
 
+unsigned vma_file_huge_shift(struct file *f)
+{
+	return unlikely(f->ops->huge_shift) ? f->ops->huge_shift(f) : 0;
+}
+
 int vma_file_path(struct file *f, char *buf, u64 n)
 {
 	char *s = path_name(&f->path, buf, n);

@@ -2,6 +2,7 @@
 #include <fs/internal.h>
 #include <fs/memfd.h>
 #include <lib/string.h>
+#include <mm/hugetlb.h>
 
 #define ALL_SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)
 
@@ -12,7 +13,12 @@ int do_memfd_create(const char *name, u32 flags)
 	if (strlen(name) > NAME_MAX - 6)
 		return -EINVAL;
 	strlcat(full, name, sizeof(full));
-	struct file *f = shmem_file_create(shm_mount, full, 0, 0);
+	struct hstate *h = NULL;
+	struct file *f;
+
+	if (flags & MFD_HUGETLB && !(h = hstate_of_log(flags >> MFD_HUGE_SHIFT & MFD_HUGE_MASK)))
+		return -ENODEV;
+	f = h ? hugetlb_file_create(h, full, 0, false) : shmem_file_create(shm_mount, full, 0, 0);
 
 	if (IS_ERR(f))
 		return PTR_ERR(f);
@@ -33,7 +39,7 @@ int file_add_seals(struct file *f, u32 seals)
 		return -EPERM;
 	if (seals & ~(u32)ALL_SEALS)
 		return -EINVAL;
-	if (!S_ISREG(i->mode) || !(i->mapping.flags & MAPPING_SHMEM))
+	if (!S_ISREG(i->mode) || !(i->mapping.flags & (MAPPING_SHMEM | MAPPING_HUGE)))
 		return -EINVAL;
 	if (i->flags & I_NOSEALS)
 		return -EPERM;
@@ -56,7 +62,7 @@ int file_get_seals(struct file *f)
 {
 	struct inode *i = f->inode;
 
-	if (!S_ISREG(i->mode) || !(i->mapping.flags & MAPPING_SHMEM))
+	if (!S_ISREG(i->mode) || !(i->mapping.flags & (MAPPING_SHMEM | MAPPING_HUGE)))
 		return -EINVAL;
 	return i->flags & I_NOSEALS ? F_SEAL_SEAL : i->seals;
 }

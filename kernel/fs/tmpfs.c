@@ -78,6 +78,8 @@ struct inode *tmpfs_inode(struct super *s, struct inode *dir, u32 mode, u64 rdev
 		i->ops = &tmpfs_file_iops;
 		i->fops = &tmpfs_file_ops;
 		i->flags = I_NOSEALS;
+		if (unlikely(t->file_made))
+			t->file_made(i);
 		break;
 	case S_IFDIR:
 		i->ops = &tmpfs_dir_ops;
@@ -113,7 +115,7 @@ struct inode *tmpfs_symlink_inode(struct super *s, struct inode *dir, const char
 	return i;
 }
 
-static void tmpfs_evict(struct inode *i)
+void tmpfs_evict(struct inode *i)
 {
 	struct tmpfs *t = tmpfs_of(i->super);
 
@@ -528,26 +530,18 @@ static void tmpfs_put_super(struct super *s)
 	kfree(s->private);
 }
 
-static struct super *tmpfs_make(const char *name, u64 magic, u64 max, const char *data)
+struct super *tmpfs_super(const char *name, u64 magic, const struct super_ops *ops, struct tmpfs *t)
 {
-	struct super *s = super_alloc(name, &tmpfs_super_ops, magic);
-	struct tmpfs *t = s ? kzalloc(sizeof(*t), GFP_KERNEL) : NULL;
+	struct super *s = super_alloc(name, ops, magic);
+	struct inode *root;
 	int err = -ENOMEM;
 
-	if (!t) {
-		kfree(s);
-		return ERR_PTR(err);
+	if (!s) {
+		kfree(t);
+		return ERR_PTR(-ENOMEM);
 	}
 	s->private = t;
-	t->max_pages = t->max_inodes = max;
-	t->mode = magic == TMPFS_MAGIC ? 01777 : 0755;
-	t->uid = current_cred() ? current_cred()->fsuid : 0;
-	t->gid = current_cred() ? current_cred()->fsgid : 0;
-	err = parse_options(t, data);
-	struct inode *root = err ? NULL : tmpfs_inode(s, NULL, S_IFDIR | t->mode, 0);
-
-	if (!err && !root)
-		err = -ENOMEM;
+	root = tmpfs_inode(s, NULL, S_IFDIR | t->mode, 0);
 	if (root) {
 		root->uid = t->uid;
 		root->gid = t->gid;
@@ -559,6 +553,25 @@ static struct super *tmpfs_make(const char *name, u64 magic, u64 max, const char
 	}
 	s->root->flags |= DENTRY_COMPLETE;
 	return s;
+}
+
+static struct super *tmpfs_make(const char *name, u64 magic, u64 max, const char *data)
+{
+	struct tmpfs *t = kzalloc(sizeof(*t), GFP_KERNEL);
+	int err;
+
+	if (!t)
+		return ERR_PTR(-ENOMEM);
+	t->max_pages = t->max_inodes = max;
+	t->mode = magic == TMPFS_MAGIC ? 01777 : 0755;
+	t->uid = current_cred() ? current_cred()->fsuid : 0;
+	t->gid = current_cred() ? current_cred()->fsgid : 0;
+	err = parse_options(t, data);
+	if (err) {
+		kfree(t);
+		return ERR_PTR(err);
+	}
+	return tmpfs_super(name, magic, &tmpfs_super_ops, t);
 }
 
 static struct super *tmpfs_mount(struct fs_type *t, const char *source, u32 flags, const char *data)

@@ -392,7 +392,9 @@ long sys_memfd_create(const char __user *uname, unsigned flags)
 {
 	char name[NAME_MAX + 1];
 
-	if (flags & ~(MFD_CLOEXEC | MFD_ALLOW_SEALING))
+	u32 known = MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_HUGETLB | (flags & MFD_HUGETLB ? MFD_HUGE_MASK << MFD_HUGE_SHIFT : 0);
+
+	if (flags & ~known)
 		return -EINVAL;
 	s64 n = strncpy_from_user(name, uname, sizeof(name));
 	if (n < 0)

@@ -11,6 +11,7 @@
 #include <fs/fs.h>
 #include <lib/err.h>
 #include <lib/string.h>
+#include <mm/hugetlb.h>
 #include <mm/slab.h>
 #include <proc/ipc.h>
 #include <x86/uaccess.h>
@@ -20,6 +21,9 @@
 #define SHM_REMAP 040000
 #define SHM_EXEC 0100000
 #define SHM_HUGETLB 04000
+#define SHM_NORESERVE 010000
+#define SHM_HUGE_SHIFT 26
+#define SHM_HUGE_MASK 63
 #define SHM_DEST 01000u
 #define SHM_LOCKED 02000u
 #define SHM_LOCK 11
@@ -58,9 +62,25 @@ static s64 seconds(void)
 
 /* ---- segments ---- */
 
+struct segment_wanted {
+	u64 size;
+	int flags;
+	struct hstate *h; /* a pool's pages, for who may lock memory */
+};
+
+static struct file *segment_file(struct segment_wanted *w)
+{
+	if (!w->h)
+		return shmem_zero_file(ALIGN(w->size, PAGE_SIZE), VM_SHARED);
+	if (!capable(CAP_IPC_LOCK))
+		return ERR_PTR(-EPERM);
+	return hugetlb_file_create(w->h, "SYSV", ALIGN(w->size, hstate_bytes(w->h)), !(w->flags & SHM_NORESERVE));
+}
+
 static struct ipc_object *make_segment(void *arg)
 {
-	u64 size = *(u64 *)arg;
+	struct segment_wanted *w = arg;
+	u64 size = w->size;
 	struct shm_segment *s;
 
 	if (!size || size > ipc_limits.shmmax)
@@ -72,7 +92,7 @@ static struct ipc_object *make_segment(void *arg)
 	s = kzalloc(sizeof(*s), GFP_KERNEL);
 	if (!s)
 		return ERR_PTR(-ENOMEM);
-	s->file = shmem_zero_file(ALIGN(size, PAGE_SIZE), VM_SHARED);
+	s->file = segment_file(w);
 	if (IS_ERR(s->file)) {
 		int err = PTR_ERR(s->file);
 		kfree(s);
@@ -87,14 +107,19 @@ static struct ipc_object *make_segment(void *arg)
 
 static int check_size(struct ipc_object *o, void *arg)
 {
-	return *(u64 *)arg > container_of(o, struct shm_segment, ipc)->size ? -EINVAL : 0;
+	return ((struct segment_wanted *)arg)->size > container_of(o, struct shm_segment, ipc)->size ? -EINVAL : 0;
 }
 
 long sys_shmget(s32 key, u64 size, int flags)
 {
-	if (flags & SHM_HUGETLB)
-		return -EINVAL;
-	return ipc_get(&shms, key, flags, make_segment, &size, check_size);
+	struct segment_wanted w = { .size = size, .flags = flags };
+
+	if (flags & SHM_HUGETLB) {
+		w.h = hstate_of_log(flags >> SHM_HUGE_SHIFT & SHM_HUGE_MASK);
+		if (!w.h)
+			return -EINVAL;
+	}
+	return ipc_get(&shms, key, flags, make_segment, &w, check_size);
 }
 
 /* ---- attaches ---- */
@@ -136,7 +161,12 @@ static int shm_vma_fault(struct fault *f)
 	return filemap_vma_ops.fault(f); /* the memory file's pages are v->mapping's */
 }
 
-static const struct vma_ops shm_vma_ops = { .open = shm_vma_open, .close = shm_vma_close, .fault = shm_vma_fault, .map_cached = true };
+static int shm_may_split(struct vma *v, u64 addr)
+{
+	return v->flags & VM_HUGETLB ? hugetlb_may_split(v, addr) : 0;
+}
+
+static const struct vma_ops shm_vma_ops = { .may_split = shm_may_split, .open = shm_vma_open, .close = shm_vma_close, .fault = shm_vma_fault, .map_cached = true };
 
 static int shm_file_mmap(struct file *f, struct vma *v)
 {
@@ -157,7 +187,12 @@ static void shm_file_release(struct inode *i, struct file *f)
 	ipc_put(&shms, &s->ipc);
 }
 
-static const struct file_ops shm_file_ops = { .mmap = shm_file_mmap, .release = shm_file_release };
+static unsigned shm_huge_shift(struct file *f)
+{
+	return vma_file_huge_shift(((struct shm_segment *)f->private)->file);
+}
+
+static const struct file_ops shm_file_ops = { .huge_shift = shm_huge_shift, .mmap = shm_file_mmap, .release = shm_file_release };
 
 /* A file over the segment; takes over the caller's reference of it, also on failure. */
 static struct file *attach_file(struct shm_segment *s, bool readonly)
@@ -172,6 +207,10 @@ static struct file *attach_file(struct shm_segment *s, bool readonly)
 static s64 map_segment(struct file *f, u64 size, u64 addr, int flags)
 {
 	u64 prot = PROT_READ, mflags = MAP_SHARED;
+	unsigned shift = vma_file_huge_shift(f);
+
+	if (shift)
+		size = ALIGN(size, 1ull << shift);
 
 	if (!(flags & SHM_RDONLY))
 		prot |= PROT_WRITE;

@@ -4,6 +4,7 @@
  */
 #include <fs/fdtable.h>
 #include <kernel/rcu.h>
+#include <mm/hugetlb.h>
 #include <mm/slab.h>
 #include <proc/task.h>
 #include <x86/cpu.h>
@@ -16,27 +17,50 @@ static inline struct mm *cur_mm(void)
 	return current->thread.mm;
 }
 
+/* Anonymous memory from a pool: a file of it that nobody else can open. */
+static long mmap_pool(u64 addr, u64 len, u64 prot, u64 flags)
+{
+	struct hstate *h = hstate_of_log(flags >> MAP_HUGE_SHIFT & MAP_HUGE_MASK);
+	struct file *f;
+	s64 ret;
+
+	if (!h)
+		return -EINVAL;
+	len = ALIGN(len, hstate_bytes(h));
+	if (!len)
+		return -EINVAL;
+	f = hugetlb_file_create(h, "anon_hugepage", len, false);
+	if (IS_ERR(f))
+		return PTR_ERR(f);
+	ret = do_mmap(cur_mm(), f, addr, len, prot, flags, 0);
+	file_put(f);
+	return ret;
+}
+
 long sys_mmap(u64 addr, u64 len, u64 prot, u64 flags, u32 fd, u64 off)
 {
+	unsigned shift;
 	struct fd f;
-	s64 ret;
+	s64 ret = 0;
 
 	if (unlikely(off & ~PAGE_MASK))
 		return -EINVAL;
 	flags &= 0xffffffff;
 	if (likely(flags & MAP_ANONYMOUS)) {
-		if (unlikely(flags & MAP_HUGETLB)) {
-			u64 size = flags >> MAP_HUGE_SHIFT & MAP_HUGE_MASK;
-
-			/* the pool of reserved huge pages is empty */
-			return size == 0 || size == PMD_SHIFT || size == PUD_SHIFT ? -ENOMEM : -EINVAL;
-		}
+		if (unlikely(flags & MAP_HUGETLB))
+			return mmap_pool(addr, len, prot, flags);
 		return do_mmap(cur_mm(), NULL, addr, len, prot, flags, off >> PAGE_SHIFT);
 	}
 	f = fdget(fd);
 	if (!fd_file(f))
 		return -EBADF;
-	ret = flags & MAP_HUGETLB ? -EINVAL : do_mmap(cur_mm(), fd_file(f), addr, len, prot, flags, off >> PAGE_SHIFT);
+	shift = vma_file_huge_shift(fd_file(f));
+	if (unlikely(shift))
+		len = ALIGN(len, 1ull << shift);
+	else if (unlikely(flags & MAP_HUGETLB))
+		ret = -EINVAL;
+	if (likely(!ret))
+		ret = do_mmap(cur_mm(), fd_file(f), addr, len, prot, flags, off >> PAGE_SHIFT);
 	fdput(f);
 	return ret;
 }

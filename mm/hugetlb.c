@@ -1,0 +1,679 @@
+/*
+ * hugetlb.c - the pools: their size, promises, pages going out and coming back, and the files that hold them.
+ *
+ * The size of a pool has two parts: pages that stay (nr - surplus), which the administrator sets, and surplus pages, made when a reservation needs more than
+ * is free and nr_overcommit_hugepages allows it, or left over when the pool shrank below what is in use. A page of a node that has surplus goes back
+ * to the allocator when it is freed. Shrinking never takes a page that is promised.
+ *
+ * Counting is done under hstate.lock, in whole steps: (free, resv) change together, so that resv <= free holds whenever the lock is free. Memory
+ * is asked of the allocator outside the lock; what changed meanwhile is looked at again.
+ */
+#include <kernel/cmdline.h>
+#include <lib/bitops.h>
+#include <lib/parse.h>
+#include <lib/seq_buf.h>
+#include <lib/string.h>
+#include <mm/check.h>
+#include <mm/hugetlb.h>
+#include "vm.h"
+
+struct hstate hstates[NR_HSTATES] = {
+	[HUGE_2M] = { .name = "2048kB", .order = HPAGE_ORDER, .shift = PMD_SHIFT, .usable = true },
+	[HUGE_1G] = { .name = "1048576kB", .order = PUD_SHIFT - PAGE_SHIFT, .shift = PUD_SHIFT },
+};
+struct hstate *hstate_default = &hstates[HUGE_2M];
+
+#define for_each_hstate(h) for (struct hstate *h = hstates; h < hstates + NR_HSTATES; h++)
+
+struct hstate *hstate_of_log(unsigned log)
+{
+	if (!log)
+		return hstate_default;
+	for_each_hstate(h)
+		if (h->shift == log && h->usable)
+			return h;
+	return NULL;
+}
+
+struct hstate *hstate_of_size(u64 bytes)
+{
+	for_each_hstate(h)
+		if (hstate_bytes(h) == bytes && h->usable)
+			return h;
+	return NULL;
+}
+
+/* --- pages --- */
+
+/* => lock */
+static void enlist_free(struct hstate *h, struct page *p)
+{
+	int node = page_node(p);
+
+	list_add(&p->lru, &h->list[node]);
+	h->free++;
+	h->node_free[node]++;
+}
+
+/* => lock. NULL: the node has none */
+static struct page *unlist_free(struct hstate *h, int node)
+{
+	struct page *p = list_first_entry_or_null(&h->list[node], struct page, lru);
+
+	if (!p)
+		return NULL;
+	list_del(&p->lru);
+	h->free--;
+	h->node_free[node]--;
+	return p;
+}
+
+/* A fresh page for the pool, free in it (refcount 0) but on no list. */
+static struct page *new_page(struct hstate *h, int node)
+{
+	struct page *p = alloc_pages_node(node, GFP_USER | GFP_COMP | GFP_NOWARN | (node >= 0 ? GFP_THISNODE : 0), h->order);
+	u64 flags;
+
+	if (p && node >= 0 && page_node(p) != node) {
+		page_put(p); /* a node without room gave the request on */
+		p = NULL;
+	}
+	spin_lock_irqsave(&h->lock, flags);
+	*(p ? &h->alloc_ok : &h->alloc_fail) += 1;
+	spin_unlock_irqrestore(&h->lock, flags);
+	if (!p)
+		return NULL;
+	page_set_flag(p, PG_HUGETLB);
+	WRITE_ONCE(p->refcount, 0);
+	return p;
+}
+
+/* Back to the allocator: a page on no list. */
+static void discard_page(struct page *p)
+{
+	page_clear_flag(p, PG_HUGETLB);
+	WRITE_ONCE(p->refcount, 1);
+	page_put(p);
+}
+
+/* A surplus page, put into the pool. => not locked; false: not allowed or no memory */
+static bool add_surplus(struct hstate *h)
+{
+	struct page *p;
+	bool ok = false;
+	u64 flags;
+
+	if (READ_ONCE(h->surplus) >= READ_ONCE(h->overcommit))
+		return false;
+	p = new_page(h, NUMA_NO_NODE);
+	if (!p)
+		return false;
+	spin_lock_irqsave(&h->lock, flags);
+	if (h->surplus < h->overcommit) {
+		h->nr++;
+		h->surplus++;
+		h->node_nr[page_node(p)]++;
+		h->node_surplus[page_node(p)]++;
+		enlist_free(h, p);
+		ok = true;
+	}
+	spin_unlock_irqrestore(&h->lock, flags);
+	if (!ok)
+		discard_page(p);
+	return ok;
+}
+
+/* Surplus pages nobody was promised leave. => not locked */
+static void trim_surplus(struct hstate *h)
+{
+	for (;;) {
+		struct page *p = NULL;
+		u64 flags;
+
+		spin_lock_irqsave(&h->lock, flags);
+		for (int n = 0; n < MAX_NODES && !p && h->surplus && h->free > h->resv; n++) {
+			if (!h->node_surplus[n] || !(p = unlist_free(h, n)))
+				continue;
+			h->nr--;
+			h->surplus--;
+			h->node_nr[n]--;
+			h->node_surplus[n]--;
+		}
+		spin_unlock_irqrestore(&h->lock, flags);
+		if (!p)
+			return;
+		discard_page(p);
+	}
+}
+
+int hugetlb_reserve(struct hstate *h, u64 n)
+{
+	for (;;) {
+		bool ok = false;
+		u64 flags;
+
+		spin_lock_irqsave(&h->lock, flags);
+		if (n <= h->free - h->resv) {
+			h->resv += n;
+			ok = true;
+		}
+		spin_unlock_irqrestore(&h->lock, flags);
+		if (ok)
+			return 0;
+		if (!add_surplus(h)) {
+			trim_surplus(h);
+			return -ENOMEM;
+		}
+	}
+}
+
+void hugetlb_unreserve(struct hstate *h, u64 n)
+{
+	u64 flags;
+
+	if (!n)
+		return;
+	spin_lock_irqsave(&h->lock, flags);
+	ASSERT3U(h->resv, >=, n);
+	h->resv -= n;
+	spin_unlock_irqrestore(&h->lock, flags);
+	if (READ_ONCE(h->surplus))
+		trim_surplus(h);
+}
+
+struct page *hugetlb_take(struct hstate *h, bool reserved)
+{
+	struct page *p = NULL;
+	u64 flags;
+	int node;
+
+	if (fail_alloc() && !reserved)
+		return NULL;
+	do {
+		node = this_node();
+		spin_lock_irqsave(&h->lock, flags);
+		if (reserved || h->free > h->resv) {
+			p = unlist_free(h, node);
+			for (int n = 0; n < MAX_NODES && !p; n++)
+				p = unlist_free(h, n);
+		}
+		if (p) {
+			h->resv -= reserved;
+			list_add(&p->lru, &h->used);
+			p->mapcount = 0;
+			p->private = 0;
+			WRITE_ONCE(p->refcount, 1);
+		}
+		spin_unlock_irqrestore(&h->lock, flags);
+	} while (!p && !reserved && add_surplus(h));
+	return p;
+}
+
+bool hugetlb_page_release(struct page *p)
+{
+	struct hstate *h = page_order(p) == HPAGE_ORDER ? &hstates[HUGE_2M] : &hstates[HUGE_1G];
+	int node = page_node(p);
+	bool keep;
+	u64 flags;
+
+	/* what is left of its last use; nobody has a reference */
+	p->flags &= ~(1ull << PG_DIRTY | 1ull << PG_UPTODATE | 1ull << PG_REFERENCED | 1ull << PG_LOCKED | 1ull << PG_WAITERS |
+		      1ull << PG_SWAPBACKED);
+	page_set_type(p, PT_KERNEL);
+	spin_lock_irqsave(&h->lock, flags);
+	list_del(&p->lru);
+	p->mapping = NULL;
+	p->private = 0;
+	keep = !h->node_surplus[node] || h->free < h->resv;
+	if (keep) {
+		enlist_free(h, p);
+	} else {
+		h->nr--;
+		h->surplus--;
+		h->node_nr[node]--;
+		h->node_surplus[node]--;
+		page_clear_flag(p, PG_HUGETLB);
+	}
+	spin_unlock_irqrestore(&h->lock, flags);
+	return keep;
+}
+
+/* --- size --- */
+
+static u64 staying(const struct hstate *h, int node)
+{
+	return node < 0 ? h->nr - h->surplus : h->node_nr[node] - h->node_surplus[node];
+}
+
+/* Moves a page between surplus and staying, on @node or any. => lock. False: none to move */
+static bool shift_surplus(struct hstate *h, int node, bool to_surplus)
+{
+	for (int n = node < 0 ? 0 : node; n < (node < 0 ? MAX_NODES : node + 1); n++) {
+		if (to_surplus ? h->node_surplus[n] >= h->node_nr[n] : !h->node_surplus[n])
+			continue;
+		h->node_surplus[n] += to_surplus ? 1 : -1;
+		h->surplus += to_surplus ? 1 : -1;
+		return true;
+	}
+	return false;
+}
+
+/* One page more. Nodes take turns, beginning at *turn. */
+static bool grow_one(struct hstate *h, int node, int *turn)
+{
+	struct page *p = NULL;
+	u64 flags;
+	bool moved;
+
+	spin_lock_irqsave(&h->lock, flags);
+	moved = shift_surplus(h, node, false);
+	spin_unlock_irqrestore(&h->lock, flags);
+	if (moved)
+		return true;
+	for (int i = 0; i < MAX_NODES && !p; i++) {
+		int n = node < 0 ? (*turn)++ % MAX_NODES : node;
+
+		if (node_online_map >> n & 1)
+			p = new_page(h, n);
+		if (node >= 0)
+			break;
+	}
+	if (!p)
+		return false;
+	spin_lock_irqsave(&h->lock, flags);
+	h->nr++;
+	h->node_nr[page_node(p)]++;
+	enlist_free(h, p);
+	spin_unlock_irqrestore(&h->lock, flags);
+	return true;
+}
+
+/* One page less: a free one that nobody was promised, else one in use becomes surplus. */
+static bool shrink_one(struct hstate *h, int node, int *turn)
+{
+	struct page *p = NULL;
+	bool moved = false;
+	u64 flags;
+
+	spin_lock_irqsave(&h->lock, flags);
+	for (int i = 0; i < MAX_NODES && !p && h->free > h->resv; i++) {
+		int n = node < 0 ? (*turn)++ % MAX_NODES : node;
+
+		if (h->node_nr[n] > h->node_surplus[n] && (p = unlist_free(h, n))) {
+			h->nr--;
+			h->node_nr[n]--;
+		}
+		if (node >= 0)
+			break;
+	}
+	if (!p)
+		moved = shift_surplus(h, node, true);
+	spin_unlock_irqrestore(&h->lock, flags);
+	if (p)
+		discard_page(p);
+	return p || moved;
+}
+
+void hugetlb_resize(struct hstate *h, int node, u64 want)
+{
+	int turn = 0;
+
+	if (!h->usable)
+		return;
+	mutex_lock(&h->resize);
+	while (staying(h, node) < want && !fatal_signal_pending_current() && grow_one(h, node, &turn))
+		;
+	while (staying(h, node) > want && shrink_one(h, node, &turn))
+		;
+	mutex_unlock(&h->resize);
+}
+
+void hugetlb_set_overcommit(struct hstate *h, u64 n)
+{
+	u64 flags;
+
+	spin_lock_irqsave(&h->lock, flags);
+	h->overcommit = n;
+	spin_unlock_irqrestore(&h->lock, flags);
+}
+
+/* --- promises --- */
+
+bool huge_quota_charge(struct huge_quota *q, u64 n)
+{
+	if (!q)
+		return true;
+	if ((u64)__atomic_add_fetch(&q->used, n, __ATOMIC_RELAXED) <= q->max)
+		return true;
+	__atomic_fetch_sub(&q->used, n, __ATOMIC_RELAXED);
+	return false;
+}
+
+void huge_quota_uncharge(struct huge_quota *q, u64 n)
+{
+	if (q)
+		__atomic_fetch_sub(&q->used, n, __ATOMIC_RELAXED);
+}
+
+void huge_resv_init(struct huge_resv *r, struct hstate *h, struct huge_quota *quota)
+{
+	*r = (struct huge_resv){ .h = h, .quota = quota };
+	mutex_init(&r->lock);
+	xa_init(&r->set, &xa_slab_ops);
+}
+
+static bool has_page(struct mapping *m, u64 small_index)
+{
+	struct page *p = m ? mapping_find(m, small_index) : NULL;
+
+	if (p)
+		page_put(p);
+	return p;
+}
+
+static bool wants_promise(struct huge_resv *r, u64 i, struct mapping *skip)
+{
+	return !xa_load(&r->set, i) && !has_page(skip, i << r->h->order);
+}
+
+/* Forgets the promises the call numbered @gen made. => r->lock */
+static void undo_add(struct huge_resv *r, u64 first, u64 end, u64 gen)
+{
+	u64 i = first;
+	void *e;
+
+	for (; i < end && (e = xa_find(&r->set, &i, end - 1)); i++)
+		if (xa_to_value(e) == gen)
+			xa_erase(&r->set, i);
+}
+
+int huge_resv_add(struct huge_resv *r, u64 first, u64 end, struct mapping *skip)
+{
+	u64 need = 0, made = 0, i;
+	int err = -ENOMEM;
+
+	mutex_lock(&r->lock);
+	for (i = first; i < end; i++)
+		need += wants_promise(r, i, skip);
+	if (!huge_quota_charge(r->quota, need))
+		goto out;
+	if (hugetlb_reserve(r->h, need)) {
+		huge_quota_uncharge(r->quota, need);
+		goto out;
+	}
+	r->gen++;
+	err = 0;
+	for (i = first; i < end && made < need && !err; i++) {
+		/* a page may have come meanwhile, none can go: who drops pages waits for the lock */
+		if (!wants_promise(r, i, skip))
+			continue;
+		err = xa_insert(&r->set, i, xa_mk_value(r->gen), GFP_KERNEL);
+		made += !err;
+	}
+	if (err) {
+		undo_add(r, first, end, r->gen);
+		made = 0;
+	}
+	r->count += made;
+	hugetlb_unreserve(r->h, need - made);
+	huge_quota_uncharge(r->quota, need - made);
+out:
+	mutex_unlock(&r->lock);
+	return err;
+}
+
+bool huge_resv_take(struct huge_resv *r, u64 index)
+{
+	bool there;
+
+	mutex_lock(&r->lock);
+	there = xa_load(&r->set, index);
+	if (there) {
+		xa_erase(&r->set, index);
+		r->count--;
+	}
+	mutex_unlock(&r->lock);
+	return there;
+}
+
+void huge_resv_drop(struct huge_resv *r, u64 first, u64 end)
+{
+	u64 n = 0, i = first;
+
+	mutex_lock(&r->lock);
+	while (r->count && i < end && xa_find(&r->set, &i, end - 1)) {
+		xa_erase(&r->set, i++);
+		r->count--;
+		n++;
+	}
+	mutex_unlock(&r->lock);
+	hugetlb_unreserve(r->h, n);
+	huge_quota_uncharge(r->quota, n);
+}
+
+/* --- files --- */
+
+static void file_page_gone(struct mapping *m, struct page *p)
+{
+	huge_quota_uncharge(huge_file_of(m)->resv.quota, 1);
+}
+
+void huge_file_init(struct huge_file *hf, struct mapping *m, struct hstate *h, struct huge_quota *quota)
+{
+	hf->ops = (struct mapping_ops){ .free_page = file_page_gone };
+	huge_resv_init(&hf->resv, h, quota);
+	m->flags = MAPPING_HUGE;
+	m->ops = &hf->ops;
+}
+
+void huge_file_drop(struct mapping *m, u64 first, u64 end)
+{
+	struct huge_file *hf = huge_file_of(m);
+	struct hstate *h = hf->resv.h;
+
+	end = min(end, 1ull << (63 - h->shift));
+	mapping_punch(m, first << h->shift, end << h->shift);
+	huge_resv_drop(&hf->resv, first, end);
+}
+
+struct page *huge_file_get(struct mapping *m, u64 index, int *err)
+{
+	struct huge_file *hf = huge_file_of(m);
+	struct hstate *h = hf->resv.h;
+	struct page *p = mapping_find(m, index << h->order);
+	bool reserved;
+
+	if (p)
+		return p;
+	reserved = huge_resv_take(&hf->resv, index);
+	*err = -ENOSPC;
+	if (!reserved && !huge_quota_charge(hf->resv.quota, 1))
+		return NULL;
+	p = hugetlb_take(h, reserved);
+	if (!p) {
+		huge_quota_uncharge(hf->resv.quota, 1);
+		return NULL;
+	}
+	clear_pages(page_address(p), hstate_pages(h));
+	page_set_flag(p, PG_UPTODATE);
+	page_set_flag(p, PG_DIRTY); /* there is nowhere to write it to */
+	*err = mapping_insert(m, index << h->order, p);
+	if (*err) {
+		huge_quota_uncharge(hf->resv.quota, 1);
+		page_put(p);
+		return *err == -EEXIST ? mapping_find(m, index << h->order) : NULL;
+	}
+	/* a promise made between the look and the insertion */
+	if (huge_resv_take(&hf->resv, index)) {
+		hugetlb_unreserve(h, 1);
+		huge_quota_uncharge(hf->resv.quota, 1);
+	}
+	return p;
+}
+
+/* --- boot --- */
+
+static void boot_pool(struct hstate *h, u64 n)
+{
+	hugetlb_resize(h, -1, n);
+	if (staying(h, -1) < n)
+		pr_warn("hugetlb: %llu of %llu pages of %s\n", staying(h, -1), n, h->name);
+}
+
+/* One word of the command line. hugepages= is for the size named last before it. */
+static void boot_word(const char *word, struct hstate **h, bool *sized)
+{
+	const char *end;
+	u64 n;
+
+	if (!strncmp(word, "hugepagesz=", 11) || !strncmp(word, "default_hugepagesz=", 19)) {
+		n = memparse(strchr(word, '=') + 1, &end);
+		*h = hstate_of_size(n);
+		*sized = true;
+		if (!*h)
+			pr_warn("hugetlb: %s: no such size here\n", word);
+		else if (word[0] == 'd')
+			hstate_default = *h;
+	} else if (!strncmp(word, "hugepages=", 10)) {
+		n = memparse(word + 10, &end);
+		if (!*sized)
+			*h = hstate_default;
+		if (*h && end != word + 10)
+			boot_pool(*h, n);
+	}
+}
+
+static void boot_pools(void)
+{
+	struct hstate *h = NULL;
+	bool sized = false;
+	char word[48];
+	u64 n = 0;
+
+	for (const char *s = kernel_cmdline;; s++) {
+		if (*s && *s != ' ') {
+			if (n < sizeof(word) - 1)
+				word[n++] = *s;
+			continue;
+		}
+		word[n] = 0;
+		if (!strcmp(word, "--"))
+			return;
+		boot_word(word, &h, &sized);
+		n = 0;
+		if (!*s)
+			return;
+	}
+}
+
+void hugetlb_init_sizes(void)
+{
+	hstates[HUGE_1G].usable = cpu_has(gb_pages);
+	for_each_hstate(h) {
+		spin_lock_init(&h->lock);
+		mutex_init(&h->resize);
+		INIT_LIST_HEAD(&h->used);
+		for (int n = 0; n < MAX_NODES; n++)
+			INIT_LIST_HEAD(&h->list[n]);
+	}
+	hugetlb_vm_init();
+	check_register("hugetlb", hugetlb_check);
+}
+
+void hugetlb_init(void)
+{
+	boot_pools();
+}
+
+/* --- text and checker --- */
+
+u64 hugetlb_pool_pages(int node)
+{
+	u64 n = 0;
+
+	for_each_hstate(h)
+		n += (node < 0 ? READ_ONCE(h->nr) : READ_ONCE(h->node_nr[node])) << h->order;
+	return n;
+}
+
+void hugetlb_meminfo_show(struct seq_buf *s)
+{
+	struct hstate *h = hstate_default;
+
+	seq_printf(s, "HugePages_Total:   %5llu\nHugePages_Free:    %5llu\nHugePages_Rsvd:    %5llu\nHugePages_Surp:    %5llu\n", h->nr,
+		   h->free, h->resv, h->surplus);
+	seq_printf(s, "Hugepagesize:   %8llu kB\nHugetlb:        %8llu kB\n", hstate_bytes(h) >> 10, hugetlb_pool_pages(-1) << 2);
+}
+
+void hugetlb_vmstat_show(struct seq_buf *s)
+{
+	u64 ok = 0, fail = 0;
+
+	for_each_hstate(h) {
+		ok += h->alloc_ok;
+		fail += h->alloc_fail;
+	}
+	seq_printf(s, "htlb_buddy_alloc_success %llu\nhtlb_buddy_alloc_fail %llu\n", ok, fail);
+}
+
+void hugetlb_node_meminfo_show(struct seq_buf *s, int node)
+{
+	struct hstate *h = hstate_default;
+
+	seq_printf(s, "Node %d HugePages_Total: %5llu\nNode %d HugePages_Free:  %5llu\nNode %d HugePages_Surp:  %5llu\n", node,
+		   h->node_nr[node], node, h->node_free[node], node, h->node_surplus[node]);
+}
+
+static u64 check_list(struct hstate *h, struct list_head *list, int node, u64 *count)
+{
+	struct page *p;
+	u64 bad = 0;
+
+	*count = 0;
+	list_for_each_entry(p, list, lru) {
+		bool free = node >= 0, ok = page_flag(p, PG_HUGETLB) && page_flag(p, PG_HEAD) && page_order(p) == h->order;
+
+		if (free)
+			ok = ok && !p->refcount && !p->mapcount && page_type(p) == PT_KERNEL && page_node(p) == node;
+		if (!ok && bad++ < 8)
+			pr_err("hugetlb_check: %s: page %#llx %s: flags %#llx, refcount %d, mapcount %d, node should be %d\n", h->name,
+			       page_to_pfn(p), free ? "free" : "in use", p->flags, p->refcount, p->mapcount, node);
+		++*count;
+	}
+	return bad;
+}
+
+static u64 check_pool(struct hstate *h)
+{
+	u64 bad = 0, nr = 0, free = 0, surplus = 0, used, n, flags;
+
+	spin_lock_irqsave(&h->lock, flags);
+	for (int i = 0; i < MAX_NODES; i++) {
+		bad += check_list(h, &h->list[i], i, &n);
+		if (n != h->node_free[i] || h->node_free[i] > h->node_nr[i] || h->node_surplus[i] > h->node_nr[i]) {
+			pr_err("hugetlb_check: %s: node %d lists %llu free, counts nr %llu free %llu surplus %llu\n", h->name, i, n,
+			       h->node_nr[i], h->node_free[i], h->node_surplus[i]);
+			bad++;
+		}
+		nr += h->node_nr[i];
+		free += n;
+		surplus += h->node_surplus[i];
+	}
+	bad += check_list(h, &h->used, -1, &used);
+	if (nr != h->nr || free != h->free || surplus != h->surplus || used + free != nr || h->resv > free) {
+		pr_err("hugetlb_check: %s: nr %llu free %llu surplus %llu resv %llu; found nr %llu free %llu surplus %llu, in use %llu\n",
+		       h->name, h->nr, h->free, h->surplus, h->resv, nr, free, surplus, used);
+		bad++;
+	}
+	spin_unlock_irqrestore(&h->lock, flags);
+	return bad;
+}
+
+u64 hugetlb_check(void)
+{
+	u64 bad = 0;
+
+	for_each_hstate(h)
+		bad += check_pool(h);
+	return bad;
+}
