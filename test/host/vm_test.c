@@ -15,6 +15,24 @@
 #include "check.h"
 #include "mm/uffd.h"
 
+/* --- no pools of huge pages here: nothing has VM_HUGETLB --- */
+
+#include "mm/hugetlb.h"
+static const char no_pool[] = "no pools in this test";
+#define NO_POOL VERIFY(!no_pool[0])
+void hugetlb_init_sizes(void) {}
+unsigned vma_file_huge_shift(struct file *f) { return 0; }
+u64 vma_page_size(const struct vma *v) { return PAGE_SIZE; }
+pte_t *hugetlb_entry(const struct vma *v, u64 addr) { NO_POOL; return NULL; }
+pte_t *hugetlb_entry_alloc(const struct vma *v, u64 addr) { NO_POOL; return NULL; }
+int hugetlb_fault(struct fault *f) { NO_POOL; return FR_SIGBUS; }
+void hugetlb_zap(struct tlb_gather *g, struct vma *v, u64 start, u64 end, unsigned how) { NO_POOL; }
+int hugetlb_copy(struct vma *dst, struct vma *src, bool *wrprotected) { NO_POOL; return 0; }
+bool hugetlb_rmap(struct rmap_walk *w, struct vma *v, struct page *p) { NO_POOL; return true; }
+void hugetlb_forget(struct vma *v, u64 start, u64 end) { NO_POOL; }
+void hugetlb_moved(struct vma *v) { NO_POOL; }
+void hugetlb_punch(struct vma *v, u64 start, u64 end) { NO_POOL; }
+
 /* --- physical memory --- */
 
 #define FRAMES 16384u /* 64 MiB */
