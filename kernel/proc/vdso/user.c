@@ -22,8 +22,10 @@ struct timezone { int minuteswest, dsttime; };
 #define NR_clock_getres 229
 #define NR_getcpu 309
 
-extern const char __ehdr_start[] __attribute__((visibility("hidden")));
-#define VVAR ((const struct vvar *)(__ehdr_start - 4096))
+/* Not const: others write the page, and what is read of it must not be taken for constant. */
+extern char __ehdr_start[] __attribute__((visibility("hidden")));
+#define VVAR ((struct vvar *)(__ehdr_start - 4096))
+#define LOOK(field) (*(const volatile u32 *)&VVAR->field)
 
 static inline long syscall3(long nr, long a, long b, long c)
 {
@@ -34,31 +36,40 @@ static inline long syscall3(long nr, long a, long b, long c)
 
 static inline u64 read_tsc(void)
 {
-	u32 lo, hi;
+	u64 lo, hi; /* RDTSC clears the upper halves */
 	asm volatile("lfence\n\trdtsc" : "=a"(lo), "=d"(hi)::"memory");
-	return (u64)hi << 32 | lo;
+	return hi << 32 | lo;
 }
 
-/* ns of clock @which (VVAR_MONO, VVAR_REAL). False: ask the kernel, which leaves the sequence odd while it has no usable clock. */
+/* a * *b >> 32, of which 64 bits are wanted */
+static inline __attribute__((always_inline)) u64 mul_shift_32(u64 a, const u64 *b)
+{
+	asm("mulq %1\n\tshrdq $32, %%rdx, %0" : "+a"(a) : "m"(*b) : "rdx", "cc");
+	return a;
+}
+
+/*
+ * ns of clock @which (VVAR_MONO, VVAR_REAL). False: ask the kernel, which leaves the sequence odd while it has no usable clock.
+ * An odd sequence is not looked for beforehand: it differs from itself without the lowest bit.
+ */
 static inline __attribute__((always_inline)) int now(unsigned which, u64 *out)
 {
-	const struct vvar *v = VVAR;
-	u64 ns, tsc;
-	u32 seq;
+	int same;
 
-	asm("" : "+r"(v)); /* not a constant of this object: others write it */
-	do {
-		while (__builtin_expect((seq = *(const volatile u32 *)&v->seq) & 1, 0)) {
-			if (!*(const volatile u32 *)&v->mode)
-				return 0;
-			asm volatile("pause");
-		}
-		tsc = read_tsc(); /* orders the loads: after the first look at seq */
-		ns = v->base_ns[which] + (u64)(((unsigned __int128)(tsc - v->base_tsc) * v->mult) >> 32);
-		asm volatile("" : "+r"(ns)::"memory"); /* and before the second */
-	} while (__builtin_expect(v->seq != seq, 0));
-	*out = ns;
-	return 1;
+	for (;;) {
+		u32 seq = LOOK(seq) & ~1u;
+		u64 tsc = read_tsc(); /* orders the loads: after the first look at seq */
+		u64 ns = mul_shift_32(tsc - VVAR->base_tsc, &VVAR->mult) + VVAR->base_ns[which];
+
+		/* and before the second; in RAX, where the division wants it */
+		asm volatile("cmp %3, %2" : "=@cce"(same), "+a"(ns) : "m"(VVAR->seq), "r"(seq) : "memory");
+		*out = ns;
+		if (__builtin_expect(same, 1))
+			return 1;
+		if (!LOOK(mode) && LOOK(seq) & 1)
+			return 0;
+		asm volatile("pause");
+	}
 }
 
 /* Bits of the clocks we answer: REALTIME 0, MONOTONIC 1, RAW 4, both COARSE 5 6, BOOTTIME 7, TAI 11. */
@@ -85,11 +96,15 @@ static __attribute__((noinline)) int other_clock(int id, struct timespec *ts)
 	return (int)syscall3(NR_clock_gettime, id, (long)ts, 0);
 }
 
-/* The two clocks everybody asks for are numbered as the data page has them. */
+/* The two clocks everybody asks for: code of their own, whose data are at known places. */
 EXPORT int __vdso_clock_gettime(int id, struct timespec *ts)
 {
-	if (__builtin_expect((u32)id <= VVAR_MONO, 1) && __builtin_expect(answer((u32)id, ts), 1))
+	if (__builtin_expect(id == 1, 1)) {
+		if (__builtin_expect(answer(VVAR_MONO, ts), 1))
+			return 0;
+	} else if (id == 0 && answer(VVAR_REAL, ts)) {
 		return 0;
+	}
 	return other_clock(id, ts);
 }
 
