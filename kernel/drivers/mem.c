@@ -13,6 +13,8 @@
 #include <lib/string.h>
 #include <mm/mm.h>
 #include <mm/slab.h>
+#include <proc/cred.h>
+#include <proc/task.h>
 #include <x86/uaccess.h>
 
 static s64 null_read(struct file *f, struct iov_iter *to, loff_t *pos)
@@ -107,36 +109,6 @@ static s64 random_write(struct file *f, struct iov_iter *from, loff_t *pos)
 			return done ? done : -EFAULT;
 	}
 	return done;
-}
-
-#define RNDGETENTCNT 0x80045200u
-#define RNDADDTOENTCNT 0x40045201u
-#define RNDADDENTROPY 0x40085203u
-#define RNDRESEEDCRNG 0x5207u
-
-static long random_ioctl(struct file *f, u32 cmd, u64 arg)
-{
-	struct { s32 bits, size; } head;
-	u8 buf[256];
-
-	switch (cmd) {
-	case RNDGETENTCNT:
-		return put_user((s32)256, (s32 __user *)arg);
-	case RNDADDENTROPY:
-		if (copy_from_user(&head, (void __user *)arg, sizeof(head)))
-			return -EFAULT;
-		if (head.bits < 0 || head.size < 0)
-			return -EINVAL;
-		head.size = min(head.size, (s32)sizeof(buf));
-		if (copy_from_user(buf, (u8 __user *)arg + sizeof(head), head.size))
-			return -EFAULT;
-		random_add(buf, head.size);
-		return 0;
-	case RNDADDTOENTCNT: /* nothing is ever counted down */
-	case RNDRESEEDCRNG:
-		return 0;
-	}
-	return -ENOTTY;
 }
 
 /* --- kmsg ------------------------------------------------------------------------------------------ */
@@ -271,6 +243,60 @@ static const struct file_ops zero_ops = {
 	.read = zero_read, .write = null_write, .llseek = null_llseek, .mmap = zero_mmap,
 };
 static const struct file_ops full_ops = { .read = zero_read, .write = full_write, .llseek = null_llseek };
+/* random(4). The pool is full from the start and is never emptied, so what changes the count changes nothing. */
+#define RNDGETENTCNT 0x80045200u
+#define RNDADDTOENTCNT 0x40045201u
+#define RNDADDENTROPY 0x40085203u
+#define RNDZAPENTCNT 0x5204u
+#define RNDCLEARPOOL 0x5206u
+#define RNDRESEEDCRNG 0x5207u
+#define POOL_BITS 256
+
+static long add_entropy(const s32 __user *u)
+{
+	u8 chunk[64];
+	s32 head[2]; /* bits claimed, bytes */
+
+	if (copy_from_user(head, u, sizeof(head)))
+		return -EFAULT;
+	if (head[0] < 0 || head[1] < 0)
+		return -EINVAL;
+	const u8 __user *from = (const u8 __user *)(u + 2);
+	for (s32 n; head[1] > 0; head[1] -= n, from += n) {
+		n = min(head[1], (s32)sizeof(chunk));
+		if (copy_from_user(chunk, from, (u64)n))
+			return -EFAULT;
+		random_add(chunk, (size_t)n);
+		if (signal_pending_current())
+			break;
+	}
+	return 0;
+}
+
+static long random_ioctl(struct file *f, u32 cmd, u64 arg)
+{
+	s32 n;
+
+	(void)f;
+	switch (cmd) {
+	case RNDGETENTCNT:
+		return put_user((s32)POOL_BITS, (s32 __user *)arg);
+	case RNDADDTOENTCNT:
+		if (!capable(CAP_SYS_ADMIN))
+			return -EPERM;
+		if (get_user(n, (s32 __user *)arg))
+			return -EFAULT;
+		return n < 0 ? -EINVAL : 0;
+	case RNDADDENTROPY:
+		return capable(CAP_SYS_ADMIN) ? add_entropy((const s32 __user *)arg) : -EPERM;
+	case RNDZAPENTCNT:
+	case RNDCLEARPOOL:
+	case RNDRESEEDCRNG:
+		return capable(CAP_SYS_ADMIN) ? 0 : -EPERM;
+	}
+	return -ENOTTY;
+}
+
 static const struct file_ops random_ops = {
 	.read = random_read, .write = random_write, .llseek = null_llseek, .ioctl = random_ioctl,
 };

@@ -150,6 +150,8 @@ long sys_timerfd_create(s32 clock, s32 flags)
 	if (clock != CLOCK_REALTIME && clock != CLOCK_MONOTONIC && clock != CLOCK_BOOTTIME && clock != CLOCK_REALTIME_ALARM &&
 	    clock != CLOCK_BOOTTIME_ALARM)
 		return -EINVAL;
+	if ((clock == CLOCK_REALTIME_ALARM || clock == CLOCK_BOOTTIME_ALARM) && !capable(CAP_WAKE_ALARM))
+		return -EPERM;
 	struct timerfd *d = kzalloc(sizeof(*d), GFP_KERNEL);
 	if (!d)
 		return -ENOMEM;

@@ -2,6 +2,8 @@
 // VARIANTS: musl
 /* POSIX timers, interval timers, CPU-time clocks and limits. */
 #include "check.h"
+#include <fcntl.h>
+#include <sys/ioctl.h>
 #include <stdint.h>
 #include <sys/timerfd.h>
 #include <pthread.h>
@@ -210,6 +212,22 @@ TEST(timerfd_storm)
 	CHECK(total <= us && total + us / 10 + 20000 >= us); /* all periods are counted, however late; setting up took some */
 	for (int i = 0; i < N; i++)
 		close(fd[i]);
+}
+
+TEST_FORK(alarm_clocks_need_a_right)
+{
+	int fd = timerfd_create(8 /* CLOCK_REALTIME_ALARM */, 0), n = -1;
+
+	CHECK_OK(fd);
+	CHECK_OK(setuid(1000));
+	CHECK_ERRNO(timerfd_create(8, 0), EPERM);
+	CHECK_ERRNO(timerfd_create(9, 0), EPERM);
+	/* as does feeding the random pool */
+	fd = open("/dev/urandom", O_RDONLY);
+	CHECK_OK(ioctl(fd, 0x80045200 /* RNDGETENTCNT */, &n));
+	CHECK_EQ(n, 256);
+	CHECK_ERRNO(ioctl(fd, 0x40045201 /* RNDADDTOENTCNT */, &n), EPERM);
+	CHECK_ERRNO(ioctl(fd, 0x5204 /* RNDZAPENTCNT */), EPERM);
 }
 
 TEST_MAIN
