@@ -345,7 +345,7 @@ s64 do_mremap(struct mm *mm, u64 addr, u64 old_len, u64 new_len, u64 flags, u64 
 		return -EINVAL;
 	old_len = PAGE_ALIGN(old_len);
 	new_len = PAGE_ALIGN(new_len);
-	if (!new_len)
+	if (!new_len || old_len > TASK_SIZE_MAX || new_len > TASK_SIZE_MAX)
 		return -EINVAL;
 	down_write(&mm->lock);
 	ret = remap_locked(mm, addr, old_len, new_len, flags, new_addr, &locked);

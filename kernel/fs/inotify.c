@@ -354,7 +354,7 @@ int do_inotify_add(struct file *f, const char __user *name, u32 mask)
 {
 	struct path p;
 
-	if (!(mask & IN_ALL_EVENTS) || (mask & IN_MASK_ADD && mask & IN_MASK_CREATE))
+	if (mask & IN_MASK_ADD && mask & IN_MASK_CREATE)
 		return -EINVAL;
 	if (f->ops != &inotify_fops)
 		return -EINVAL;

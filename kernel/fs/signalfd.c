@@ -132,10 +132,12 @@ long sys_signalfd4(s32 fd, const sigset_t __user *umask, u64 size, s32 flags)
 {
 	sigset_t mask;
 
-	if ((flags & ~(O_CLOEXEC | O_NONBLOCK)) || size != sizeof(mask))
+	if (size != sizeof(mask))
 		return -EINVAL;
 	if (copy_from_user(&mask, umask, sizeof(mask)))
 		return -EFAULT;
+	if (flags & ~(O_CLOEXEC | O_NONBLOCK))
+		return -EINVAL;
 	mask &= ~SIG_KERNEL_ONLY;
 	if (fd != -1)
 		return signalfd_change(fd, mask);

@@ -202,7 +202,7 @@ static void reset_task(struct task *t, const struct exec *x)
 	t->flags &= ~(PF_FORKNOEXEC | PF_KTHREAD);
 	t->exit_signal = SIGCHLD;
 	t->sas_sp = t->sas_size = 0;
-	t->sas_flags = SS_DISABLE;
+	t->sas_flags = 0;
 	t->robust_list = NULL;
 	t->futex_wait = NULL; /* PI locks may be taken again */
 	t->clear_child_tid = t->set_child_tid = NULL;

@@ -81,6 +81,8 @@ int do_sigaltstack(const struct stack_t_user *new, struct stack_t_user *old, u64
 		return -EPERM;
 	if (mode != SS_DISABLE && mode != SS_ONSTACK && mode != 0)
 		return -EINVAL;
+	if (new->sp == t->sas_sp && new->size == t->sas_size && (u32)new->flags == t->sas_flags)
+		return 0; /* as it is */
 	if (mode == SS_DISABLE) {
 		t->sas_sp = t->sas_size = 0;
 	} else {

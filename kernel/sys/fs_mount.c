@@ -84,8 +84,11 @@ long sys_umount2(const char __user *uname, int flags)
 
 long sys_pivot_root(const char __user *unew, const char __user *uold)
 {
-	char *new = getname(unew, 0), *old;
+	char *new, *old;
 
+	if (!capable(CAP_SYS_ADMIN))
+		return -EPERM;
+	new = getname(unew, 0);
 	if (IS_ERR(new))
 		return PTR_ERR(new);
 	old = getname(uold, 0);

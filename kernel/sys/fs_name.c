@@ -26,6 +26,12 @@ long sys_mkdir(const char __user *name, u32 mode)
 
 long sys_mknodat(int dirfd, const char __user *name, u32 mode, u32 dev)
 {
+	u32 type = mode & S_IFMT;
+
+	if (type == S_IFDIR) /* before the name, as Linux */
+		return -EPERM;
+	if (type && type != S_IFREG && type != S_IFCHR && type != S_IFBLK && type != S_IFIFO && type != S_IFSOCK)
+		return -EINVAL;
 	return WITH_PATH(name, 0, do_mknodat(dirfd, pb.name, (u16)mode, decode_dev(dev)));
 }
 

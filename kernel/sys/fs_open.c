@@ -374,15 +374,20 @@ long sys_ioctl(unsigned fd, unsigned cmd, u64 arg)
 	return r;
 }
 
+#define LOCK_MAND 32
 long sys_flock(unsigned fd, unsigned cmd)
 {
+	unsigned op = cmd & ~LOCK_NB;
+
+	if (cmd & LOCK_MAND) /* mandatory locks are gone: accepted and ignored, as Linux does */
+		return 0;
+	if (op != LOCK_SH && op != LOCK_EX && op != LOCK_UN)
+		return -EINVAL;
 	struct fd f = fdget(fd);
 
 	if (!fd_file(f))
 		return -EBADF;
-	int op = cmd & ~LOCK_NB;
-	long r = op != LOCK_SH && op != LOCK_EX && op != LOCK_UN ? -EINVAL :
-		 op != LOCK_UN && !(fd_file(f)->fmode & (FMODE_READ | FMODE_WRITE)) ? -EBADF : do_flock(fd_file(f), cmd);
+	long r = op != LOCK_UN && !(fd_file(f)->fmode & (FMODE_READ | FMODE_WRITE)) ? -EBADF : do_flock(fd_file(f), cmd);
 
 	fdput(f);
 	return r;

@@ -139,14 +139,17 @@ static long rw_vector(unsigned fd, const void __user *vec, u64 nr, loff_t pos, i
 
 	if (!f)
 		return -EBADF;
-	if (!(f->fmode & (write ? FMODE_WRITE : FMODE_READ))) {
-		r = -EBADF;
+	r = pos != -1 && f->fmode & FMODE_STREAM ? -ESPIPE : f->fmode & (write ? FMODE_WRITE : FMODE_READ) ? 0 : -EBADF;
+	if (r)
 		goto out;
-	}
 	r = iov_import(&it, vec, nr, &heap);
 	if (r < 0)
 		goto out;
 	r = rwf_checks(f, flags);
+	if (!r && !it.count) { /* nothing asked for: not even a directory minds */
+		kfree(heap);
+		goto out;
+	}
 	if (!r && flags & RWF_APPEND && write && S_ISREG(f->inode->mode)) {
 		r = rw_at(f, &it, f->inode->size, true);
 		if (r > 0 && pos == -1) /* the file's own position moves with what was written (pwritev2(2)) */
@@ -217,7 +220,7 @@ static long getdents(unsigned fd, void __user *to, unsigned n, bool old)
 
 	if (!fd_file(f))
 		return -EBADF;
-	long r = access_ok(to, n) ? do_getdents(fd_file(f), to, n, old) : -EFAULT;
+	long r = !S_ISDIR(fd_file(f)->inode->mode) ? -ENOTDIR : access_ok(to, n) ? do_getdents(fd_file(f), to, n, old) : -EFAULT;
 
 	fdput(f);
 	return r;
@@ -355,7 +358,7 @@ long sys_readahead(unsigned fd, s64 off, u64 n)
 
 	if (!fd_file(f))
 		return -EBADF;
-	long r = !(fd_file(f)->fmode & FMODE_READ) ? -EBADF : !S_ISREG(fd_file(f)->inode->mode) ? -EINVAL : 0;
+	long r = !(fd_file(f)->fmode & FMODE_READ) ? -EBADF : !S_ISREG(fd_file(f)->inode->mode) || (s64)n < 0 ? -EINVAL : 0;
 
 	fdput(f);
 	return r;

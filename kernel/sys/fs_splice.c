@@ -17,14 +17,16 @@ static long put_offset(long r, loff_t v, loff_t __user *u)
 
 long sys_sendfile(int out, int in, loff_t __user *uoff, u64 count)
 {
-	struct fd fin = fdget(in), fout = fdget(out);
 	loff_t off = 0;
-	long r = -EBADF;
+	long r = get_offset(&off, uoff);
 
+	if (r)
+		return r;
+	struct fd fin = fdget(in), fout = fdget(out);
+
+	r = -EBADF;
 	if (fd_file(fin) && fd_file(fout)) {
-		r = get_offset(&off, uoff);
-		if (!r)
-			r = do_sendfile(fd_file(fout), fd_file(fin), uoff ? &off : NULL, min(count, MAX_RW_COUNT));
+		r = do_sendfile(fd_file(fout), fd_file(fin), uoff ? &off : NULL, min(count, MAX_RW_COUNT));
 		r = put_offset(r, off, uoff);
 	}
 	fdput(fin);
@@ -125,8 +127,11 @@ long sys_inotify_init(void)
 	return do_inotify_init(0);
 }
 
+#define IN_ALL_BITS 0xf700efffu /* events, what the kernel adds to them, flags (inotify(7)) */
 long sys_inotify_add_watch(int fd, const char __user *name, u32 mask)
 {
+	if (mask & ~IN_ALL_BITS || !(mask & IN_ALL_BITS))
+		return -EINVAL;
 	struct fd f = fdget(fd);
 
 	if (!fd_file(f))

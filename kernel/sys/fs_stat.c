@@ -243,7 +243,7 @@ long sys_sysfs(int option, u64 a, u64 b)
 	switch (option) {
 	case 1:
 		n = strncpy_from_user(in, (const char __user *)a, sizeof(in));
-		return n < 0 ? n : n == sizeof(in) ? -EINVAL : fs_type_index(in);
+		return n < 0 ? n : !n ? -ENOENT : n == sizeof(in) ? -EINVAL : fs_type_index(in);
 	case 2:
 		name = fs_type_name(a);
 		return !name ? -EINVAL : copy_to_user((void __user *)b, name, strlen(name) + 1) ? -EFAULT : 0;

@@ -86,11 +86,9 @@ long sys_msgsnd(s32 id, const void __user *ubuf, u64 len, int flags)
 {
 	s64 type;
 
-	if (len > ipc_limits.msgmax || id < 0)
-		return -EINVAL;
 	if (get_user(type, (s64 __user *)ubuf))
 		return -EFAULT;
-	if (type < 1)
+	if (len > ipc_limits.msgmax || id < 0 || type < 1)
 		return -EINVAL;
 	struct msg *m = kmalloc(sizeof(*m) + len, GFP_KERNEL);
 	if (!m)

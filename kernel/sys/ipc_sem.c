@@ -307,10 +307,10 @@ static long do_semop(s32 id, const struct sembuf __user *uops, u32 n, u64 deadli
 	bool alters = false;
 	long r;
 
-	if (!n || id < 0)
-		return -EINVAL;
 	if (n > ipc_limits.semopm)
 		return -E2BIG;
+	if (!n || id < 0)
+		return -EINVAL;
 	if (n > ARRAY_SIZE(fast)) {
 		ops = kmalloc(n * sizeof(*ops), GFP_KERNEL);
 		if (!ops)

@@ -305,6 +305,15 @@ static s64 copy_vectors(struct mm *mm, struct iovec_k *l, u64 nl, struct iovec_k
 	return done ? done : n < 0 ? n : 0;
 }
 
+static u64 vec_total(const struct iovec_k *v, u64 n)
+{
+	u64 total = 0;
+
+	for (u64 i = 0; i < n; i++)
+		total += v[i].len;
+	return total;
+}
+
 static long process_vm_rw(pid_t pid, const void __user *lvec, u64 nl, const void __user *rvec, u64 nr, u64 flags, bool write)
 {
 	struct iovec_k *l, *r = NULL;
@@ -318,6 +327,10 @@ static long process_vm_rw(pid_t pid, const void __user *lvec, u64 nl, const void
 	l = get_vec(lvec, nl, &err);
 	if (err)
 		return err;
+	if (!l || !vec_total(l, nl)) { /* nothing to move: the other side is not looked at */
+		ret = 0;
+		goto out;
+	}
 	r = get_vec(rvec, nr, &err);
 	ret = err;
 	if (err || !l || !r)

@@ -98,12 +98,10 @@ long sys_clone3(const void __user *uargs, u64 size)
 static long exec_at(int dirfd, const char __user *path, const char __user *const __user *argv,
 		    const char __user *const __user *envp, int flags)
 {
-	if (flags & ~(AT_EMPTY_PATH_ | AT_SYMLINK_NOFOLLOW_))
-		return -EINVAL;
 	char *name = getname(path, flags & AT_EMPTY_PATH_ ? LOOKUP_EMPTY : 0);
 	if (IS_ERR(name))
 		return PTR_ERR(name);
-	long r = do_execve(dirfd, name, argv, envp, flags);
+	long r = flags & ~(AT_EMPTY_PATH_ | AT_SYMLINK_NOFOLLOW_) ? -EINVAL : do_execve(dirfd, name, argv, envp, flags);
 	putname(name);
 	return r;
 }
@@ -213,10 +211,10 @@ long sys_waitid(int which, pid_t id, siginfo_t __user *info, int options, struct
 
 	if (options & ~(WNOHANG | WNOWAIT | WEXITED | WSTOPPED | WCONTINUED | __WNOTHREAD | __WCLONE | __WALL) ||
 	    !(options & (WEXITED | WSTOPPED | WCONTINUED)))
-		return -EINVAL;
+		return info && put_waitid_info(info, &w, false) ? -EFAULT : -EINVAL;
 	int err = waitid_target(&w, which, id, &nonblock);
 	if (err)
-		return err;
+		return info && put_waitid_info(info, &w, false) ? -EFAULT : err;
 	if (nonblock)
 		w.options |= WNOHANG;
 	long r = do_wait(&w);

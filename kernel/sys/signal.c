@@ -93,9 +93,12 @@ long sys_rt_tgsigqueueinfo(pid_t tgid, pid_t tid, int sig, const siginfo_t __use
 {
 	siginfo_t info;
 
+	int err = get_siginfo(&info, sig, u, tgid);
+
+	if (err == -EFAULT)
+		return err;
 	if (tgid <= 0 || tid <= 0)
 		return -EINVAL;
-	int err = get_siginfo(&info, sig, u, tgid);
 	if (err)
 		return err;
 	if (!signal_valid((u32)sig))

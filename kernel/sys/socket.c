@@ -116,9 +116,11 @@ long sys_connect(s32 fd, const void __user *ua, s32 len)
 {
 	struct sockaddr_un_k a;
 	struct fd f = fdget(fd);
+	long r = fd_file(f) ? get_addr(&a, ua, len) : -EBADF; /* as Linux: a bad address before a file that is no socket */
 	struct unix_sock *s = sock_of(f);
-	long r = IS_ERR(s) ? PTR_ERR(s) : get_addr(&a, ua, len);
 
+	if (IS_ERR(s) && (!r || (r == -EINVAL && (u32)len <= 128)))
+		r = PTR_ERR(s);
 	if (!r && a.family != AF_UNIX && !(a.family == AF_UNSPEC && s->type == SOCK_DGRAM))
 		r = -EINVAL;
 	if (!r)
@@ -139,10 +141,8 @@ long sys_listen(s32 fd, s32 backlog)
 
 long sys_accept4(s32 fd, void __user *ua, s32 __user *ulen, s32 flags)
 {
-	if (flags & ~FLAGS_OK)
-		return -EINVAL;
 	struct fd f = fdget(fd);
-	struct unix_sock *s = sock_of(f);
+	struct unix_sock *s = fd_file(f) && flags & ~FLAGS_OK ? ERR_PTR(-EINVAL) : sock_of(f);
 	struct file *n = IS_ERR(s) ? ERR_CAST(s) : unix_accept(s, flags & SOCK_NONBLOCK, fd_file(f)->flags & O_NONBLOCK);
 	long r = IS_ERR(n) ? PTR_ERR(n) : 0;
 
@@ -392,12 +392,13 @@ long sys_sendto(s32 fd, const void __user *buf, u64 len, u32 flags, const void _
 {
 	struct sockaddr_un_k a;
 	struct iov_iter it;
+
+	if (!access_ok(buf, min(len, 0x7ffff000ull)))
+		return -EFAULT;
 	struct fd f = fdget(fd);
 	struct unix_sock *s = sock_of(f);
 	s64 r = IS_ERR(s) ? PTR_ERR(s) : ua ? get_addr(&a, ua, alen) : 0;
 
-	if (!r && !access_ok(buf, len))
-		r = -EFAULT;
 	if (!r) {
 		iov_init_user(&it, (void __user *)buf, len);
 		if (fd_file(f)->flags & O_NONBLOCK)
@@ -412,9 +413,12 @@ long sys_recvfrom(s32 fd, void __user *buf, u64 len, u32 flags, void __user *ua,
 {
 	struct iov_iter it;
 	struct recv_info info = { 0 };
+
+	if (!access_ok(buf, min(len, 0x7ffff000ull)))
+		return -EFAULT;
 	struct fd f = fdget(fd);
 	struct unix_sock *s = sock_of(f);
-	s64 r = IS_ERR(s) ? PTR_ERR(s) : access_ok(buf, len) ? 0 : -EFAULT;
+	s64 r = IS_ERR(s) ? PTR_ERR(s) : 0;
 
 	if (!r) {
 		iov_init_user(&it, buf, len);
@@ -436,6 +440,8 @@ long sys_recvfrom(s32 fd, void __user *buf, u64 len, u32 flags, void __user *ua,
 long sys_sendmsg(s32 fd, const struct msghdr_k __user *uh, u32 flags)
 {
 	struct msghdr_k h;
+	if (flags & MSG_CMSG_COMPAT) /* for 32-bit callers only */
+		return -EINVAL;
 	struct fd f = fdget(fd);
 	struct unix_sock *s = sock_of(f);
 	s64 r = IS_ERR(s) ? PTR_ERR(s) : copy_from_user(&h, uh, sizeof(h)) ? -EFAULT : 0;
@@ -460,6 +466,8 @@ static s64 recv_one(struct fd f, struct unix_sock *s, struct msghdr_k __user *uh
 
 long sys_recvmsg(s32 fd, struct msghdr_k __user *uh, u32 flags)
 {
+	if (flags & MSG_CMSG_COMPAT) /* for 32-bit callers only */
+		return -EINVAL;
 	struct fd f = fdget(fd);
 	struct unix_sock *s = sock_of(f);
 	s64 r = IS_ERR(s) ? PTR_ERR(s) : recv_one(f, s, uh, flags);
@@ -470,6 +478,8 @@ long sys_recvmsg(s32 fd, struct msghdr_k __user *uh, u32 flags)
 
 long sys_sendmmsg(s32 fd, struct mmsghdr_k __user *v, u32 n, u32 flags)
 {
+	if (flags & MSG_CMSG_COMPAT) /* for 32-bit callers only */
+		return -EINVAL;
 	struct fd f = fdget(fd);
 	struct unix_sock *s = sock_of(f);
 	s64 r = IS_ERR(s) ? PTR_ERR(s) : 0;
@@ -490,13 +500,15 @@ long sys_sendmmsg(s32 fd, struct mmsghdr_k __user *v, u32 n, u32 flags)
 
 long sys_recvmmsg(s32 fd, struct mmsghdr_k __user *v, u32 n, u32 flags, const s64 __user *uts)
 {
+	if (flags & MSG_CMSG_COMPAT) /* for 32-bit callers only */
+		return -EINVAL;
 	struct fd f = fdget(fd);
 	struct unix_sock *s = sock_of(f);
-	s64 r = IS_ERR(s) ? PTR_ERR(s) : 0, ts[2];
+	s64 r = 0, ts[2];
 	u64 deadline = ~0ull;
 	u32 done = 0;
 
-	if (!r && uts) {
+	if (uts) {
 		if (copy_from_user(ts, uts, sizeof(ts)))
 			r = -EFAULT;
 		else if (ts[0] < 0 || (u64)ts[1] >= NSEC_PER_SEC)
@@ -504,6 +516,8 @@ long sys_recvmmsg(s32 fd, struct mmsghdr_k __user *v, u32 n, u32 flags, const s6
 		else
 			deadline = ktime_ns() + ts[0] * NSEC_PER_SEC + ts[1];
 	}
+	if (!r && IS_ERR(s))
+		r = PTR_ERR(s);
 	for (n = min_t(u32, n, 1024); r >= 0 && !IS_ERR(s) && done < n; done++) {
 		r = recv_one(f, s, &v[done].hdr, flags & ~MSG_WAITFORONE);
 		if (r >= 0 && put_user((u32)r, &v[done].len))

@@ -41,10 +41,10 @@ long sys_clock_settime(s32 id, const void __user *uts)
 	u64 ns;
 	int err;
 
-	if (id != 0)
+	if (id > 0)
 		return -EINVAL;
 	err = get_timespec_ns(&ns, uts);
-	return err ?: set_real(ns);
+	return err ?: id ? -EINVAL : set_real(ns);
 }
 
 struct timezone_k { s32 minuteswest, dsttime; };
@@ -146,7 +146,13 @@ long sys_adjtimex(struct timex_user __user *u)
 
 long sys_clock_adjtime(s32 id, struct timex_user __user *u)
 {
-	return id == 0 ? do_adjtimex(u) : clock_check(id) ? -EINVAL : -EOPNOTSUPP;
+	struct timex_user x;
+
+	if (id == 0)
+		return do_adjtimex(u);
+	if (copy_from_user(&x, u, sizeof(x)))
+		return -EFAULT;
+	return id > 0 && clock_check(id) ? -EINVAL : -EOPNOTSUPP;
 }
 
 /* ---- sleeping ---- */
@@ -266,13 +272,13 @@ static long sleep_cpu_clock(s32 id, int flags, u64 ns, void __user *urem)
 long sys_clock_nanosleep(s32 id, int flags, const void __user *uts, void __user *urem)
 {
 	u64 ns;
-	int err = clock_check(id);
+	int err = id < 0 ? 0 : clock_check(id); /* another process' clock is looked for last */
 
 	if (err)
 		return err;
-	if (id == 4 || id == 5 || id == 6)
+	if (id == 3 || id == 4 || id == 5 || id == 6)
 		return -EOPNOTSUPP;
-	err = get_timespec_ns(&ns, uts);
+	err = get_timespec_ns(&ns, uts) ?: clock_check(id);
 	if (err)
 		return err;
 	if (clock_is_cpu(id))

@@ -75,7 +75,7 @@ long sys_setns(int fd, int type)
 
 /* ---- ioprio_set(2): kept and told; no disk scheduler asks for it yet ---- */
 
-#define IOPRIO_CLASS(p) ((p) >> 13)
+#define IOPRIO_CLASS(p) ((p) >> 13 & 7)
 #define IOPRIO_DATA(p) ((p) & 0x1fff)
 enum { IOPRIO_NONE, IOPRIO_RT, IOPRIO_BE, IOPRIO_IDLE };
 #define IOPRIO_DEFAULT (IOPRIO_BE << 13 | 4)
