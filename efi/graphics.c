@@ -4,8 +4,8 @@
  * console output device is best, then the console's own handle (which may be the firmware's
  * splitter in front of several), then any. Nothing here can stop a boot.
  *
- * UEFI 2.10, 12.9: formats 0 and 1 name their bytes, format 2 gives masks. A pixel has 32 bits in
- * all three as far as machines exist; masks that say otherwise are refused, not guessed.
+ * UEFI 2.10, 12.9: formats 0 and 1 name their bytes and have 32 bits a pixel, format 2 gives masks, and its highest bit in
+ * use tells the size of a pixel: 16, 24 or 32 bits. Masks that make no sense are refused, not guessed.
  */
 #include "app.h"
 
@@ -23,6 +23,16 @@ static bool good_mask(uint32_t mask)
 		return false;
 	run = mask >> __builtin_ctz(mask);
 	return !(run & (run + 1)) && run >= 0xf && run <= 0xffff;
+}
+
+/* Bits of a pixel by its highest bit in use; 0: no size there is. */
+static uint32_t mask_bits(uint32_t all)
+{
+	if (all >> 24)
+		return 32;
+	if (all >> 16)
+		return 24;
+	return all >> 14 ? 16 : 0;
 }
 
 static bool set_masks(struct handoff_framebuffer *fb, const EFI_GRAPHICS_OUTPUT_MODE_INFORMATION *info)
@@ -47,11 +57,10 @@ static bool set_masks(struct handoff_framebuffer *fb, const EFI_GRAPHICS_OUTPUT_
 		fb->green_mask = m->GreenMask;
 		fb->blue_mask = m->BlueMask;
 		fb->reserved_mask = m->ReservedMask;
-		/* Bits beyond 23 in use make it 32 bits a pixel. */
-		return good_mask(m->RedMask) && good_mask(m->GreenMask) && good_mask(m->BlueMask) &&
+		fb->bits_per_pixel = mask_bits(m->RedMask | m->GreenMask | m->BlueMask | m->ReservedMask);
+		return fb->bits_per_pixel && good_mask(m->RedMask) && good_mask(m->GreenMask) && good_mask(m->BlueMask) &&
 		       !(m->RedMask & m->GreenMask) && !(m->GreenMask & m->BlueMask) &&
-		       !(m->RedMask & m->BlueMask) &&
-		       (m->RedMask | m->GreenMask | m->BlueMask | m->ReservedMask) >> 24;
+		       !(m->RedMask & m->BlueMask);
 	default:
 		return false;
 	}
@@ -73,12 +82,14 @@ static bool usable(struct app *app, EFI_HANDLE handle, struct handoff_framebuffe
 	fb->size = gop->Mode->FrameBufferSize;
 	fb->width = info->HorizontalResolution;
 	fb->height = info->VerticalResolution;
-	pitch = info->PixelsPerScanLine * 4ull;
+	fb->bits_per_pixel = 32;
 	if (!fb->base || !fb->width || !fb->height || fb->width > 65535 || fb->height > 65535 ||
-	    info->PixelsPerScanLine < fb->width || pitch > 1u << 20 || !set_masks(fb, info))
+	    info->PixelsPerScanLine < fb->width || !set_masks(fb, info))
+		return false;
+	pitch = info->PixelsPerScanLine * (fb->bits_per_pixel / 8ull);
+	if (pitch > 1u << 20)
 		return false;
 	fb->pitch = (uint32_t)pitch;
-	fb->bits_per_pixel = 32;
 	/* Sizes of 0 and sizes too small by a line or two both exist. */
 	if (!fb->size)
 		fb->size = pitch * fb->height;

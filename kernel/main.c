@@ -75,6 +75,7 @@ static int init_thread(void *arg)
 	keyboard_init();
 	hostcon_init();			/* the test host's channel */
 	tty_init();			/* terminals, /dev/console */
+	proc_irq_init();		/* /proc/irq */
 	mem_devices_init();		/* /dev/null and friends */
 	hugetlb_init();			/* pools of huge pages, while memory is whole */
 	hugetlbfs_init();

@@ -59,14 +59,14 @@ struct handoff_region {
 	uint32_t flags;			/* HANDOFF_REGION_* */
 };
 
-/* A linear framebuffer of 32 bits a pixel; base is 0 when there is none. */
+/* A linear framebuffer of 16, 24 or 32 bits a pixel; base is 0 when there is none. */
 struct handoff_framebuffer {
 	uint64_t base;
 	uint64_t size;			/* bytes that may be mapped */
 	uint32_t width;			/* pixels */
 	uint32_t height;
-	uint32_t pitch;			/* bytes from one line to the next, >= width * 4 */
-	uint32_t bits_per_pixel;	/* 32 */
+	uint32_t pitch;			/* bytes from one line to the next, >= width * bytes a pixel */
+	uint32_t bits_per_pixel;	/* 16 (15 used ones too), 24, 32 */
 	uint32_t red_mask;
 	uint32_t green_mask;
 	uint32_t blue_mask;

@@ -2,6 +2,7 @@
 #ifndef KERNEL_IRQ_H
 #define KERNEL_IRQ_H
 
+#include <kernel/cpumask.h>
 #include <kernel/preempt.h>
 #include <lib/atomic.h>
 #include <lib/types.h>
@@ -40,6 +41,14 @@ int irq_request_isa(unsigned isa_irq, irq_handler_t fn, void *arg, const char *n
 int irq_request_gsi(unsigned gsi, bool level, bool active_low, irq_handler_t fn, void *arg, const char *name);
 /* Allocates a vector for MSI; fills address/data to program. 0 or -ENOSPC. */
 int irq_request_msi(irq_handler_t fn, void *arg, const char *name, u64 *addr, u32 *data);
+/* How the target of a message is changed: @fn writes the new address where the device reads it; irqs off, takes no sleeping lock.
+ * @vector is the data irq_request_msi gave. */
+typedef void (*irq_msi_writer_t)(void *arg, u64 addr);
+void irq_set_msi_writer(unsigned vector, irq_msi_writer_t fn, void *arg);
+/* Where a device's interrupt may go and goes; false: not a device's. */
+bool irq_affinity(unsigned vector, cpumask_t *may, int *cpu);
+/* 0; -EINVAL: no such CPU is online (or can be reached); -EIO: not a device's, or it cannot be moved. */
+int irq_set_affinity(unsigned vector, cpumask_t mask);
 const char *irq_name(unsigned vector); /* NULL when nothing uses it */
 u64 irq_count(unsigned vector, int cpu); /* for /proc/interrupts */
 

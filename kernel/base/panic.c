@@ -180,6 +180,8 @@ static __noreturn void do_panic(struct pt_regs *regs, const char *fmt, va_list a
 	print_map();
 	printk(LOG_EMERG, " last messages before:");
 	printk_panic_tail(TAIL_RECORDS);
+	/* A screen has scrolled by now, and shows its last lines only: what matters most once more. */
+	print_state(regs);
 	printk(LOG_EMERG, "end of kernel panic: %s", text);
 	finish();
 }

@@ -11,6 +11,7 @@
 #include <boot/handoff.h>
 #include <drivers/drivers.h>
 #include <drivers/font.h>
+#include <drivers/pixels.h>
 #include <drivers/vt.h>
 #include <kernel/kthread.h>
 #include <kernel/printk.h>
@@ -27,7 +28,7 @@ static struct vt_cell *shown; /* (fb_lock) what the screen shows */
 static u32 cursor_at; /* (fb_lock) index of the cell drawn as cursor, ~0 none */
 
 static u8 *frame; /* (I) mapped frame buffer; NULL: no screen */
-static u32 pitch, scale; /* (I) */
+static u32 pitch, scale, bytes; /* (I) bytes of a line and of a pixel */
 static u32 pixel[256]; /* (I) colours in the buffer's format */
 static struct tty_backend backend;
 static bool tty_ready;
@@ -38,23 +39,10 @@ static u32 reply_len; /* (fb_lock) */
 static void send_reply(struct work *w);
 static struct work reply_work = WORK_INIT(send_reply);
 
-static u32 channel(u32 value, u32 mask)
-{
-	u32 bits = (u32)__builtin_popcount(mask);
-
-	if (!mask)
-		return 0;
-	value = bits >= 8 ? value << (bits - 8) : value >> (8 - bits);
-	return value << __builtin_ctz(mask) & mask;
-}
-
 static void make_palette(const struct handoff_framebuffer *fb)
 {
 	for (u32 i = 0; i < 256; i++) {
-		u32 rgb = vt_rgb((u8)i);
-
-		pixel[i] = channel(rgb >> 16, fb->red_mask) | channel(rgb >> 8 & 255, fb->green_mask) |
-			   channel(rgb & 255, fb->blue_mask);
+		pixel[i] = pixel_of(vt_rgb((u8)i), fb->red_mask, fb->green_mask, fb->blue_mask);
 	}
 }
 
@@ -62,20 +50,10 @@ static void draw_cell(u32 row, u32 col, struct vt_cell c, bool cursor)
 {
 	const u8 *glyph = font_glyph(c.code);
 	u32 fg = pixel[cursor ? c.bg : c.fg], bg = pixel[cursor ? c.fg : c.bg];
-	u8 *at = frame + (u64)row * FONT_HEIGHT * scale * pitch + (u64)col * FONT_WIDTH * scale * 4;
+	u8 *at = frame + (u64)row * FONT_HEIGHT * scale * pitch + (u64)col * FONT_WIDTH * scale * bytes;
 
-	for (u32 y = 0; y < FONT_HEIGHT * scale; y++, at += pitch) {
-		u8 bits = c.underline && y / scale == FONT_HEIGHT - 2 ? 0xff : glyph[y / scale];
-		u32 *p = (u32 *)at;
-
-		if (scale == 1) {
-			for (u32 x = 0; x < FONT_WIDTH; x++, bits = (u8)(bits << 1))
-				p[x] = bits & 0x80 ? fg : bg;
-		} else {
-			for (u32 x = 0; x < FONT_WIDTH; x++, bits = (u8)(bits << 1))
-				p[2 * x] = p[2 * x + 1] = bits & 0x80 ? fg : bg;
-		}
-	}
+	for (u32 y = 0; y < FONT_HEIGHT * scale; y++, at += pitch)
+		pixel_row(at, c.underline && y / scale == FONT_HEIGHT - 2 ? 0xff : glyph[y / scale], fg, bg, bytes, scale);
 }
 
 static bool same(const struct vt_cell *a, const struct vt_cell *b)
@@ -198,17 +176,19 @@ bool fbcon_app_cursor(void)
 
 static bool usable(const struct handoff_framebuffer *fb)
 {
-	return fb->base && fb->bits_per_pixel == 32 && fb->width >= 80 * FONT_WIDTH && fb->height >= 24 * FONT_HEIGHT &&
-	       fb->pitch >= fb->width * 4ull && fb->size >= (u64)fb->pitch * (fb->height - 1) + fb->width * 4ull;
+	u32 n = fb->bits_per_pixel / 8;
+
+	return fb->base && (n == 2 || n == 3 || n == 4) && fb->width >= 80 * FONT_WIDTH && fb->height >= 24 * FONT_HEIGHT &&
+	       fb->pitch >= (u64)fb->width * n && fb->size >= (u64)fb->pitch * (fb->height - 1) + (u64)fb->width * n;
 }
 
 static void clear_screen(const struct handoff_framebuffer *fb)
 {
 	for (u32 y = 0; y < fb->height; y++) {
-		u32 *p = (u32 *)(frame + (u64)y * pitch);
+		u8 *at = frame + (u64)y * pitch;
 
-		for (u32 x = 0; x < fb->width; x++)
-			p[x] = pixel[0];
+		for (u32 x = 0; x < fb->width; x++, at += bytes)
+			pixel_put(at, pixel[0], bytes);
 	}
 }
 
@@ -233,6 +213,7 @@ void fbcon_init(const struct handoff *h)
 	}
 	shown = cells + rows * cols;
 	pitch = fb->pitch;
+	bytes = fb->bits_per_pixel / 8;
 	make_palette(fb);
 	vt_init(&vt, cells, rows, cols);
 	vt.reply = on_reply;
@@ -244,5 +225,5 @@ void fbcon_init(const struct handoff *h)
 	backend = (struct tty_backend){ .name = "tty1", .major = 4, .minor = 1, .write = tty_write,
 					.winsize = tty_winsize };
 	tty_ready = tty_backend_register(&backend) == 0;
-	pr_info("fbcon: %ux%u pixels, %ux%u characters", fb->width, fb->height, cols, rows);
+	pr_info("fbcon: %ux%u pixels of %u bits, %ux%u characters", fb->width, fb->height, fb->bits_per_pixel, cols, rows);
 }

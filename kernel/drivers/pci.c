@@ -331,6 +331,19 @@ static void msi_program(struct pci_dev *d, u64 addr, u32 data)
 	pci_write16(d, d->msi_cap + 2, (control & ~0x70) | 1); /* one message, on */
 }
 
+struct message { struct pci_dev *d; unsigned n; }; /* for the life of the kernel, as its interrupt */
+
+/* Another CPU: the data, the vector, stays, so one store of the low address word does it. */
+static void message_move(void *arg, u64 addr)
+{
+	struct message *m = arg;
+
+	if (m->d->msix_cap)
+		writel((volatile u8 *)m->d->msix_table + 16ull * m->n, (u32)addr);
+	else
+		pci_write32(m->d, m->d->msi_cap + 4, (u32)addr);
+}
+
 int pci_msi_request(struct pci_dev *d, unsigned n, irq_handler_t fn, void *arg, const char *name)
 {
 	u64 addr;
@@ -346,7 +359,13 @@ int pci_msi_request(struct pci_dev *d, unsigned n, irq_handler_t fn, void *arg, 
 		err = msix_request(d, n, addr, data);
 	else
 		msi_program(d, addr, data);
-	if (!err)
-		no_intx(d);
-	return err;
+	if (err)
+		return err;
+	no_intx(d);
+	struct message *m = kmalloc(sizeof(*m), GFP_KERNEL);
+	if (m) { /* without it the interrupt stays where it is */
+		*m = (struct message){ d, n };
+		irq_set_msi_writer(data, message_move, m);
+	}
+	return 0;
 }

@@ -146,7 +146,7 @@ static void interrupts(struct seq_buf *s, void *a)
 
 		for (int cpu = 0; cpu < nr_cpus; cpu++)
 			any += irq_count(v, cpu);
-		if (!any || is_cpu_vector(v))
+		if ((!any && !irq_name(v)) || is_cpu_vector(v))
 			continue;
 		seq_printf(s, "%3u:", v);
 		interrupt_line(s, v);

@@ -2,9 +2,9 @@
  * Device interrupts: the vector table, the IOAPICs, messages.
  *
  * A vector belongs to one line or message; a line may have several handlers (shared PCI lines), which
- * are all called. Vectors are given out once and kept. All device interrupts go to the boot CPU's
- * APIC: the vector space of 192 is enough for that, and per-queue spreading needs messages with a
- * target of their own.
+ * are all called. Vectors are given out once and kept, and mean the same on every CPU, so that moving
+ * an interrupt changes its target only: eight bits of an IOAPIC entry or of a message's address, one
+ * store each. New interrupts take the online CPUs in turn; /proc/irq moves them.
  *
  * Locking: irq_lock for changes of the table; the interrupt path reads the handler list without a
  * lock: entries are complete before they are linked, and are never taken out.
@@ -37,10 +37,15 @@ struct irq_line {
 	struct irq_action *actions; /* (irq_lock; readers RCU-like: never freed) */
 	s32 gsi; /* -1: message */
 	bool level;
+	s8 cpu; /* (irq_lock) where it goes */
+	cpumask_t affinity; /* (irq_lock) where it may go */
+	irq_msi_writer_t write; /* (irq_lock) changes the address of a message */
+	void *write_arg;
 };
 static struct irq_line lines[256];
 static DEFINE_SPINLOCK(irq_lock);
 static unsigned next_vector = VECTOR_DEVICE;
+static u32 next_cpu; /* (irq_lock) the turn of new interrupts */
 static DEFINE_PER_CPU(u32, irq_counts[256]);
 
 static volatile char *ioapic_regs[ARRAY_SIZE(acpi.ioapics)];
@@ -124,6 +129,83 @@ static unsigned take_vector_locked(void)
 	return next_vector < VECTOR_DEVICE_END ? next_vector++ : 0;
 }
 
+/* Destinations have eight bits: a CPU with a larger APIC id gets no device interrupts. */
+static bool can_target(int cpu)
+{
+	return acpi_cpu_apic_id(cpu) < 255;
+}
+
+/* The next CPU of @mask in turn; the boot CPU when there is none. => irq_lock held */
+static int choose_cpu(cpumask_t mask)
+{
+	cpumask_t ok = 0;
+	int cpu;
+
+	for_each_cpu_mask(cpu, mask & READ_ONCE(cpu_online_mask))
+		if (can_target(cpu))
+			ok |= cpumask_of(cpu);
+	if (!ok)
+		return 0;
+	do
+		cpu = (int)(next_cpu++ % MAX_CPUS);
+	while (!(ok & cpumask_of(cpu)));
+	return cpu;
+}
+
+static u64 msi_address(int cpu)
+{
+	return 0xfee00000ull | (u64)(acpi_cpu_apic_id(cpu) & 255) << 12;
+}
+
+bool irq_affinity(unsigned vector, cpumask_t *may, int *cpu)
+{
+	if (vector < VECTOR_DEVICE || vector >= VECTOR_DEVICE_END || !READ_ONCE(lines[vector].actions))
+		return false;
+	*may = READ_ONCE(lines[vector].affinity);
+	*cpu = READ_ONCE(lines[vector].cpu);
+	return true;
+}
+
+int irq_set_affinity(unsigned vector, cpumask_t mask)
+{
+	struct irq_line *l = &lines[vector];
+	u32 ioapic, pin;
+	cpumask_t may;
+	u64 flags;
+	int cpu, err = 0;
+
+	if (!irq_affinity(vector, &may, &cpu))
+		return -EIO;
+	if (!(mask & READ_ONCE(cpu_online_mask)))
+		return -EINVAL;
+	spin_lock_irqsave(&irq_lock, flags);
+	cpu = mask & cpumask_of(l->cpu) ? l->cpu : choose_cpu(mask);
+	if (!(mask & cpumask_of(cpu)))
+		err = -EINVAL;
+	else if (l->gsi >= 0 && find_pin((unsigned)l->gsi, &ioapic, &pin))
+		ioapic_write(ioapic, 0x11 + 2 * pin, acpi_cpu_apic_id(cpu) << 24);
+	else if (l->write)
+		l->write(l->write_arg, msi_address(cpu));
+	else if (cpu != l->cpu)
+		err = -EIO;
+	if (!err) {
+		l->cpu = (s8)cpu;
+		l->affinity = mask;
+	}
+	spin_unlock_irqrestore(&irq_lock, flags);
+	return err;
+}
+
+void irq_set_msi_writer(unsigned vector, irq_msi_writer_t fn, void *arg)
+{
+	u64 flags;
+
+	spin_lock_irqsave(&irq_lock, flags);
+	lines[vector].write_arg = arg;
+	lines[vector].write = fn;
+	spin_unlock_irqrestore(&irq_lock, flags);
+}
+
 int irq_request_gsi(unsigned gsi, bool level, bool active_low, irq_handler_t fn, void *arg, const char *name)
 {
 	u32 ioapic, pin;
@@ -145,8 +227,10 @@ int irq_request_gsi(unsigned gsi, bool level, bool active_low, irq_handler_t fn,
 	if (v) {
 		lines[v].gsi = (s32)gsi;
 		lines[v].level = level;
+		lines[v].affinity = ~0ull;
+		lines[v].cpu = (s8)choose_cpu(~0ull);
 		add_action(&lines[v], a);
-		ioapic_write(ioapic, 0x11 + 2 * pin, acpi_cpu_apic_id(0) << 24);
+		ioapic_write(ioapic, 0x11 + 2 * pin, acpi_cpu_apic_id(lines[v].cpu) << 24);
 		ioapic_write(ioapic, 0x10 + 2 * pin, v | (active_low ? 1u << 13 : 0) | (level ? 1u << 15 : 0));
 	}
 	spin_unlock_irqrestore(&irq_lock, flags);
@@ -201,6 +285,9 @@ int irq_request_msi(irq_handler_t fn, void *arg, const char *name, u64 *addr, u3
 	unsigned v = take_vector_locked();
 	if (v) {
 		lines[v].gsi = -1;
+		lines[v].affinity = ~0ull;
+		lines[v].cpu = (s8)choose_cpu(~0ull);
+		*addr = msi_address(lines[v].cpu);
 		add_action(&lines[v], a);
 	}
 	spin_unlock_irqrestore(&irq_lock, flags);
@@ -208,8 +295,7 @@ int irq_request_msi(irq_handler_t fn, void *arg, const char *name, u64 *addr, u3
 		kfree(a);
 		return -ENOSPC;
 	}
-	*addr = 0xfee00000ull | (u64)(acpi_cpu_apic_id(0) & 255) << 12;
-	*data = v; /* fixed, edge */
+	*data = v; /* fixed, edge: the vector */
 	return 0;
 }
 

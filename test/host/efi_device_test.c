@@ -50,9 +50,33 @@ static void quirk_13_graphics(void)
 	fake.gops[0].info.PixelInformation = (EFI_PIXEL_BITMASK){ 0xf0f000, 0xff00, 0xff, 0xff000000 };
 	boot_good();
 	CHECK_EQ(find_handoff()->fb.base, 0);
-	setup();			/* 16 bits a pixel */
-	add_gop(PixelBitMask, 0xc0000000, 800, 600, 800);
+	setup();			/* 16 bits a pixel, 15 of them used, 24 */
+	add_gop(PixelBitMask, 0xc0000000, 800, 600, 832);
 	fake.gops[0].info.PixelInformation = (EFI_PIXEL_BITMASK){ 0xf800, 0x7e0, 0x1f, 0 };
+	fake.gops[0].mode.FrameBufferSize = 832 * 600 * 2;
+	boot_good();
+	fb = &find_handoff()->fb;
+	CHECK(fb->base == 0xc0000000 && fb->bits_per_pixel == 16 && fb->pitch == 832 * 2 && fb->height == 600);
+	setup();
+	add_gop(PixelBitMask, 0xc0000000, 800, 600, 800);
+	fake.gops[0].info.PixelInformation = (EFI_PIXEL_BITMASK){ 0x7c00, 0x3e0, 0x1f, 0 };
+	boot_good();
+	CHECK_EQ(find_handoff()->fb.bits_per_pixel, 16);
+	setup();
+	add_gop(PixelBitMask, 0xc0000000, 1024, 768, 1024);
+	fake.gops[0].info.PixelInformation = (EFI_PIXEL_BITMASK){ 0xff, 0xff00, 0xff0000, 0 };
+	fake.gops[0].mode.FrameBufferSize = 0;
+	boot_good();
+	fb = &find_handoff()->fb;
+	CHECK(fb->bits_per_pixel == 24 && fb->pitch == 1024 * 3 && fb->size == 1024 * 3 * 768 && fb->red_mask == 0xff);
+	setup();			/* 16 by masks of 4 bits; fewer than 15 bits: no */
+	add_gop(PixelBitMask, 0xc0000000, 800, 600, 800);
+	fake.gops[0].info.PixelInformation = (EFI_PIXEL_BITMASK){ 0xf000, 0x0f0, 0x00f, 0x0f00 };
+	boot_good();
+	CHECK_EQ(find_handoff()->fb.bits_per_pixel, 16);
+	setup();
+	add_gop(PixelBitMask, 0xc0000000, 800, 600, 800);
+	fake.gops[0].info.PixelInformation = (EFI_PIXEL_BITMASK){ 0xf00, 0x0f0, 0x00f, 0 };
 	boot_good();
 	CHECK_EQ(find_handoff()->fb.base, 0);
 

@@ -3,6 +3,7 @@
  * The tests run in a kernel thread without an address space, so that every user address faults for good.
  */
 #include <kernel/cpumask.h>
+#include <kernel/irq.h>
 #include <kernel/ktest.h>
 #include <kernel/kthread.h>
 #include <kernel/time.h>
@@ -10,6 +11,7 @@
 #include <lib/string.h>
 #include <mm/alloc.h>
 #include <mm/vmalloc.h>
+#include <x86/apic.h>
 #include <x86/cpu.h>
 #include <x86/io.h>
 #include <x86/pgtable.h>
@@ -197,4 +199,91 @@ KTEST(x86_delays_last_as_long_as_they_say)
 	udelay(2000);
 	u64 took = ktime_ns() - start;
 	KCHECK(took >= 1990000);
+}
+
+/* --- device interrupts: the RTC's, 1,024 a second --- */
+
+static u32 rtc_hits[MAX_CPUS];
+
+static void msleep(u64 ms)
+{
+	set_current_state(TASK_UNINTERRUPTIBLE);
+	schedule_until(ktime_ns() + ms * NSEC_PER_MSEC);
+}
+
+static u8 cmos(u8 reg)
+{
+	outb(0x70, reg);
+	return inb(0x71);
+}
+
+static void rtc_interrupt(void *arg)
+{
+	cmos(0x0c); /* the next one comes only when this was read */
+	__atomic_fetch_add(&rtc_hits[smp_processor_id()], 1, __ATOMIC_RELAXED);
+}
+
+static unsigned vector_of(const char *name)
+{
+	for (unsigned v = VECTOR_DEVICE; v < VECTOR_DEVICE_END; v++)
+		if (irq_name(v) && !strcmp(irq_name(v), name))
+			return v;
+	return 0;
+}
+
+KTEST(x86_device_interrupts_go_where_they_are_sent)
+{
+	int cpu;
+
+	KCHECK_EQ(irq_request_isa(8, rtc_interrupt, NULL, "rtc test"), 0);
+	unsigned v = vector_of("rtc test");
+	u8 b = cmos(0x0b);
+	KCHECK(v);
+	outb(0x70, 0x0b);
+	outb(0x71, b | 0x40); /* periodic interrupts on */
+	cmos(0x0c);
+	for_each_online_cpu(cpu) {
+		KCHECK_EQ(irq_set_affinity(v, cpumask_of(cpu)), 0);
+		msleep(5); /* what is on its way to the old place */
+		u32 before[MAX_CPUS];
+		memcpy(before, rtc_hits, sizeof(before));
+		for (int i = 0; i < 100 && READ_ONCE(rtc_hits[cpu]) < before[cpu] + 3; i++)
+			msleep(10);
+		for (int c = 0; c < nr_cpus; c++)
+			KCHECK(c == cpu ? rtc_hits[c] > before[c] : rtc_hits[c] == before[c]);
+	}
+	outb(0x70, 0x0b);
+	outb(0x71, b);
+	KCHECK_EQ(irq_set_affinity(v, 0), -EINVAL);
+	KCHECK_EQ(irq_set_affinity(VECTOR_TIMER, 1), -EIO);
+}
+
+KTEST(x86_messages_are_spread_over_cpus)
+{
+	u64 addr, targets = 0;
+	u32 data;
+
+	for (int i = 0; i < nr_cpus; i++) {
+		KCHECK_EQ(irq_request_msi(rtc_interrupt, NULL, "message test", &addr, &data), 0);
+		targets |= 1ull << (addr >> 12 & 63);
+	}
+	KCHECK_EQ(__builtin_popcountll(targets), nr_cpus);
+}
+
+extern const struct ex_pair { s32 from, to; } __ex_table_start[], __ex_table_end[];
+extern char __uaccess_text_start[], __uaccess_text_end[], __text_start[], __text_end[];
+
+/* Whatever may fault on a user address lies where the page-fault handler looks for it, and goes on in kernel code. */
+KTEST(x86_exception_table_is_sound)
+{
+	unsigned n = 0, user = 0;
+
+	for (const struct ex_pair *e = __ex_table_start; e < __ex_table_end; e++, n++) {
+		u64 from = (u64)&e->from + (u64)(s64)e->from, to = (u64)&e->to + (u64)(s64)e->to;
+
+		user += from >= (u64)__uaccess_text_start && from < (u64)__uaccess_text_end;
+		KCHECK(from >= (u64)__text_start && from < (u64)__text_end);
+		KCHECK(to >= (u64)__text_start && to < (u64)__text_end && to != from);
+	}
+	KCHECK(user > 30 && n < 1000);
 }
