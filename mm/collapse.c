@@ -110,6 +110,7 @@ int huge_collapse(struct vma *v, u64 base)
 		return -EINVAL;
 	if (anon_prepare(v))
 		return -ENOMEM;
+	vma_write_lock(v);
 	huge = alloc_pages(GFP_USER | GFP_COMP | GFP_NOWARN, HPAGE_ORDER);
 	if (!huge)
 		return -ENOMEM;

@@ -14,11 +14,14 @@
  *	read-only, private mapping	write		copy, unless nobody else has the page: then made writable
  *	allows the access		any		somebody else was faster, or our TLB was stale: drop the translation
  *
+ * Most faults come without mm->lock (fault_fast, vmalock.h) and end in the same functions as those that hold it. f->fast tells them
+ * not to sleep, and to read nothing of the VMA once they have the table's lock.
+ *
  * Nothing is decided on an entry read without the table's lock: the lock is taken once, with the page ready in hand,
  * and the entry compared. Only the page is allocated, tables aside, and never under the lock.
  */
 #include <mm/uffd.h>
-#include "vm.h"
+#include "vmalock.h"
 
 int fault_to_errno(int fr)
 {
@@ -35,31 +38,42 @@ int fault_to_errno(int fr)
 	}
 }
 
-/* Installs the only mapping of a fresh anonymous page, if the entry is still @old. */
-static bool install_anon(struct fault *f, pte_t *entry, pte_t old, struct page *p)
+/* Bits of an entry for a page of ours alone. */
+static inline u64 own_bits(const struct vma *v)
+{
+	return v->prot | PTE_WRITTEN | (v->flags & VM_WRITE ? PTE_W : 0);
+}
+
+/* Installs the only mapping of a fresh anonymous page, if the entry is still @old. FR_OK (either way) or FR_BUSY. */
+static int install_anon(struct fault *f, pte_t *entry, pte_t old, struct page *p)
 {
 	struct vma *v = f->vma;
+	struct mm *mm = v->mm;
 	spinlock_t *lock = pt_lock_of(entry);
-	u64 bits = v->prot | PTE_WRITTEN;
+	u64 bits = own_bits(v);
+	int r = FR_OK;
 
-	if (v->flags & VM_WRITE)
-		bits |= PTE_W;
 	page_set_type(p, PT_ANON);
 	p->anon = v->anon;
 	p->index = vma_index(v, f->addr);
 	p->mapcount = 1;
 	p->private = 0;
-	spin_lock(lock);
+	if (unlikely(!fault_lock(f, lock))) {
+		r = FR_BUSY;
+		goto undo;
+	}
 	if (unlikely(entry->v != old.v)) {
 		spin_unlock(lock);
-		p->mapcount = 0;
-		page_put(p);
-		return false;
+		goto undo;
 	}
 	pte_set(entry, pte_make(page_to_phys(p), bits));
 	spin_unlock(lock);
-	mm_add_rss(v->mm, RSS_ANON, 1);
-	return true;
+	mm_add_rss(mm, RSS_ANON, 1);
+	return FR_OK;
+undo:
+	p->mapcount = 0;
+	page_put(p);
+	return r;
 }
 
 static int anon_fault(struct fault *f, pte_t *entry)
@@ -71,69 +85,94 @@ static int anon_fault(struct fault *f, pte_t *entry)
 		return uffd_fault(f, VM_UFFD_MISSING);
 	if (!(f->flags & FAULT_WRITE)) {
 		spinlock_t *lock = pt_lock_of(entry);
+		u64 bits = v->prot | PTE_SPECIAL;
 
-		spin_lock(lock);
+		if (unlikely(!fault_lock(f, lock)))
+			return FR_BUSY;
 		if (pte_none(*entry))
-			pte_set(entry, pte_make(page_to_phys(zero_page), v->prot | PTE_SPECIAL));
+			pte_set(entry, pte_make(page_to_phys(zero_page), bits));
 		spin_unlock(lock);
 		return FR_OK;
 	}
-	if (unlikely(anon_prepare(v)))
+	if (unlikely(!READ_ONCE(v->anon)) && (f->fast || anon_group_attach(v)))
 		return FR_OOM;
-	p = alloc_page(GFP_USER | GFP_ZERO);
+	p = alloc_page(f->gfp | GFP_ZERO);
 	if (unlikely(!p))
 		return FR_OOM;
-	install_anon(f, entry, (pte_t){ 0 }, p);
-	return FR_OK;
+	return install_anon(f, entry, (pte_t){ 0 }, p);
+}
+
+/* The page of @e is ours alone: FR_OK, it is writable now. FR_RETRY: it is not (any more). */
+static int reuse_page(struct fault *f, pte_t *entry, pte_t e, struct page *head)
+{
+	spinlock_t *lock = pt_lock_of(entry);
+	u64 more = PTE_WRITTEN | PTE_A | (f->vma->flags & VM_WRITE ? PTE_W : 0);
+	int r = FR_RETRY;
+
+	if (page_type(head) != PT_ANON || !page_exclusive(head))
+		return FR_RETRY;
+	if (unlikely(!fault_lock(f, lock)))
+		return FR_BUSY;
+	/* exclusive under the lock stays so: new references come through this entry only */
+	if (unlikely(pte_read(entry).v != e.v)) {
+		r = FR_OK; /* look again */
+	} else if (page_exclusive(head)) {
+		pte_set(entry, (pte_t){ e.v | more });
+		r = FR_OK;
+	}
+	spin_unlock(lock);
+	if (r == FR_OK)
+		tlb_flush_local(f->addr);
+	return r;
 }
 
 /* A private mapping is written through a read-only entry @e. */
 static int cow_fault(struct fault *f, pte_t *entry, pte_t e)
 {
 	struct vma *v = f->vma;
+	struct mm *mm = v->mm;
 	spinlock_t *lock = pt_lock_of(entry);
-	struct page *old = e.v & PTE_SPECIAL ? NULL : pte_frame(e), *head = old ? page_head(old) : NULL, *p;
-	int kind;
+	struct page *old = e.v & PTE_SPECIAL ? NULL : pte_frame(e), *head = old, *p;
+	u64 bits = own_bits(v);
+	int kind, r;
 
-	if (head && page_type(head) == PT_ANON && page_exclusive(head)) {
-		spin_lock(lock);
-		/* exclusive under the lock stays so: new references come through this entry only */
-		if (pte_read(entry).v == e.v && page_exclusive(head)) {
-			pte_set(entry, (pte_t){ e.v | PTE_WRITTEN | PTE_A | (v->flags & VM_WRITE ? PTE_W : 0) });
-			spin_unlock(lock);
-			tlb_flush_local(f->addr);
-			return FR_OK;
-		}
-		spin_unlock(lock);
-		return FR_OK; /* look again */
+	if (unlikely(old && page_flag(old, PG_TAIL))) {
+		if (f->fast)
+			return FR_SLOW; /* without m it may become another page while we look for its head */
+		head = old->head;
 	}
-	if (unlikely(anon_prepare(v)))
+	if (head && (r = reuse_page(f, entry, e, head)) != FR_RETRY)
+		return r;
+	if (unlikely(!READ_ONCE(v->anon)) && (f->fast || anon_group_attach(v)))
 		return FR_OOM;
 	if (!old && pte_pa(e) == page_to_phys(zero_page))
-		p = alloc_page(GFP_USER | GFP_ZERO);
+		p = alloc_page(f->gfp | GFP_ZERO);
 	else
-		p = alloc_page(GFP_USER);
+		p = alloc_page(f->gfp);
 	if (unlikely(!p))
 		return FR_OOM;
-	spin_lock(lock);
-	if (unlikely(pte_read(entry).v != e.v)) {
+	page_set_type(p, PT_ANON);
+	p->anon = v->anon;
+	p->index = vma_index(v, f->addr);
+	p->private = 0;
+	r = FR_OK;
+	if (unlikely(!fault_lock(f, lock))) {
+		r = FR_BUSY;
+		goto undo;
+	}
+	if (unlikely(pte_read(entry).v != e.v || (old && page_head(old) != head))) {
 		spin_unlock(lock);
-		page_put(p);
-		return FR_OK;
+		goto undo;
 	}
 	if (old)
 		copy_page(page_address(p), page_address(old));
 	else if (pte_pa(e) != page_to_phys(zero_page))
 		copy_page(page_address(p), phys_to_virt(pte_pa(e)));
-	page_set_type(p, PT_ANON);
-	p->anon = v->anon;
-	p->index = vma_index(v, f->addr);
 	p->mapcount = 1;
-	p->private = 0;
 	/* no CPU may read the old page after another wrote the new one: empty, flush, then the new entry */
 	pte_set(entry, (pte_t){ 0 });
-	tlb_flush_page(v->mm, f->addr);
-	pte_set(entry, pte_make(page_to_phys(p), v->prot | PTE_WRITTEN | (v->flags & VM_WRITE ? PTE_W : 0)));
+	tlb_flush_page(mm, f->addr);
+	pte_set(entry, pte_make(page_to_phys(p), bits));
 	spin_unlock(lock);
 	kind = head ? page_rss(head) : -1;
 	if (head) {
@@ -141,11 +180,14 @@ static int cow_fault(struct fault *f, pte_t *entry, pte_t e)
 		page_put(head);
 	}
 	if (kind != RSS_ANON) {
-		mm_add_rss(v->mm, RSS_ANON, 1);
+		mm_add_rss(mm, RSS_ANON, 1);
 		if (kind >= 0)
-			mm_add_rss(v->mm, kind, -1);
+			mm_add_rss(mm, kind, -1);
 	}
 	return FR_OK;
+undo:
+	page_put(p);
+	return r;
 }
 
 /* A shared mapping is written through a read-only entry. */
@@ -241,6 +283,86 @@ int handle_fault(struct fault *f)
 	return present_fault(f, entry, e);
 }
 
+/* --- without mm->lock: vmalock.h --- */
+
+static inline bool may_access(const struct vma *v, u32 flags)
+{
+	if (flags & FAULT_WRITE)
+		return v->flags & VM_WRITE;
+	if (unlikely(flags & FAULT_EXEC))
+		return v->flags & VM_EXEC;
+	return v->flags & (VM_READ | VM_WRITE | VM_EXEC);
+}
+
+/* Here no more than the entry's case is found out; each case takes the table's lock itself. => irqs off */
+static int entry_fault_fast(struct fault *f, struct mm *mm)
+{
+	struct vma *v = f->vma;
+	bool write = f->flags & FAULT_WRITE, shared = v->flags & VM_SHARED;
+	const struct vma_ops *ops = v->ops;
+	pmd_t *pmd = pt_pmd(mm, f->addr), pe;
+	pte_t *entry, e;
+
+	if (unlikely(!pmd))
+		return FR_SLOW;
+	pe = pte_read(pmd);
+	if (unlikely(!pmd_has_table(pe)))
+		return FR_SLOW;
+	entry = table_of(pe) + pte_index(f->addr);
+	e = pte_read(entry);
+	if (likely(pte_none(e))) {
+		if (likely(!ops))
+			return anon_fault(f, entry);
+		if (!ops->map_cached || !v->mapping || (write && (!shared || ops->page_mkwrite)))
+			return FR_SLOW;
+		f->pgoff = vma_index(v, f->addr);
+		return filemap_map_around(f, table_of(pe));
+	}
+	if (unlikely(!pte_mapped(e)))
+		return FR_SLOW;
+	if (write && !pte_write(e))
+		return shared ? FR_SLOW : cow_fault(f, entry, e);
+	tlb_flush_local(f->addr);
+	return FR_OK;
+}
+
+/* FR_OK, FR_BUSY: try again, anything else: with m. => irqs off */
+static int fault_fast(struct fault *f, struct mm *mm)
+{
+	f->vma = vma_find_fast(mm, f->addr);
+	if (unlikely(!f->vma || !vma_fast_begin(f, mm)))
+		return FR_SLOW;
+	if (unlikely(f->vma->flags & VM_NO_FAST || f->vma->policy || !may_access(f->vma, f->flags) || fail_nth_armed))
+		return FR_SLOW;
+	f->answers = tlb_answers();
+	return entry_fault_fast(f, mm);
+}
+
+#define FAST_TRIES 16
+
+/* True when it is done. */
+static bool try_fast(struct mm *mm, u64 addr, u32 flags)
+{
+	struct fault f = { .addr = addr & PAGE_MASK, .flags = flags, .fast = true, .gfp = GFP_MOVABLE | GFP_NOWARN };
+	int r;
+
+	for (int i = 0; i < FAST_TRIES; i++) {
+		local_irq_disable();
+		r = fault_fast(&f, mm);
+		local_irq_enable(); /* whoever waits for this CPU is answered */
+		if (likely(r == FR_OK)) {
+			count_vm_event(VMA_LOCK_SUCCESS);
+			return true;
+		}
+		if (r != FR_BUSY)
+			break;
+		count_vm_event(VMA_LOCK_RETRY);
+		cpu_relax();
+	}
+	count_vm_event(VMA_LOCK_ABORT);
+	return false;
+}
+
 /* --- stack growth --- */
 
 int stack_expand(struct mm *mm, struct vma *v, u64 addr)
@@ -288,26 +410,20 @@ static struct vma *grow_to(struct mm *mm, u64 addr)
 	v = vma_find(mm, addr);
 	if (v && v->start > addr && (!(v->flags & VM_GROWSDOWN) || stack_expand(mm, v, addr)))
 		v = NULL;
+	mm_end_write(mm);
 	downgrade_write(&mm->lock);
 	return v;
 }
 
-static inline bool may_access(const struct vma *v, u32 flags)
-{
-	if (flags & FAULT_WRITE)
-		return v->flags & VM_WRITE;
-	if (unlikely(flags & FAULT_EXEC))
-		return v->flags & VM_EXEC;
-	return v->flags & (VM_READ | VM_WRITE | VM_EXEC);
-}
-
 int mm_fault(struct mm *mm, u64 addr, u32 fault_flags, u64 user_sp)
 {
-	struct fault f = { .addr = addr & PAGE_MASK, .real_addr = addr, .flags = fault_flags };
+	struct fault f = { .addr = addr & PAGE_MASK, .real_addr = addr, .flags = fault_flags, .gfp = GFP_USER };
 	int r = FR_SEGV_MAPERR;
 
 	if (unlikely(addr >= TASK_SIZE_MAX))
 		return FR_SEGV_MAPERR;
+	if (likely(try_fast(mm, addr, fault_flags)))
+		return FR_OK;
 	down_read(&mm->lock);
 	f.vma = vma_at(mm, addr);
 	if (unlikely(!f.vma) && !(f.vma = grow_to(mm, addr)))
@@ -339,7 +455,7 @@ static bool access_ready(struct vma *v, u64 addr, bool write)
 /* One page. *next is where to go on; 0 or -errno. => m read; -EAGAIN: m was released meanwhile, the page is to be tried again */
 static int populate_page(struct mm *mm, u64 addr, u64 end, unsigned how, u64 *next)
 {
-	struct fault f = { .addr = addr, .real_addr = addr, .vma = vma_find(mm, addr) };
+	struct fault f = { .addr = addr, .real_addr = addr, .vma = vma_find(mm, addr), .gfp = GFP_USER };
 	int r = FR_OK;
 
 	*next = end;

@@ -12,7 +12,7 @@
  */
 #include <kernel/rcu.h>
 #include <mm/uffd.h>
-#include "vm.h"
+#include "vmalock.h"
 
 #define AROUND 16
 
@@ -29,11 +29,11 @@ static bool page_entry_add_unless_free(struct page *p)
 }
 
 /* Maps a cached page seen without a reference. => table locked, RCU */
-static bool map_cached(struct vma *v, pte_t *entry, struct page *p, u64 index, u64 bits)
+static bool map_cached(struct mapping *m, pte_t *entry, struct page *p, u64 index, u64 bits)
 {
 	if (!page_flag(p, PG_UPTODATE) || !page_entry_add_unless_free(p))
 		return false;
-	if (unlikely(READ_ONCE(p->mapping) != v->mapping || p->index != index)) {
+	if (unlikely(READ_ONCE(p->mapping) != m || p->index != index)) {
 		page_unmap_one(p);
 		page_put(p);
 		return false;
@@ -42,71 +42,74 @@ static bool map_cached(struct vma *v, pte_t *entry, struct page *p, u64 index, u
 	return true;
 }
 
-static void around_window(const struct fault *f, u64 *first, u64 *last)
+/* The window as indices in the file, by those of the faulting page and its VMA. */
+static void around_window(const struct fault *f, u64 size, u64 *first, u64 *last)
 {
 	const struct vma *v = f->vma;
 	u64 lo = f->addr & ~(AROUND * PAGE_SIZE - 1), hi = lo + AROUND * PAGE_SIZE;
-	u64 size = READ_ONCE(v->mapping->size);
 
 	lo = max(lo, v->start);
 	hi = min(hi, v->end);
-	*first = vma_index(v, lo);
-	*last = min(vma_index(v, hi), (size + PAGE_SIZE - 1) >> PAGE_SHIFT); /* exclusive */
+	*first = f->pgoff - ((f->addr - lo) >> PAGE_SHIFT);
+	*last = min(f->pgoff + ((hi - f->addr) >> PAGE_SHIFT), (size + PAGE_SIZE - 1) >> PAGE_SHIFT); /* exclusive */
 }
 
-/* True when the faulting address is mapped now. */
-bool filemap_map_around(struct fault *f, pmd_t *pmd)
+/* FR_OK: the faulting address is mapped now. FR_SLOW: it is not. FR_BUSY: as fault_lock. */
+int filemap_map_around(struct fault *f, pte_t *table)
 {
 	struct vma *v = f->vma;
+	struct mm *mm = v->mm;
+	struct mapping *m = v->mapping;
 	u64 first, last, index, indices[AROUND], bits = v->prot & ~PTE_W;
 	void *pages[AROUND];
 	unsigned n, mapped = 0;
 	int kind = RSS_FILE;
-	spinlock_t *lock;
-	pte_t *table;
-	bool hit = false;
+	spinlock_t *lock = pt_lock_of(table);
+	int r = FR_SLOW;
 
-	around_window(f, &first, &last);
+	around_window(f, READ_ONCE(m->size), &first, &last);
 	if (f->pgoff >= last)
-		return false;
+		return FR_SLOW;
 	if (v->flags & VM_SHARED)
 		bits = v->prot;
-	table = table_of(pte_read(pmd));
-	lock = pt_lock_of(table);
 	index = first;
 	rcu_read_lock();
-	n = xa_gather(&v->mapping->pages, &index, last - 1, pages, indices, AROUND);
+	n = xa_gather(&m->pages, &index, last - 1, pages, indices, AROUND);
 	if (!n)
 		goto out;
-	spin_lock(lock);
+	if (!fault_lock(f, lock)) {
+		r = FR_BUSY;
+		goto out;
+	}
+	/* nothing of v is read from here on */
 	for (unsigned i = 0; i < n; i++) {
-		u64 addr = v->start + ((indices[i] - v->pgoff) << PAGE_SHIFT);
-		pte_t *entry = table + pte_index(addr);
+		pte_t *entry = table + pte_index(f->addr + ((indices[i] - f->pgoff) << PAGE_SHIFT));
 
 		if (unlikely(xa_is_value(pages[i])))
 			continue;
 		if (!pte_none(*entry)) {
-			hit |= indices[i] == f->pgoff;
+			if (indices[i] == f->pgoff)
+				r = FR_OK;
 			continue;
 		}
-		if (!map_cached(v, entry, pages[i], indices[i], bits))
+		if (!map_cached(m, entry, pages[i], indices[i], bits))
 			continue;
 		mapped++;
 		if (indices[i] == f->pgoff) {
-			hit = true;
+			r = FR_OK;
 			if (f->flags & FAULT_WRITE)
 				entry->v |= PTE_WRITTEN;
 		}
 	}
 	spin_unlock(lock);
 	if (mapped) {
-		if (v->mapping->flags & MAPPING_SHMEM)
+		if (m->flags & MAPPING_SHMEM)
 			kind = RSS_SHMEM;
-		mm_add_rss(v->mm, kind, mapped);
+		mm_add_rss(mm, kind, mapped);
 	}
 out:
 	rcu_read_unlock();
-	return hit;
+	return r;
 }
 
 static int filemap_fault(struct fault *f)
@@ -216,7 +219,7 @@ int file_fault(struct fault *f, pmd_t *pmd)
 		return private_write(f, pmd);
 	/* minor faults are to be seen page by page */
 	if (v->ops->map_cached && (!write || !v->ops->page_mkwrite) && likely(!(v->flags & VM_UFFD_MINOR)) &&
-	    filemap_map_around(f, pmd))
+	    filemap_map_around(f, table_of(pte_read(pmd))) == FR_OK)
 		return FR_OK;
 	r = v->ops->fault(f);
 	if (r || !f->page)

@@ -140,6 +140,7 @@ static int copy_vma(struct mm *mm, struct vma *v, bool *flush)
 
 	if (v->flags & VM_ACCOUNT && vm_charge(mm, npages_of(v)))
 		return -ENOMEM;
+	vma_write_lock(v); /* what is written after a page was shared must not reach the child through another page */
 	n = vma_dup(v, mm, v->start);
 	if (!n) {
 		if (v->flags & VM_ACCOUNT)
@@ -225,7 +226,8 @@ struct mm *mm_fork(struct mm *from)
 	}
 	if (flush)
 		tlb_flush_mm(from);
-	up_write(&from->lock);
+	mm_up_write(from);
+	mm_end_write(mm); /* the child's VMAs were made locked */
 	if (unlikely(mm->uffd_pending))
 		uffd_fork_done(mm, !err);
 	if (unlikely(err)) {

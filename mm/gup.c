@@ -85,7 +85,7 @@ static bool vma_allows(const struct vma *v, unsigned how)
 /* A referenced page of user memory, or NULL with *err. The reference is on the head. => m read */
 static struct page *get_user_page(struct mm *mm, u64 addr, unsigned how, int *err)
 {
-	struct fault f = { .addr = addr & PAGE_MASK, .real_addr = addr,
+	struct fault f = { .addr = addr & PAGE_MASK, .real_addr = addr, .gfp = GFP_USER,
 			   .flags = FAULT_REMOTE | (how & GET_WRITE ? FAULT_WRITE : 0) };
 	struct page *p;
 
@@ -140,6 +140,7 @@ s64 mm_access(struct mm *mm, u64 addr, void *buf, u64 len, bool write, bool forc
 				down_write(&mm->lock);
 				s = vma_find(mm, a);
 				grown = s && s->flags & VM_GROWSDOWN && !stack_expand(mm, s, a);
+				mm_end_write(mm);
 				downgrade_write(&mm->lock);
 				if (grown)
 					continue;

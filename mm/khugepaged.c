@@ -74,7 +74,7 @@ static void collapse_at(struct mm *mm, u64 base)
 	v = vma_at(mm, base);
 	if (v && huge_eligible(v, base) && !huge_collapse(v, base))
 		khugepaged_collapsed++;
-	up_write(&mm->lock);
+	mm_up_write(mm);
 }
 
 /* Goes on where the last round's budget of this mm was spent. */

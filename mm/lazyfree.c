@@ -95,6 +95,7 @@ static bool forget_write(pte_t *entry, pte_t e)
 
 void softdirty_clear(struct vma *v)
 {
+	vma_write_lock(v);
 	v->flags |= VM_SOFTTRACK;
 	for_entries(v, v->start, v->end, forget_write);
 }

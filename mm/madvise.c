@@ -79,6 +79,7 @@ static int set_flags(struct vma **vp, u64 start, u64 end, int advice)
 	v = vma_isolate(v, start, end);
 	if (IS_ERR(v))
 		return PTR_ERR(v) == -ENOMEM ? -EAGAIN : PTR_ERR(v);
+	vma_write_lock(v);
 	v->flags = f;
 	*vp = vma_try_merge(v);
 	return 0;
@@ -213,7 +214,7 @@ int do_madvise(struct mm *mm, u64 start, u64 len_in, int advice)
 	if (changes_flags(advice) || advice == MADV_COLLAPSE) {
 		down_write(&mm->lock);
 		err = advise_vmas(mm, start, end, advice);
-		up_write(&mm->lock);
+		mm_up_write(mm);
 	} else {
 		down_read(&mm->lock);
 		err = advise_vmas(mm, start, end, advice);

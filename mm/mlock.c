@@ -22,6 +22,7 @@ static int lock_one(struct mm *mm, struct vma **vp, u64 start, u64 end, u64 bits
 		mm->locked_vm += n;
 	else if (v->flags & ~flags & VM_LOCKED)
 		mm->locked_vm -= n;
+	vma_write_lock(v);
 	v->flags = flags;
 	*vp = vma_try_merge(v);
 	return 0;
@@ -77,7 +78,7 @@ int do_mlock(struct mm *mm, u64 addr, u64 len, u64 vmflags, bool lock)
 	if (end > start)
 		err = lock_range(mm, start, end, lock ? vmflags : 0);
 out:
-	up_write(&mm->lock);
+	mm_up_write(mm);
 	if (!err && lock && end > start && !(vmflags & VM_LOCKONFAULT)) {
 		err = mm_populate(mm, start, end, POPULATE_PRIVATE);
 		/* what POSIX wants to hear */
@@ -98,7 +99,7 @@ int do_mlockall(struct mm *mm, int flags)
 	}
 	down_write(&mm->lock);
 	if (flags >= 0 && flags & MCL_CURRENT && !mm->may_lock_unlimited && mm->total_vm > mm->rlimit_memlock >> PAGE_SHIFT) {
-		up_write(&mm->lock);
+		mm_up_write(mm);
 		return -ENOMEM;
 	}
 	mm->def_flags &= ~(VM_LOCKED | VM_LOCKONFAULT);
@@ -108,7 +109,7 @@ int do_mlockall(struct mm *mm, int flags)
 		for (v = vma_find(mm, 0); v; v = vma_next(v))
 			(void)lock_one(mm, &v, v->start, v->end, bits); /* a VMA that cannot is left, as in Linux */
 	}
-	up_write(&mm->lock);
+	mm_up_write(mm);
 	if (flags >= 0 && (flags & (MCL_CURRENT | MCL_ONFAULT)) == MCL_CURRENT)
 		mm_populate(mm, 0, TASK_SIZE_MAX, POPULATE_PRIVATE | POPULATE_BEST);
 	return 0;

@@ -18,6 +18,7 @@ static struct kmem_cache *mm_cache;
 LIST_HEAD(all_mms);
 DEFINE_SPINLOCK(mm_list_lock);
 struct page *zero_page;
+static unsigned mm_cpus; /* (I) */
 u64 max_map_count = MAX_MAP_COUNT;
 
 struct mm init_mm = {
@@ -31,7 +32,8 @@ struct mm init_mm = {
 
 void mm_init(void)
 {
-	mm_cache = kmem_cache_create("mm_struct", sizeof(struct mm), 64, SLAB_PANIC | SLAB_HWCACHE_ALIGN, NULL);
+	mm_cpus = (unsigned)cpus_possible();
+	mm_cache = kmem_cache_create("mm_struct", sizeof(struct mm) + mm_cpus * sizeof(struct mm_cpu), 64, SLAB_PANIC | SLAB_HWCACHE_ALIGN, NULL);
 	vma_init_cache();
 	anon_group_init();
 	init_mm.pgd = init_mm.root = kernel_pgd;
@@ -67,6 +69,7 @@ struct mm *mm_alloc(void)
 	mm->pgtables_bytes = root_bytes(mm);
 	mm_tlb_init(&mm->tlb);
 	mm->users = mm->count = 1;
+	mm->write_seq = 1; /* no VMA is locked that never was */
 	init_rwsem(&mm->lock);
 	vmatree_init(mm);
 	spin_lock_init(&mm->page_table_lock);
@@ -159,6 +162,17 @@ void mm_put(struct mm *mm)
 	mm_drop(mm);
 }
 
+u64 mm_rss(const struct mm *mm, int kind)
+{
+	s64 n = 0;
+
+	if (unlikely(mm == &init_mm))
+		return 0;
+	for (unsigned i = 0; i < mm_cpus; i++)
+		n += READ_ONCE(mm->cpu[i].rss[kind]);
+	return n > 0 ? (u64)n : 0;
+}
+
 void mm_grab(struct mm *mm)
 {
 	__atomic_fetch_add(&mm->count, 1, __ATOMIC_RELAXED);
@@ -170,7 +184,7 @@ void mm_drop(struct mm *mm)
 		return;
 	ASSERT3U(mm->pgtables_bytes, ==, root_bytes(mm));
 	for (int i = 0; i < NR_RSS; i++)
-		ASSERT3S(mm->rss[i], ==, 0);
+		ASSERT3U(mm_rss(mm, i), ==, 0);
 	ASSERT3S(mm->hugetlb_pages, ==, 0);
 	/* A root is used again as it is: one with tables left in it must not be. */
 	if (likely(mm->pgtables_bytes == root_bytes(mm)))
@@ -214,7 +228,7 @@ int mm_setup_layout(struct mm *mm, u64 stack_rlimit, bool randomize, bool bottom
 	vma_link(mm, v);
 	vma_stat(mm, v->flags, npages_of(v));
 	mm->start_stack = top;
-	up_write(&mm->lock);
+	mm_up_write(mm);
 	*stack_top = top;
 	return 0;
 }

@@ -309,7 +309,7 @@ s64 mm_map_exec(struct mm *mm, struct file *file, u64 addr, u64 len, u64 vmflags
 	vmflags |= VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC;
 	down_write(&mm->lock);
 	ret = mmap_locked(mm, file, addr, len, vmflags, file ? pgoff : addr >> PAGE_SHIFT);
-	up_write(&mm->lock);
+	mm_up_write(mm);
 	return ret;
 }
 
@@ -361,7 +361,7 @@ s64 mm_install_special(struct mm *mm, u64 addr_hint, struct page **pages, unsign
 	vma_link(mm, v);
 	vma_stat(mm, v->flags, n);
 out:
-	up_write(&mm->lock);
+	mm_up_write(mm);
 	return at;
 }
 

@@ -152,6 +152,7 @@ static int protect_one(struct mm *mm, struct vma **vp, u64 start, u64 end, u64 f
 	}
 	/* commit: no failure below */
 	vma_stat(mm, v->flags, -(s64)n);
+	vma_write_lock(v);
 	v->flags = flags;
 	vma_set_prot(v);
 	vma_stat(mm, flags, n);
@@ -235,6 +236,6 @@ int do_mprotect(struct mm *mm, u64 addr, u64 len, u64 prot, int pkey)
 		return -EINVAL;
 	down_write(&mm->lock);
 	err = pkey >= 0 && !pkey_allocated(mm, pkey) ? -EINVAL : protect_range(mm, addr, end, prot, grows, pkey);
-	up_write(&mm->lock);
+	mm_up_write(mm);
 	return err;
 }

@@ -54,6 +54,12 @@ static bool move_pmd(pmd_t *from, pmd_t *to)
 	if (b != a)
 		spin_lock(b);
 	if (pte_none(pte_read(to))) {
+		pmd_t e = pte_read(from);
+
+		if (pmd_has_table(e)) { /* a fault without m that came in time is done with the table: vmalock.h */
+			spin_lock(pt_lock_of(table_of(e)));
+			spin_unlock(pt_lock_of(table_of(e)));
+		}
 		pte_set(to, pte_get_and_clear(from));
 		done = true;
 	}
@@ -156,6 +162,7 @@ static s64 move_vma(struct vma *v, u64 addr, u64 old_len, u64 new_len, u64 to, u
 	}
 	if (huge_split_edges(v, addr, addr + old_len))
 		return -ENOMEM;
+	vma_write_lock(v);
 	if (account && vm_charge(mm, n))
 		return -ENOMEM;
 	new = vma_dup(v, mm, addr);

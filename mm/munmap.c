@@ -43,7 +43,7 @@ static void unmap_commit(struct mm *mm, struct vma *v, u64 start, u64 end)
 	u64 rss = 0;
 
 	for (int i = 0; i < RSS_SWAP; i++)
-		rss += mm->rss[i];
+		rss += mm_rss(mm, i);
 	if (rss > mm->hiwater_rss)
 		mm->hiwater_rss = rss;
 	if (mm->total_vm > mm->hiwater_vm)
@@ -53,6 +53,7 @@ static void unmap_commit(struct mm *mm, struct vma *v, u64 start, u64 end)
 		u64 a = max(v->start, start), b = min(v->end, end);
 
 		next = vma_next(v);
+		vma_write_lock(v);
 		zap_range(&g, v, a, b, 0);
 		unaccount(mm, v, a, b);
 		if (a == v->start && b == v->end) {

@@ -48,7 +48,7 @@ int do_pkey_alloc(struct mm *mm, u32 rights)
 	key = take_key(mm);
 	if (key >= 0)
 		set_rights(key, rights);
-	up_write(&mm->lock);
+	mm_up_write(mm);
 	return key < 0 ? -ENOSPC : key;
 }
 
@@ -61,7 +61,7 @@ int do_pkey_free(struct mm *mm, int pkey)
 		mm->pkey_map &= ~(1u << pkey);
 		err = 0;
 	}
-	up_write(&mm->lock);
+	mm_up_write(mm);
 	return err;
 }
 

@@ -38,8 +38,8 @@ static void sum_rss(u64 *anon, u64 *file)
 
 	spin_lock(&mm_list_lock);
 	list_for_each_entry(mm, &all_mms, mm_list) {
-		a += READ_ONCE(mm->rss[RSS_ANON]);
-		f += READ_ONCE(mm->rss[RSS_FILE]) + READ_ONCE(mm->rss[RSS_SHMEM]);
+		a += mm_rss(mm, RSS_ANON);
+		f += mm_rss(mm, RSS_FILE) + mm_rss(mm, RSS_SHMEM);
 	}
 	spin_unlock(&mm_list_lock);
 	*anon = a > 0 ? (u64)a : 0;

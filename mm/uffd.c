@@ -305,7 +305,7 @@ static void detach(struct mm *mm, struct uffd *u)
 		return;
 	down_write(&mm->lock);
 	detach_locked(mm, u);
-	up_write(&mm->lock);
+	mm_up_write(mm);
 	mm_put(mm);
 }
 
@@ -378,7 +378,7 @@ void uffd_tell(struct mm *mm)
 	struct uffd_pending *p = mm->uffd_pending;
 
 	mm->uffd_pending = NULL;
-	up_write(&mm->lock);
+	mm_up_write(mm);
 	tell_all(p);
 }
 
@@ -528,6 +528,7 @@ static int set_range(struct mm *mm, struct uffd *u, u64 start, u64 end, u64 vmfl
 			v = vma_isolate(v, max(start, v->start), stop);
 			if (IS_ERR(v))
 				return PTR_ERR(v);
+			vma_write_lock(v);
 			if (u) {
 				if (v->flags & ~vmflags & VM_UFFD_WP)
 					uffd_strip(v, v->start, v->end);
@@ -557,7 +558,7 @@ int uffd_register(struct uffd *u, u64 start, u64 end, u64 vmflags)
 	err = check_range(mm, u, start, end, vmflags);
 	if (!err)
 		err = set_range(mm, u, start, end, vmflags);
-	up_write(&mm->lock);
+	mm_up_write(mm);
 	mm_put(mm);
 	return err;
 }
@@ -573,7 +574,7 @@ int uffd_unregister(struct uffd *u, u64 start, u64 end)
 	err = check_range(mm, NULL, start, end, 0);
 	if (!err)
 		err = set_range(mm, NULL, start, end, 0);
-	up_write(&mm->lock);
+	mm_up_write(mm);
 	mm_put(mm);
 	return err;
 }
@@ -582,6 +583,7 @@ void uffd_clear_vma(struct vma *v)
 {
 	if (v->flags & VM_UFFD_WP)
 		uffd_strip(v, v->start, v->end);
+	vma_write_lock(v);
 	v->flags &= ~VM_UFFD;
 	v->uffd = NULL;
 }

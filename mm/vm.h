@@ -64,7 +64,12 @@ static inline u64 npages_of(const struct vma *v) { return (v->end - v->start) >>
 static inline u64 vma_index(const struct vma *v, u64 addr) { return v->pgoff + ((addr - v->start) >> PAGE_SHIFT); }
 static inline bool vma_anonymous(const struct vma *v) { return !v->ops; }
 static inline bool vm_private_write(u64 flags) { return (flags & (VM_SHARED | VM_MAYWRITE)) == VM_MAYWRITE; }
-static inline void mm_add_rss(struct mm *mm, int kind, s64 n) { __atomic_fetch_add(&mm->rss[kind], n, __ATOMIC_RELAXED); }
+static inline void mm_add_rss(struct mm *mm, int kind, s64 n)
+{
+	preempt_disable();
+	mm->cpu[smp_processor_id()].rss[kind] += n;
+	preempt_enable();
+}
 
 /* refcount and mapcount lie side by side: an entry takes or gives both at once. */
 #define PAGE_ENTRY ((1ull << 32) + 1)
@@ -122,6 +127,13 @@ void vma_set_prot(struct vma *v);
 void zap_range(struct tlb_gather *g, struct vma *v, u64 start, u64 end, unsigned how);
 void zap_vma_range(struct vma *v, u64 start, u64 end); /* with its own gather, flushed */
 struct page *huge_zap_pmd(struct vma *v, pmd_t *pmd, s64 *rss); /* huge.c */
+
+/* Keeps faults out of @v until m is released: mm/vmalock.h. => m write */
+static inline void vma_write_lock(struct vma *v)
+{
+	v->wlock = v->mm->write_seq;
+	__atomic_fetch_add(&v->gen, 1, __ATOMIC_SEQ_CST);
+}
 
 /* vma.c */
 struct vma *vma_new(struct mm *mm, u64 start, u64 end, u64 flags, u64 pgoff);
@@ -182,7 +194,7 @@ int mm_populate(struct mm *mm, u64 start, u64 end, unsigned how);
 int map_page_at(struct fault *f, pmd_t *pmd, struct page *p, bool write); /* takes over the reference */
 int file_fault(struct fault *f, pmd_t *pmd);
 int stack_expand(struct mm *mm, struct vma *v, u64 addr); /* => m write */
-bool filemap_map_around(struct fault *f, pmd_t *pmd);
+int filemap_map_around(struct fault *f, pte_t *table); /* filemap.c: the cached pages around */
 
 /* huge.c */
 bool huge_eligible(const struct vma *v, u64 addr);

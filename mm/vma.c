@@ -9,13 +9,33 @@
  * A walk of the reverse map computes addresses from start and pgoff under the lock of its structure only. So whoever moves
  * an end of a linked VMA holds, besides mm->lock for writing, those locks: vma_adjust.
  */
+#include <lib/string.h>
 #include "vm.h"
 
 static struct kmem_cache *vma_cache;
 
+static void vma_ctor(void *p)
+{
+	memset(p, 0, sizeof(struct vma));
+}
+
+/* Type-stable for faults that come without mm->lock: vmalock.h. */
 void vma_init_cache(void)
 {
-	vma_cache = kmem_cache_create("vm_area_struct", sizeof(struct vma), 8, SLAB_PANIC, NULL);
+	vma_cache = kmem_cache_create("vm_area_struct", sizeof(struct vma), 64, SLAB_PANIC | SLAB_RCU, vma_ctor);
+}
+
+/* The memory becomes a VMA of @mm, locked. Until v->mm is set, last, nobody takes it for one. */
+static inline void vma_fill(struct vma *v, const struct vma *from, struct mm *mm)
+{
+	const size_t head = offsetof(struct vma, start);
+
+	v->gen++;
+	v->wlock = mm->write_seq;
+	barrier();
+	memcpy((u8 *)v + head, (const u8 *)from + head, sizeof(*v) - head);
+	barrier();
+	WRITE_ONCE(v->mm, mm);
 }
 
 struct vma *vma_new(struct mm *mm, u64 start, u64 end, u64 flags, u64 pgoff)
@@ -24,8 +44,7 @@ struct vma *vma_new(struct mm *mm, u64 start, u64 end, u64 flags, u64 pgoff)
 
 	if (unlikely(!v))
 		return NULL;
-	*v = (struct vma){ .start = start, .end = end, .flags = flags, .pgoff = pgoff, .mm = mm };
-	v->prot = vm_prot(flags);
+	vma_fill(v, &(struct vma){ .start = start, .end = end, .flags = flags, .pgoff = pgoff, .prot = vm_prot(flags) }, mm);
 	return v;
 }
 
@@ -39,6 +58,7 @@ void vma_free(struct vma *v)
 		vma_file_put(v->file);
 	if (unlikely(v->policy))
 		kfree(v->policy);
+	WRITE_ONCE(v->mm, NULL);
 	kmem_cache_free(vma_cache, v);
 }
 
@@ -48,14 +68,14 @@ struct vma *vma_dup(struct vma *v, struct mm *mm, u64 start)
 
 	if (unlikely(!n))
 		return NULL;
-	*n = *v;
-	n->mm = mm;
+	vma_fill(n, v, mm);
 	n->anon = NULL;
 	n->start = start;
 	n->pgoff = vma_index(v, start);
 	if (unlikely(v->policy)) {
 		n->policy = kmemdup(v->policy, ksize(v->policy), GFP_KERNEL);
 		if (!n->policy) {
+			WRITE_ONCE(n->mm, NULL);
 			kmem_cache_free(vma_cache, n);
 			return NULL;
 		}
@@ -107,6 +127,7 @@ static inline void rmap_unlock_write(struct vma *v)
 
 void vma_adjust(struct vma *v, u64 start, u64 end, u64 pgoff)
 {
+	vma_write_lock(v);
 	rmap_lock_write(v);
 	v->pgoff = pgoff;
 	vmatree_resize(v->mm, v, start, end);
@@ -129,6 +150,7 @@ struct vma *vma_split(struct vma *v, u64 addr)
 	n = vma_dup(v, mm, addr);
 	if (!n)
 		return ERR_PTR(-ENOMEM);
+	vma_write_lock(v);
 	/* both cover the upper part for a moment: a walk of the reverse map must never find neither */
 	if (n->mapping)
 		mapping_add_vma(n->mapping, n);
@@ -172,6 +194,8 @@ bool vma_can_follow(const struct vma *a, const struct vma *b)
 /* b, which follows a, is swallowed. */
 static void merge_pair(struct vma *a, struct vma *b)
 {
+	vma_write_lock(a);
+	vma_write_lock(b);
 	if (!a->anon && b->anon)
 		anon_group_join(a, b->anon); /* before b's pages become a's */
 	rmap_lock_write(a);

@@ -157,8 +157,8 @@ static void check_sums(struct walk *w)
 	if (total != mm->total_vm)
 		COMPLAIN(w, "mm %p: total_vm is %llu, vmas have %llu pages\n", mm, mm->total_vm, total);
 	for (int i = 0; i < NR_RSS; i++)
-		if (w->rss[i] != READ_ONCE(mm->rss[i]))
-			COMPLAIN(w, "mm %p: rss[%d] is %lld, tables have %lld\n", mm, i, READ_ONCE(mm->rss[i]), w->rss[i]);
+		if (w->rss[i] != (s64)mm_rss(mm, i))
+			COMPLAIN(w, "mm %p: rss[%d] is %llu, tables have %lld\n", mm, i, mm_rss(mm, i), w->rss[i]);
 	if (w->huge != READ_ONCE(mm->hugetlb_pages))
 		COMPLAIN(w, "mm %p: hugetlb_pages is %lld, tables have %lld\n", mm, mm->hugetlb_pages, w->huge);
 	if (w->tables * PAGE_SIZE != READ_ONCE(mm->pgtables_bytes))
@@ -194,13 +194,24 @@ static u64 check_locked(struct mm *mm, bool rmap)
 	return w.bad;
 }
 
+/* No fault is in @mm any more, nor comes: vmalock.h. => m write */
+static void keep_faults_out(struct mm *mm)
+{
+	struct vma *v;
+
+	for_each_vma(v, mm)
+		vma_write_lock(v);
+	synchronize_rcu();
+}
+
 u64 mm_check(struct mm *mm)
 {
 	u64 bad;
 
 	down_write(&mm->lock);
+	keep_faults_out(mm);
 	bad = check_locked(mm, false);
-	up_write(&mm->lock);
+	mm_up_write(mm);
 	return bad;
 }
 
@@ -220,13 +231,15 @@ static u64 for_all(bool rmap)
 		prev = mm;
 		if (rmap)
 			down_read(&mm->lock);
-		else
+		else {
 			down_write(&mm->lock);
+			keep_faults_out(mm);
+		}
 		bad += check_locked(mm, rmap);
 		if (rmap)
 			up_read(&mm->lock);
 		else
-			up_write(&mm->lock);
+			mm_up_write(mm);
 		spin_lock(&mm_list_lock);
 	}
 	spin_unlock(&mm_list_lock);

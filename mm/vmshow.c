@@ -328,16 +328,9 @@ int mm_maps_show(struct mm *mm, struct seq_buf *s, int detail)
 
 /* --- totals --- */
 
-static u64 rss_of(const struct mm *mm, int kind)
-{
-	s64 n = READ_ONCE(mm->rss[kind]);
-
-	return n > 0 ? (u64)n : 0;
-}
-
 void mm_status_show(struct mm *mm, struct seq_buf *s)
 {
-	u64 anon = rss_of(mm, RSS_ANON), file = rss_of(mm, RSS_FILE), shmem = rss_of(mm, RSS_SHMEM);
+	u64 anon = mm_rss(mm, RSS_ANON), file = mm_rss(mm, RSS_FILE), shmem = mm_rss(mm, RSS_SHMEM);
 	u64 rss = anon + file + shmem, total = mm->total_vm, text, lib;
 
 	text = (PAGE_ALIGN(mm->end_code) - (mm->start_code & PAGE_MASK)) >> PAGE_SHIFT;
@@ -358,7 +351,7 @@ void mm_status_show(struct mm *mm, struct seq_buf *s)
 	KB("VmExe", text);
 	KB("VmLib", lib);
 	KB("VmPTE", mm->pgtables_bytes >> PAGE_SHIFT);
-	KB("VmSwap", rss_of(mm, RSS_SWAP));
+	KB("VmSwap", mm_rss(mm, RSS_SWAP));
 	KB("HugetlbPages", max(READ_ONCE(mm->hugetlb_pages), 0ll));
 #undef KB
 }
@@ -366,8 +359,8 @@ void mm_status_show(struct mm *mm, struct seq_buf *s)
 void mm_statm(struct mm *mm, u64 v[7])
 {
 	v[0] = mm->total_vm;
-	v[2] = rss_of(mm, RSS_FILE) + rss_of(mm, RSS_SHMEM);
-	v[1] = v[2] + rss_of(mm, RSS_ANON);
+	v[2] = mm_rss(mm, RSS_FILE) + mm_rss(mm, RSS_SHMEM);
+	v[1] = v[2] + mm_rss(mm, RSS_ANON);
 	v[3] = (PAGE_ALIGN(mm->end_code) - (mm->start_code & PAGE_MASK)) >> PAGE_SHIFT;
 	v[4] = 0;
 	v[5] = mm->data_vm + mm->stack_vm;
@@ -458,6 +451,6 @@ int mm_clear_refs(struct mm *mm, int what)
 		else if (what == 1 || (what == 2) == !v->file)
 			age_range(v, v->start, v->end);
 	}
-	up_write(&mm->lock);
+	mm_up_write(mm);
 	return 0;
 }

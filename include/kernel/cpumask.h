@@ -15,6 +15,8 @@ extern cpumask_t cpu_present_mask; /* found in the firmware's tables */
 extern cpumask_t cpu_online_mask; /* running; only grows */
 extern int nr_cpus; /* number of online CPUs, numbered without holes */
 
+int cpus_possible(void); /* an upper bound of nr_cpus that does not change. => after acpi_init */
+
 #define for_each_online_cpu(cpu) for_each_cpu_mask(cpu, READ_ONCE(cpu_online_mask))
 
 #endif

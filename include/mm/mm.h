@@ -60,10 +60,13 @@ struct uffd_pending;
 
 enum { RSS_ANON, RSS_FILE, RSS_SHMEM, RSS_SWAP, NR_RSS };
 
+/* Faults read what is marked (m write) without m as well: mm/vmalock.h. */
 struct vma {
-	u64 start, end; /* (m write) */
+	u64 gen; /* (m write) raised before each change, never set back, not even when the memory is another VMA */
+	u64 wlock; /* (m write) mm->write_seq while a holder of m changes this VMA */
+	struct mm *mm; /* (I) NULL: not in use */
+	u64 start, end; /* (m write) the first field of those that vma_dup copies */
 	u64 flags; /* (m write) VM_* */
-	struct mm *mm; /* (I) */
 	u64 prot; /* PTE bits of a mapping with all rights the flags allow, without PTE_W for private COW */
 	const struct vma_ops *ops; /* (I) NULL: plain anonymous */
 	struct file *file; /* (I) one reference; NULL anonymous */
@@ -90,6 +93,9 @@ struct fault {
 	u32 flags; /* FAULT_* */
 	u64 pgoff; /* of addr in the mapping */
 	struct page *page; /* out of ops->fault: referenced, (locked when FAULT_RET_LOCKED) */
+	bool fast; /* without m, interrupts off: vmalock.h */
+	u32 gfp; /* how pages are allocated */
+	u64 gen, answers; /* fast: what must not have changed */
 };
 #define FAULT_WRITE 1u
 #define FAULT_EXEC 2u
@@ -106,6 +112,8 @@ struct fault {
 #define FR_RETRY 5
 #define FR_SEGV_PKUERR 6
 #define FR_UNLOCKED 7 /* inside mm: waited for a userfaultfd, m was released; try again */
+#define FR_BUSY 8 /* inside mm, fast faults: something changed meanwhile, try again */
+#define FR_SLOW 9 /* inside mm, fast faults: needs m */
 
 struct vma_ops {
 	void (*open)(struct vma *v); /* a copy was made (fork, split) */
@@ -118,6 +126,11 @@ struct vma_ops {
 	int (*mremap)(struct vma *v);
 };
 
+/* What each CPU counts for an mm. A sum may be read while they go on; one CPU's share may be below 0. */
+struct mm_cpu {
+	s64 rss[NR_RSS]; /* (its CPU, preemption off) */
+} __aligned(64);
+
 struct mm {
 	/* read-mostly */
 	pgd_t *pgd; /* (I) table of the lowest 256 TiB */
@@ -127,7 +140,8 @@ struct mm {
 	s32 users; /* (a) threads and temporary users of the mappings */
 	s32 count; /* (a) users count as one; lazy references */
 	struct rw_semaphore lock; /* "m" */
-	struct rb_root vmas; /* (m) */
+	u64 write_seq; /* (m write) raised when a writer is done: VMAs it had locked are free */
+	struct rb_root vmas; /* (m; read by faults without) */
 	struct list_head vma_list; /* (m) */
 	struct vma *last; /* (racy hint, verified under m) */
 	u32 nr_vmas; /* (m) */
@@ -139,7 +153,6 @@ struct mm {
 	u64 arg_start, arg_end, env_start, env_end;
 	u64 auxv[50];
 	u64 total_vm, locked_vm, pinned_vm, data_vm, exec_vm, stack_vm; /* (m) pages */
-	s64 rss[NR_RSS]; /* (a) */
 	s64 hugetlb_pages; /* (a) small pages' worth of pool pages mapped; not in rss */
 	u64 hiwater_rss, hiwater_vm;
 	u64 pgtables_bytes; /* (a) */
@@ -160,6 +173,7 @@ struct mm {
 	void *futex_private; /* owned by proc/futex */
 	void *aio; /* spare for fs */
 	void (*dtor)(struct mm *);
+	struct mm_cpu cpu[]; /* cpus_possible() of them, none in init_mm */
 };
 #define MMF_NO_THP 1u
 #define MMF_OOM_VICTIM 2u
@@ -178,6 +192,20 @@ void mm_drop(struct mm *mm); /* any context with irqs on */
 /* fork: a copy-on-write copy of @from into a new mm, or ERR_PTR. => takes from->lock for writing */
 struct mm *mm_fork(struct mm *from);
 extern struct mm init_mm; /* kernel threads at boot: kernel_pgd */
+
+/* Pages of a kind mapped; never below 0. */
+u64 mm_rss(const struct mm *mm, int kind);
+
+/* End of writing: faults may use the VMAs again. => m write */
+static inline void mm_end_write(struct mm *mm)
+{
+	__atomic_store_n(&mm->write_seq, mm->write_seq + 1, __ATOMIC_RELEASE);
+}
+static inline void mm_up_write(struct mm *mm)
+{
+	mm_end_write(mm);
+	up_write(&mm->lock);
+}
 
 /* VMAs. => m held (read suffices for find) */
 struct vma *vma_find(struct mm *mm, u64 addr); /* first VMA with end > addr, or NULL */

@@ -107,7 +107,7 @@ static inline void mm_unlock_write(struct mm *mm)
 		uffd_tell(mm);
 		return;
 	}
-	up_write(&mm->lock);
+	mm_up_write(mm);
 }
 
 /* Door to proc: number of the running task for messages; -1 when it is on its way out and must not wait. */

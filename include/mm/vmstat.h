@@ -24,6 +24,8 @@
 	X(THP_FAULT_ALLOC, "thp_fault_alloc") X(THP_FAULT_FALLBACK, "thp_fault_fallback") \
 	X(THP_COLLAPSE_ALLOC, "thp_collapse_alloc") X(THP_SPLIT_PAGE, "thp_split_page") \
 	X(THP_SPLIT_PMD, "thp_split_pmd") X(OOM_KILL, "oom_kill")		\
+	X(VMA_LOCK_SUCCESS, "vma_lock_success") X(VMA_LOCK_ABORT, "vma_lock_abort")	\
+	X(VMA_LOCK_RETRY, "vma_lock_retry")					\
 	X(SLABS_MADE, "slabs_made") X(SLABS_FREED, "slabs_freed")
 
 #define VM_STATES(X)								\

@@ -10,6 +10,7 @@
 #define X86_TLB_H
 
 #include <kernel/cpumask.h>
+#include <kernel/percpu.h>
 #include <lib/types.h>
 #include <x86/layout.h>
 
@@ -38,6 +39,9 @@ void tlb_flush_local(u64 va);
 void tlb_flush_kernel_range(u64 start, u64 end); /* all CPUs */
 /* Answers requests sent to this CPU; called by every spin loop, any irq state. */
 void tlb_poll(void);
+/* Changes whenever this CPU has answered. => preemption off */
+DECLARE_PER_CPU(u64, tlb_answered);
+static inline u64 tlb_answers(void) { return this_cpu_read(tlb_answered); }
 
 /*
  * A gather collects the pages of an unmap or protect and frees them after one flush.

@@ -412,7 +412,7 @@ static void oom_score_show(struct seq_buf *s, struct task *t)
 	s64 points = 0;
 
 	if (mm) {
-		points = (mm->rss[RSS_ANON] + mm->rss[RSS_FILE] + mm->rss[RSS_SHMEM]) * 1000 / (s64)(nr_total_pages() ?: 1);
+		points = (s64)(mm_rss(mm, RSS_ANON) + mm_rss(mm, RSS_FILE) + mm_rss(mm, RSS_SHMEM)) * 1000 / (s64)(nr_total_pages() ?: 1);
 		mm_put(mm);
 	}
 	points = 666 + points * 2 / 3 + t->signal->oom_score_adj * 2 / 3;

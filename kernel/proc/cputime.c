@@ -125,7 +125,7 @@ static u64 current_rss(struct task *t)
 	if (!mm)
 		return 0;
 	for (int i = 0; i < RSS_SWAP; i++)
-		n += READ_ONCE(mm->rss[i]);
+		n += mm_rss(mm, i);
 	u64 r = max_t(u64, n > 0 ? n : 0, mm->hiwater_rss);
 	mm_put(mm);
 	return r;

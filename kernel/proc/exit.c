@@ -57,7 +57,7 @@ static void update_maxrss(struct signal_state *s, struct mm *mm)
 	s64 rss = 0;
 
 	for (int i = 0; i < RSS_SWAP; i++)
-		rss += READ_ONCE(mm->rss[i]);
+		rss += mm_rss(mm, i);
 	u64 high = max_t(u64, rss > 0 ? rss : 0, mm->hiwater_rss);
 	if (high > s->maxrss)
 		s->maxrss = high;

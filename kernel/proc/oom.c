@@ -22,7 +22,7 @@ static s64 footprint(const struct mm *mm)
 	s64 n = mm->pgtables_bytes >> PAGE_SHIFT;
 
 	for (int i = 0; i < NR_RSS; i++)
-		n += READ_ONCE(mm->rss[i]);
+		n += mm_rss(mm, i);
 	return n;
 }
 
@@ -88,8 +88,8 @@ static void kill_victim(struct task *t)
 	count_vm_event(OOM_KILL);
 	pr_err("Out of memory: Killed process %d (%s) total-vm:%llukB, anon-rss:%llukB, file-rss:%llukB, shmem-rss:%llukB, "
 	       "UID:%u pgtables:%llukB oom_score_adj:%d\n",
-	       t->tgid, t->thread.comm, mm->total_vm << 2, (u64)mm->rss[RSS_ANON] << 2, (u64)mm->rss[RSS_FILE] << 2,
-	       (u64)mm->rss[RSS_SHMEM] << 2, t->cred->uid, mm->pgtables_bytes >> 10, t->signal->oom_score_adj);
+	       t->tgid, t->thread.comm, mm->total_vm << 2, mm_rss(mm, RSS_ANON) << 2, mm_rss(mm, RSS_FILE) << 2,
+	       mm_rss(mm, RSS_SHMEM) << 2, t->cred->uid, mm->pgtables_bytes >> 10, t->signal->oom_score_adj);
 	mm_put(mm);
 	send_signal(SIGKILL, NULL, t, true);
 }

@@ -169,7 +169,7 @@ static long prctl_thp(int op, u64 a2, bool zero)
 		return !!(mm->flags & MMF_NO_THP);
 	down_write(&mm->lock);
 	mm->flags = a2 ? mm->flags | MMF_NO_THP : mm->flags & ~MMF_NO_THP;
-	up_write(&mm->lock);
+	mm_up_write(mm);
 	return 0;
 }
 

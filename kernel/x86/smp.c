@@ -191,6 +191,15 @@ static struct tramp_data *trampoline_set_up(u64 page)
 	return d;
 }
 
+int cpus_possible(void)
+{
+	static int n;
+
+	if (!n)
+		n = (int)clamp(acpi.nr_cpus, 1u, (u32)MAX_CPUS);
+	return n;
+}
+
 void smp_init(const struct handoff *h)
 {
 	static struct ap_boot boot;

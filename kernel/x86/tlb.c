@@ -69,6 +69,7 @@ static DEFINE_PER_CPU(struct tlb_state, tlb_state) __aligned(64);
 static DEFINE_PER_CPU(struct request, tlb_request) __aligned(64);
 static DEFINE_PER_CPU(cpumask_t, tlb_inbox) __aligned(64);
 static DEFINE_PER_CPU(struct tlb_stats, tlb_stats) __aligned(64);
+DEFINE_PER_CPU(u64, tlb_answered);
 static u64 last_ctx_id;
 
 void mm_tlb_init(struct mm_tlb *t)
@@ -320,6 +321,7 @@ void tlb_poll(void)
 	int self = smp_processor_id(), cpu;
 	cpumask_t from = __atomic_exchange_n(this_cpu_ptr(&tlb_inbox), 0, __ATOMIC_ACQUIRE);
 
+	this_cpu_inc(tlb_answered);
 	for_each_cpu_mask(cpu, from)
 		answer(per_cpu_ptr(&tlb_request, cpu), self);
 	local_irq_restore(flags);

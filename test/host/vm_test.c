@@ -229,6 +229,11 @@ u32 this_cpu_number, preempt_count, pagefault_off;
 struct thread *cpu_current;
 struct cpu_features cpu_features = { .nx = true };
 pgd_t *kernel_pgd;
+int nr_cpus = 1;
+bool fail_nth_armed;
+u64 tlb_answered;
+int cpus_possible(void) { return 1; }
+void synchronize_rcu(void) {}
 void preempt_schedule(void) {}
 u32 pkru_read(void) { return 0; }
 void pkru_write(u32 v) {}

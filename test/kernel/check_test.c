@@ -117,7 +117,7 @@ KTEST(check_page_tables)
 	EXPECT_COMPLAINT(v->flags, v->flags & ~VM_WRITE, mm_check(mm));
 	if (cpu_has(nx))
 		EXPECT_COMPLAINT(e->v, e->v & ~PTE_NX, mm_check(mm));
-	EXPECT_COMPLAINT(mm->rss[RSS_ANON], 7, mm_check(mm));
+	EXPECT_COMPLAINT(mm->cpu[0].rss[RSS_ANON], 7, mm_check(mm));
 	EXPECT_COMPLAINT(mm->pgtables_bytes, mm->pgtables_bytes + PAGE_SIZE, mm_check(mm));
 	/* an entry that nobody took out, behind the mapping's end */
 	EXPECT_COMPLAINT(e[8].v, e->v, mm_check(mm));

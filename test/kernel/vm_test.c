@@ -70,16 +70,16 @@ KTEST(vm_map_and_unmap)
 
 	map_small(mm, 0, 64);
 	KCHECK_EQ(mm->total_vm, 64);
-	KCHECK_EQ(mm->rss[RSS_ANON], 0);
+	KCHECK_EQ((s64)mm_rss(mm, RSS_ANON), 0);
 	KCHECK(!pt_pmd(mm, BASE) || !frame_of(mm, 0));
 	for (u64 i = 0; i < 64; i++)
 		put_value(mm, i, 100 + i);
-	KCHECK_EQ(mm->rss[RSS_ANON], 64);
+	KCHECK_EQ((s64)mm_rss(mm, RSS_ANON), 64);
 	KCHECK_EQ(mm_check(mm), 0);
 	/* a hole in the middle makes two mappings, and takes the pages with it */
 	KCHECK_EQ(do_munmap(mm, at(10), 20 * PAGE_SIZE), 0);
 	KCHECK_EQ(mm->nr_vmas, 2);
-	KCHECK_EQ(mm->rss[RSS_ANON], 44);
+	KCHECK_EQ((s64)mm_rss(mm, RSS_ANON), 44);
 	KCHECK(!frame_of(mm, 10) && !frame_of(mm, 29) && frame_of(mm, 9) && frame_of(mm, 30));
 	KCHECK_EQ(value(mm, 9), 109);
 	KCHECK_EQ(value(mm, 30), 130);
@@ -90,7 +90,7 @@ KTEST(vm_map_and_unmap)
 	KCHECK_EQ(value(mm, 15), 0);
 	KCHECK_EQ(do_munmap(mm, at(0), 64 * PAGE_SIZE), 0);
 	KCHECK_EQ(mm->total_vm, 0);
-	KCHECK_EQ(mm->rss[RSS_ANON], 0);
+	KCHECK_EQ((s64)mm_rss(mm, RSS_ANON), 0);
 	KCHECK_EQ(mm->pgtables_bytes, tables);
 	KCHECK_EQ(mm_check(mm), 0);
 	mm_put(mm);
@@ -129,13 +129,13 @@ KTEST(vm_fault_cases)
 	KCHECK_EQ(mm_fault(mm, at(100), FAULT_USER, 0), FR_SEGV_MAPERR);
 	KCHECK_EQ(mm_fault(mm, at(0), FAULT_USER, 0), FR_OK);
 	KCHECK(pte_mapped(*pt_pte(mm, at(0))) && !pte_has_page(*pt_pte(mm, at(0)))); /* the zero page */
-	KCHECK_EQ(mm->rss[RSS_ANON], 0);
+	KCHECK_EQ((s64)mm_rss(mm, RSS_ANON), 0);
 	KCHECK_EQ(mm_fault(mm, at(0), FAULT_USER | FAULT_WRITE, 0), FR_OK);
 	KCHECK(frame_of(mm, 0) && pte_write(*pt_pte(mm, at(0))));
-	KCHECK_EQ(mm->rss[RSS_ANON], 1);
+	KCHECK_EQ((s64)mm_rss(mm, RSS_ANON), 1);
 	KCHECK_EQ(mm_fault(mm, at(0), FAULT_USER | FAULT_EXEC, 0), FR_SEGV_ACCERR);
 	KCHECK_EQ(mm_fault(mm, at(0), FAULT_USER | FAULT_WRITE, 0), FR_OK); /* there already: somebody else was first */
-	KCHECK_EQ(mm->rss[RSS_ANON], 1);
+	KCHECK_EQ((s64)mm_rss(mm, RSS_ANON), 1);
 	KCHECK_EQ(do_madvise(mm, at(0), PAGE_SIZE, MADV_DONTNEED), 0);
 	KCHECK(!frame_of(mm, 0));
 	KCHECK_EQ(value(mm, 0), 0);
@@ -205,11 +205,11 @@ KTEST(vm_split_and_collapse)
 		pr_notice("vm_split_and_collapse: no huge page to be had\n");
 		goto out;
 	}
-	KCHECK_EQ(mm->rss[RSS_ANON], 1024);
+	KCHECK_EQ((s64)mm_rss(mm, RSS_ANON), 1024);
 	/* one page away: the first block is small pages, the second is not touched */
 	KCHECK_EQ(do_munmap(mm, at(7), PAGE_SIZE), 0);
 	KCHECK(!is_huge(mm, 0) && is_huge(mm, 512));
-	KCHECK_EQ(mm->rss[RSS_ANON], 1023);
+	KCHECK_EQ((s64)mm_rss(mm, RSS_ANON), 1023);
 	KCHECK(all_values(mm, 0, 7) && all_values(mm, 8, 1024));
 	KCHECK_EQ(mm_check(mm) + rmap_check(), 0);
 	/* a part read-only: split as well, all there */
@@ -219,7 +219,7 @@ KTEST(vm_split_and_collapse)
 	/* and together again */
 	KCHECK_EQ(do_madvise(mm, at(512), 512 * PAGE_SIZE, MADV_COLLAPSE), 0);
 	KCHECK(is_huge(mm, 512) && all_values(mm, 512, 1024));
-	KCHECK_EQ(mm->rss[RSS_ANON], 1023);
+	KCHECK_EQ((s64)mm_rss(mm, RSS_ANON), 1023);
 	KCHECK_EQ(mm_check(mm) + rmap_check(), 0);
 	/* forked, then written: the child's is its own, in whatever size */
 	struct mm *child = mm_fork(mm);

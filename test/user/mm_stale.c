@@ -217,6 +217,7 @@ static void run(int kind, size_t len, unsigned long rounds)
 	at = (char *)(((uintptr_t)base + len - 1) & ~(len - 1));
 	map_target(at, len);
 	if (kind == COW && len == P) {
+		atomic_store(&gone, 0); /* the file's page says 1 */
 		int fd = memfd_create("cow", 0);
 		uint64_t one = 1;
 
