@@ -58,6 +58,7 @@ void pipe_push(struct pipe *p, struct page *page, u32 off, u32 len, u32 flags);
 /* Wait until there is data / room, dropping and retaking the lock. 0, -EAGAIN (nonblock), -ERESTARTSYS; readable also at
  * end of file (no writers): then 0 with an empty pipe; writable with no readers: -EPIPE. => lock held */
 int pipe_wait_readable(struct pipe *p, bool nonblock);
+s64 pipe_write_room(struct file *f, struct iov_iter *from, bool nonblock); /* waits for room once. => not locked */
 int pipe_wait_writable(struct pipe *p, bool nonblock);
 
 #endif

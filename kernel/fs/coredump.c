@@ -398,9 +398,11 @@ bool coredump_write(const siginfo_t *info)
 	if (name && d.page && *core_pattern && *core_pattern != '|' && take_areas(&d) && make_notes(&d, info)) {
 		make_name(name, PATH_MAX, info->si_signo);
 		d.f = open_core(name);
-		ok = d.f && write_all(&d);
-		if (d.f)
+		ok = d.f != NULL; /* a file cut short by the limit is a dump too */
+		if (ok) {
+			(void)write_all(&d);
 			file_put(d.f);
+		}
 	}
 	vfree(d.notes);
 	vfree(d.names);

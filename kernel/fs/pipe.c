@@ -236,6 +236,32 @@ static s64 pipe_write(struct file *f, struct iov_iter *from, loff_t *pos)
 	return done ? done : r;
 }
 
+/* What fits without waiting twice: vmsplice(2) waits for room, then fills it. Bytes or -errno. */
+s64 pipe_write_room(struct file *f, struct iov_iter *from, bool nonblock)
+{
+	struct pipe *p = f->private;
+	s64 done = 0, r;
+
+	if (!from->count)
+		return 0;
+	mutex_lock(&p->lock);
+	r = pipe_wait_writable(p, nonblock || f->flags & O_NONBLOCK);
+	while (!r && from->count && !pipe_full(p)) {
+		s64 n = pipe_fill(p, from, 0);
+
+		if (n <= 0)
+			r = n;
+		else
+			done += n;
+	}
+	mutex_unlock(&p->lock);
+	if (done)
+		pipe_wake_readers(p);
+	if (r == -EPIPE)
+		send_signal(SIGPIPE, NULL, current, false);
+	return done ? done : r;
+}
+
 static u32 pipe_poll(struct file *f, struct poll_table *pt)
 {
 	struct pipe *p = f->private;

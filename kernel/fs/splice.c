@@ -231,13 +231,17 @@ s64 do_tee(struct file *in, struct file *out, u64 len, u32 flags)
 s64 do_vmsplice(struct file *f, struct iov_iter *it, u32 flags)
 {
 	loff_t pos = 0;
+
+	if (file_pipe(f) && f->fmode & FMODE_WRITE)
+		return pipe_write_room(f, it, flags & SPLICE_F_NONBLOCK);
+
 	u32 was = f->flags;
 
 	if (!file_pipe(f))
 		return -EBADF;
 	if (flags & SPLICE_F_NONBLOCK)
 		f->flags |= O_NONBLOCK;
-	s64 n = f->fmode & FMODE_WRITE ? vfs_write(f, it, &pos) : vfs_read(f, it, &pos);
+	s64 n = vfs_read(f, it, &pos);
 
 	f->flags = was;
 	return n;

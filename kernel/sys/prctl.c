@@ -110,7 +110,7 @@ static long prctl_ambient(u64 op, u64 cap)
 	const struct cred *o = current->cred;
 	struct cred *c;
 
-	if (op != AMBIENT_CLEAR_ALL && cap > CAP_LAST)
+	if (op == AMBIENT_CLEAR_ALL ? cap != 0 : cap > CAP_LAST)
 		return -EINVAL;
 	u64 bit = 1ull << (cap & 63);
 	if (op == AMBIENT_IS_SET)

@@ -14,6 +14,7 @@
 #include <sys/syscall.h>
 #include <sys/stat.h>
 #include <sys/timerfd.h>
+#include <sys/uio.h>
 #include <time.h>
 
 static long long now_ms(void)
@@ -52,6 +53,23 @@ TEST(epoll_edges)
 	close(p[0]);
 	close(p[1]);
 	close(ep);
+}
+
+/* vmsplice waits for room, not until all of a large buffer is in. */
+TEST(vmsplice_takes_what_fits)
+{
+	static char big[200000];
+	struct iovec v = { big, sizeof(big) };
+	int p[2];
+
+	CHECK_OK(pipe(p));
+	CHECK_EQ(vmsplice(p[1], &v, 1, 0), 65536);
+	CHECK_ERRNO(vmsplice(p[1], &v, 1, SPLICE_F_NONBLOCK), EAGAIN);
+	CHECK_EQ(read(p[0], big, sizeof(big)), 65536);
+	close(p[0]);
+	signal(SIGPIPE, SIG_IGN);
+	CHECK_ERRNO(vmsplice(p[1], &v, 1, 0), EPIPE);
+	close(p[1]);
 }
 
 TEST(basics)
