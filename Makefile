@@ -365,7 +365,7 @@ bench: $(BENCH_DEPS) ## count against Debian's Linux: OPS=a,b SETS=core,scale,sm
 		$(if $(DOCS),--docs) $(if $(BUDGET),--budget) $(BENCH_ARGS)
 
 profile: $(BENCH_DEPS) ## where the instructions of an operation go: make profile OP=fork_exit_wait
-	@test/bench/profile $(PROFILE_ARGS) $(OP)
+	@test/bench/profile --graph $(PROFILE_ARGS) $(or $(OP),$(error say which operation: make profile OP=fork_exit_wait))
 
 .PHONY: bench profile
 
