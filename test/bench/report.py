@@ -78,7 +78,7 @@ def text(result):
             out.append("  ".join([line[0].ljust(widths[0])] +
                                  [c.rjust(w) for c, w in zip(line[1:], widths[1:])]).rstrip())
         ratios = [r for _, _, r in rows(result, which) if r]
-        if ratios:
+        if ratios and which in ("core", "scale", "boot"):
             over = [op for op, _, r in rows(result, which) if r and r > WORST_RATIO]
             out.append(f"{which}: geometric mean {mean(ratios):.3f} (goal {MEAN_RATIO}), worst {max(ratios):.2f} "
                        f"(goal {WORST_RATIO}), {len(over)} of {len(ratios)} rows above")
@@ -97,10 +97,38 @@ def markdown(result, which):
         if i == 0:
             out.append("|---|" + "--:|" * (len(line) - 1))
     ratios = [r for _, _, r in rows(result, which) if r]
-    if ratios and which == "core":
+    if ratios and which in ("core", "scale"):
         out.append("")
         out.append(f"Geometric mean of the ratios: {mean(ratios):.3f}; the worst row: {max(ratios):.2f}.")
     return "\n".join(out)
+
+
+README_ROWS = (
+    ("getppid", "null_syscall"), ("open and close a file", "open_close"), ("a byte through a pipe, with the switch", "pipe_hop"),
+    ("first touch of a page", "fault_anon_4k"), ("first write after fork", "fault_cow"), ("mmap and munmap 64 KiB", "mmap_munmap_64k"),
+    ("fork, exit, wait", "fork_exit_wait"), ("fork, exec, exit, wait", "fork_exec_wait"), ("start and join a thread", "thread_create_join"),
+    ("read 64 KiB from the page cache", "read_64k_cached"), ("a signal to a handler and back", "sig_deliver"),
+    ("the clock", "clock_gettime"))
+
+
+def readme(result, path):
+    """The short table between <!-- bench:short --> and <!-- end -->."""
+    known = {op: (values, r) for op, values, r in rows(result, "core")}
+    out = ["| operation | Quoin | Linux, the better | ratio |", "|---|--:|--:|--:|"]
+    for label, op in README_ROWS:
+        values, r = known.get(op, ([None], None))
+        if r:
+            out.append(f"| {label} | {number(values[0])} | {number(values[0] / r)} | {r:.2f} |")
+    ratios = [r for _, r in known.values() if r]
+    if not ratios:
+        return
+    out += ["", f"Geometric mean of all {len(ratios)} operations: {mean(ratios):.2f}; the worst: {max(ratios):.2f}."]
+    with open(path, encoding="utf-8") as f:
+        body = f.read()
+    body = re.sub(r"(<!-- bench:short -->\n).*?(<!-- end -->)", lambda m: m.group(1) + "\n" + "\n".join(out) + "\n\n" + m.group(2),
+                  body, flags=re.S)
+    with open(path, "w", encoding="utf-8") as f:
+        f.write(body)
 
 
 def docs(result, path, figures):
@@ -115,6 +143,7 @@ def docs(result, path, figures):
         f.write(body)
     os.makedirs(figures, exist_ok=True)
     if "core" in result["sets"]:
+        readme(result, "README.md")
         plot_ratios(result, os.path.join(figures, "ratios.svg"))
     for which, name, title, y, families in CURVES:
         if which in result["sets"]:
@@ -196,16 +225,18 @@ def plot_curves(result, which, out, title, y, families):
     script = GNUPLOT_HEAD.format(w=760, h=440, out=out)
     script += f'set title "{title}"\nset ylabel "{y}"\nset logscale x\nset key outside right noenhanced\n'
     script += "set logscale y\n" if log_y else "set yrange [0:*]\n"
-    plots = []
+    plots, places = [], set()
     for c, (column, values) in enumerate(result["columns"].items()):
         values = {op: values.get(op) for op in result["sets"][which]}
         for k, family in enumerate(families):
             points = curve(values, family)
             if not points:
                 continue
+            places.update(a for a, _ in points)
             name = f"$d{c}_{k}"
             script += name + " << EOD\n" + "".join(f"{a} {b}\n" for a, b in points) + "EOD\n"
             colour = (QUOIN_BLUE, LINUX_GREY, LINUX_DARK)[min(c, 2)]
             plots.append(f'{name} with linespoints lw 2 pt {k + 4} lc rgb "{colour}" title "{column} {family}"')
     if plots:
+        script += "set xtics (" + ", ".join(f"{a}" for a in sorted(places)) + ")\n"
         gnuplot(script + "plot " + ", \\\n     ".join(plots) + "\n", out)
