@@ -215,7 +215,7 @@ $(B)/efi/BOOTX64.EFI: $(EFIOBJ)
 # dynamic") also static and dynamic with glibc.  guestinit and what `OWN_TOOLS` names go into every root,
 # the tests into an overlay.
 
-OWN_TOOLS := guestinit
+OWN_TOOLS := guestinit memview
 USER_SRC := $(wildcard test/user/*.c)
 USER_NAMES := $(USER_SRC:test/user/%.c=%)
 USER_TESTS := $(filter-out $(OWN_TOOLS),$(USER_NAMES))

@@ -108,7 +108,8 @@ pud_t *pt_pud(struct mm *mm, u64 addr)
 	return pte_present(e) ? table_of(e) + pud_index(addr) : NULL;
 }
 
-pud_t *pt_pud_alloc(struct mm *mm, u64 addr)
+/* In every fault: inline. */
+static __always_inline pud_t *pud_alloc(struct mm *mm, u64 addr)
 {
 	pte_t *entry = pgd_entry(mm, addr);
 
@@ -122,9 +123,14 @@ pud_t *pt_pud_alloc(struct mm *mm, u64 addr)
 	return table_of(pte_read(entry)) + pud_index(addr);
 }
 
+pud_t *pt_pud_alloc(struct mm *mm, u64 addr)
+{
+	return pud_alloc(mm, addr);
+}
+
 pmd_t *pt_pmd_alloc(struct mm *mm, u64 addr)
 {
-	pud_t *entry = pt_pud_alloc(mm, addr);
+	pud_t *entry = pud_alloc(mm, addr);
 
 	if (unlikely(!entry))
 		return NULL;

@@ -273,6 +273,7 @@ struct file *shmem_zero_file(u64 size, u64 vmflags); /* for MAP_SHARED|MAP_ANONY
 /* /proc text. => take the locks themselves */
 int mm_maps_show(struct mm *mm, struct seq_buf *s, int detail); /* 0 maps, 1 smaps, 2 smaps_rollup, 3 numa_maps */
 void mm_status_show(struct mm *mm, struct seq_buf *s); /* VmPeak: ... lines of status */
+void mm_pagetables_show(struct mm *mm, struct seq_buf *s); /* the tables themselves */
 void mm_statm(struct mm *mm, u64 v[7]);
 /* Entries of /proc/PID/pagemap, with frame numbers: PAGEMAP_PFN hides them. */
 #define PAGEMAP_PFN ((1ull << 55) - 1)

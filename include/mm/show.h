@@ -9,6 +9,7 @@
 struct seq_buf;
 
 void meminfo_show(struct seq_buf *m);
+void memmap_show(struct seq_buf *m); /* who owns each 2 MiB (mm/memmap.c) */
 void buddyinfo_show(struct seq_buf *m);
 void pagetypeinfo_show(struct seq_buf *m);
 void zoneinfo_show(struct seq_buf *m);

@@ -339,6 +339,15 @@ static void maps_text(struct seq_buf *s, struct task *t, int detail)
 	mm_maps_show(mm, s, detail);
 	mm_put(mm);
 }
+static void pagetables_show(struct seq_buf *s, struct task *t)
+{
+	struct mm *mm = task_mm_get(t);
+
+	if (!mm)
+		return;
+	mm_pagetables_show(mm, s);
+	mm_put(mm);
+}
 static void maps_show(struct seq_buf *s, struct task *t) { maps_text(s, t, 0); }
 static void smaps_show(struct seq_buf *s, struct task *t) { maps_text(s, t, 1); }
 static void rollup_show(struct seq_buf *s, struct task *t) { maps_text(s, t, 2); }
@@ -615,6 +624,7 @@ const struct pid_entry pid_entries[] = {
 	REG("mountinfo", 0444, mounts_kind1),
 	REG("mountstats", 0400, mounts_kind2),
 	REG("clear_refs", 0200, NULL, .write = clear_refs_write, .guarded = true),
+	REG("pagetables", 0444, pagetables_show, .guarded = true),
 	REG("smaps", 0444, smaps_show, .guarded = true),
 	REG("smaps_rollup", 0444, rollup_show, .guarded = true),
 	REG("pagemap", 0400, NULL, .fops = &pagemap_fops),

@@ -19,6 +19,7 @@ typedef unsigned long long ull;
 static void meminfo(struct seq_buf *s, void *a) { (void)a; meminfo_show(s); }
 static void vmstat(struct seq_buf *s, void *a) { (void)a; vmstat_show(s); }
 static void buddyinfo(struct seq_buf *s, void *a) { (void)a; buddyinfo_show(s); }
+static void memmap(struct seq_buf *s, void *a) { (void)a; memmap_show(s); }
 static void zoneinfo(struct seq_buf *s, void *a) { (void)a; zoneinfo_show(s); }
 static void pagetypeinfo(struct seq_buf *s, void *a) { (void)a; pagetypeinfo_show(s); }
 static void slabinfo(struct seq_buf *s, void *a) { (void)a; slabinfo_show(s); }
@@ -195,6 +196,7 @@ void proc_system_init(void)
 		{ .path = "meminfo", .mode = 0444, .show = meminfo },
 		{ .path = "vmstat", .mode = 0444, .show = vmstat },
 		{ .path = "buddyinfo", .mode = 0444, .show = buddyinfo },
+		{ .path = "quoin/memmap", .mode = 0444, .show = memmap },
 		{ .path = "zoneinfo", .mode = 0444, .show = zoneinfo },
 		{ .path = "pagetypeinfo", .mode = 0400, .show = pagetypeinfo },
 		{ .path = "slabinfo", .mode = 0400, .show = slabinfo },
