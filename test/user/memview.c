@@ -20,14 +20,14 @@
 enum { FREE, PCP, ANON, FILEP, SLAB, TABLE, KERNEL, RESERVED, THP, POOL, NR };
 
 static const struct owner { const char *name; char letter; unsigned char r, g, b; } owners[NR] = {
-	[FREE] = { "free", '.', 58, 58, 58 },
+	[FREE] = { "free", '.', 95, 95, 95 },
 	[PCP] = { "per-cpu", ',', 70, 78, 92 },
 	[ANON] = { "anon", 'a', 230, 150, 40 },
 	[FILEP] = { "file", 'f', 60, 140, 230 },
 	[SLAB] = { "slab", 's', 170, 90, 220 },
 	[TABLE] = { "tables", 't', 240, 230, 80 },
 	[KERNEL] = { "kernel", 'k', 200, 60, 60 },
-	[RESERVED] = { "reserved", '#', 160, 160, 160 },
+	[RESERVED] = { "reserved", '#', 215, 215, 215 },
 	[THP] = { "huge", 'H', 90, 220, 90 },
 	[POOL] = { "hugetlb", 'G', 40, 210, 200 },
 };

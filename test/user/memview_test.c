@@ -185,7 +185,7 @@ TEST(program)
 	CHECK_EQ(run("memview extra 2>&1", out, sizeof out), 2);
 	/* two pictures */
 	CHECK_EQ(run("(sleep 0.5) | timeout 1 memview --interval 0.2 </dev/null; true", out, sizeof out), 0);
-	CHECK(strstr(out, "is 2 MiB; q quits") && strstr(out, "\033[48;2;58;58;58m"));
+	CHECK(strstr(out, "is 2 MiB; q quits") && strstr(out, "\033[48;2;95;95;95m"));
 }
 
 TEST_MAIN

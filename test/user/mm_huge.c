@@ -8,6 +8,7 @@
 #include "check.h"
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
 #include <time.h>
 
 #define P 4096ul
@@ -194,6 +195,84 @@ TEST(collapse)
 	CHECK_EQ(full, 6144);
 	CHECK(filled(p, 3 * H, 11));
 	munmap(p, 3 * H);
+}
+
+/*
+ * 64 MiB in small pages ends up in huge ones and is split again, round after round, while another process reads it all the time through
+ * the pages (process_vm_readv): every word is as it was written.
+ */
+#define WORDS ((64ul << 20) / 8)
+static unsigned long word_at(unsigned long i) { return i * 0x9e3779b97f4a7c15ul + 1; }
+
+static int read_for_ever(pid_t pid, unsigned long *p, int stop)
+{
+	static unsigned long buf[64 * 512];
+	unsigned long n = sizeof buf / 8, passes = 0;
+	char c;
+
+	for (unsigned long at = 0;; at = (at + n) % WORDS) {
+		struct iovec here = { buf, sizeof buf }, there = { p + at, sizeof buf };
+
+		if (process_vm_readv(pid, &here, 1, &there, 1, 0) != sizeof buf)
+			return 2;
+		for (unsigned long i = 0; i < n; i++)
+			if (buf[i] != word_at(at + i)) {
+				printf("  word %lu is %#lx, not %#lx\n", at + i, buf[i], word_at(at + i));
+				return 1;
+			}
+		passes += at + n == WORDS;
+		if (read(stop, &c, 1) == 0) /* all in one round, at least */
+			return passes ? 0 : 3;
+	}
+}
+
+TEST(nothing_torn_or_lost)
+{
+	unsigned long *p;
+	int fds[2], st;
+	pid_t pid;
+	FILE *f = fopen("/sys/kernel/mm/transparent_hugepage/khugepaged/scan_sleep_millisecs", "w");
+
+	REQUIRE(f && !pipe(fds) && policy("never"));
+	fprintf(f, "20\n");
+	fclose(f);
+	p = (unsigned long *)area(32);
+	REQUIRE(p && !madvise(p, 32 * H, MADV_DONTFORK));
+	for (unsigned long i = 0; i < WORDS; i++)
+		p[i] = word_at(i);
+	pid = fork();
+	if (!pid) {
+		close(fds[1]);
+		fcntl(fds[0], F_SETFL, O_NONBLOCK);
+		_exit(read_for_ever(getppid(), p, fds[0]));
+	}
+	close(fds[0]);
+	CHECK(policy("always"));
+	for (int round = 0; round < 3; round++) {
+		long full = 0;
+
+		for (int i = 0; i < 200 && full < 64 << 10; i++) {
+			nanosleep(&(struct timespec){ .tv_nsec = 50000000 }, NULL);
+			full = smaps("AnonHugePages", (char *)p, (char *)p + 32 * H);
+		}
+		CHECK_EQ(full, 64 << 10);
+		for (int i = 0; i < 32; i++) { /* apart again */
+			char *at = (char *)p + i * H + (i * 37 % 512) * P;
+
+			CHECK_OK(mprotect(at, P, PROT_READ));
+			CHECK_OK(mprotect(at, P, RW));
+		}
+	}
+	close(fds[1]);
+	CHECK_EQ(waitpid(pid, &st, 0), pid);
+	CHECK(WIFEXITED(st));
+	CHECK_EQ(WEXITSTATUS(st), 0);
+	for (unsigned long i = 0; i < WORDS; i++)
+		if (p[i] != word_at(i)) {
+			CHECK_EQ(p[i], word_at(i));
+			break;
+		}
+	munmap(p, 32 * H);
 }
 
 TEST_MAIN
