@@ -43,7 +43,7 @@ endif
 # The guest's programs: fetched with apt-get download and unpacked, never installed on the host.
 SMALL_PACKAGES := busybox-static
 DEBIAN_PACKAGES := busybox-static bash coreutils dash grep sed gawk findutils tar gzip procps \
-	python3-minimal tcc libc6-dev sqlite3 stress-ng diffutils less strace gdb-minimal
+	python3-minimal tcc libc6-dev sqlite3 stress-ng diffutils less strace gdb-minimal numactl
 # What these pull in that no program here needs (package scripts, mostly)
 DEBIAN_UNWANTED := perl perl-base perl-modules-% libperl% usrmerge init-system-helpers libfile-% \
 	libnumber-% libtext-% dpkg debconf apt base-passwd libkrb5-dev libdb% media-types

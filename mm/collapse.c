@@ -9,6 +9,7 @@
  * entry that went away. The table is freed after a second flush (the walker may have cached the PMD entry: gather).
  */
 #include <lib/string.h>
+#include <mm/mempolicy.h>
 #include "vm.h"
 
 static bool may_take(struct page *p)
@@ -111,7 +112,7 @@ int huge_collapse(struct vma *v, u64 base)
 	if (anon_prepare(v))
 		return -ENOMEM;
 	vma_write_lock(v);
-	huge = alloc_pages(GFP_USER | GFP_COMP | GFP_NOWARN, HPAGE_ORDER);
+	huge = alloc_vma_pages(GFP_USER | GFP_COMP | GFP_NOWARN, HPAGE_ORDER, v, base);
 	if (!huge)
 		return -ENOMEM;
 	table = unhook(v, pmd, base, &present);

@@ -21,6 +21,7 @@
  * and the entry compared. Only the page is allocated, tables aside, and never under the lock.
  */
 #include <mm/uffd.h>
+#include <mm/mempolicy.h>
 #include "vmalock.h"
 
 int fault_to_errno(int fr)
@@ -96,7 +97,7 @@ static int anon_fault(struct fault *f, pte_t *entry)
 	}
 	if (unlikely(!READ_ONCE(v->anon)) && (f->fast || anon_group_attach(v)))
 		return FR_OOM;
-	p = alloc_page(f->gfp | GFP_ZERO);
+	p = alloc_vma_pages(f->gfp | GFP_ZERO, 0, v, f->addr);
 	if (unlikely(!p))
 		return FR_OOM;
 	return install_anon(f, entry, (pte_t){ 0 }, p);
@@ -146,9 +147,9 @@ static int cow_fault(struct fault *f, pte_t *entry, pte_t e)
 	if (unlikely(!READ_ONCE(v->anon)) && (f->fast || anon_group_attach(v)))
 		return FR_OOM;
 	if (!old && pte_pa(e) == page_to_phys(zero_page))
-		p = alloc_page(f->gfp | GFP_ZERO);
+		p = alloc_vma_pages(f->gfp | GFP_ZERO, 0, v, f->addr);
 	else
-		p = alloc_page(f->gfp);
+		p = alloc_vma_pages(f->gfp, 0, v, f->addr);
 	if (unlikely(!p))
 		return FR_OOM;
 	page_set_type(p, PT_ANON);

@@ -12,6 +12,7 @@
  */
 #include <kernel/rcu.h>
 #include <mm/uffd.h>
+#include <mm/mempolicy.h>
 #include "vmalock.h"
 
 #define AROUND 16
@@ -179,7 +180,7 @@ static int private_write(struct fault *f, pmd_t *pmd)
 	r = v->ops->fault(f);
 	if (r || !f->page)
 		return r;
-	p = alloc_page(GFP_USER);
+	p = alloc_vma_pages(GFP_USER, 0, v, f->addr);
 	if (unlikely(!p)) {
 		page_put(page_head(f->page));
 		return FR_OOM;

@@ -15,6 +15,7 @@
  * Promotion at fault time: the first write to an aligned 2 MiB range inside an anonymous VMA takes a huge page if one is to be had
  * without effort; otherwise small pages, silently. Locking: the PMD table's pt_lock; PMD lock before PTE lock.
  */
+#include <mm/mempolicy.h>
 #include "vm.h"
 
 int thp_enabled = THP_ALWAYS, thp_defrag = THP_MADVISE;
@@ -36,11 +37,11 @@ static u64 huge_bits(const struct vma *v)
 	return v->prot | PTE_PS | PTE_WRITTEN | (v->flags & VM_WRITE ? PTE_W : 0);
 }
 
-static struct page *huge_alloc(const struct vma *v)
+static struct page *huge_alloc(const struct vma *v, u64 addr)
 {
 	bool work = thp_defrag == THP_ALWAYS || (thp_defrag == THP_MADVISE && v->flags & VM_HUGEPAGE);
 
-	return alloc_pages(GFP_MOVABLE | GFP_COMP | GFP_NOWARN | (work ? GFP_WAIT : 0), HPAGE_ORDER);
+	return alloc_vma_pages(GFP_MOVABLE | GFP_COMP | GFP_NOWARN | (work ? GFP_WAIT : 0), HPAGE_ORDER, v, addr & PMD_MASK);
 }
 
 static void huge_own(struct vma *v, struct page *p, u64 addr)
@@ -60,7 +61,7 @@ int huge_anon_fault(struct fault *f, pmd_t *pmd)
 
 	if (anon_prepare(v))
 		return FR_OOM;
-	p = huge_alloc(v);
+	p = huge_alloc(v, f->addr);
 	if (!p) {
 		count_vm_event(THP_FAULT_FALLBACK);
 		return FR_RETRY;
@@ -207,7 +208,7 @@ int huge_wp_fault(struct fault *f, pmd_t *pmd, pmd_t e)
 	}
 	page_get(old);
 	spin_unlock(lock);
-	p = anon_prepare(v) ? NULL : huge_alloc(v);
+	p = anon_prepare(v) ? NULL : huge_alloc(v, f->addr);
 	if (!p) {
 		/* no huge page: small ones, the next fault copies one */
 		int err = huge_split_pmd(v, pmd, f->addr);

@@ -13,6 +13,7 @@
  */
 #include <kernel/rcu.h>
 #include <lib/string.h>
+#include <mm/mempolicy.h>
 #include "vm.h"
 
 static DEFINE_PER_CPU(s64, file_pages);
@@ -147,7 +148,7 @@ static int read_locked_page(struct mapping *m, struct page *p)
 static struct page *add_page(struct mapping *m, u64 index, bool overwrite, int *err)
 {
 	bool memory = !m->ops || !m->ops->read_page;
-	struct page *p = alloc_page(GFP_USER | (memory && !overwrite ? GFP_ZERO : 0));
+	struct page *p = alloc_mapping_page(GFP_USER | (memory && !overwrite ? GFP_ZERO : 0), m, index);
 
 	*err = -ENOMEM;
 	if (unlikely(!p))
@@ -312,6 +313,8 @@ void mapping_destroy(struct mapping *m)
 		drop_range(m, 0, ~0ull);
 	ASSERT3U(m->nrpages, ==, 0);
 	xa_destroy(&m->pages);
+	if (unlikely(m->policy))
+		mapping_policy_free(m);
 }
 
 u64 mapping_next_index(struct mapping *m, u64 start)

@@ -133,6 +133,8 @@ static noinline bool pcp_refill(struct pcp *pc, enum mobility mt)
 	n = zones_alloc_bulk(this_node(), gfp, l->pages, min(l->high, (u32)PCP_BATCH));
 	pc->refills++;
 	count_vm_events(PGALLOC, n);
+	count_numa(this_node(), NUMA_HIT, n);
+	count_numa(this_node(), NUMA_LOCAL, n);
 	/* Highest address first in, so that the stack gives ascending ones. */
 	for (unsigned int i = 0; i < n / 2; i++)
 		swap(l->pages[i], l->pages[n - 1 - i]);

@@ -207,6 +207,11 @@ void zoneinfo_show(struct seq_buf *m)
 			   z->spanned, z->present, z->managed);
 		seq_printf(m, "        deferred %llu\n        reserve  %llu\n", z->deferred, z->reserve);
 		seq_printf(m, "      nr_free_pages %llu\n", z->b.nr_free + z->deferred);
+		seq_printf(m, "      numa_hit %llu\n      numa_miss %llu\n      numa_foreign %llu\n"
+			      "      numa_interleave %llu\n      numa_local %llu\n      numa_other %llu\n",
+			   numa_event_sum(z->node, NUMA_HIT), numa_event_sum(z->node, NUMA_MISS),
+			   numa_event_sum(z->node, NUMA_FOREIGN), numa_event_sum(z->node, NUMA_INTERLEAVE),
+			   numa_event_sum(z->node, NUMA_LOCAL), numa_event_sum(z->node, NUMA_OTHER));
 		seq_printf(m, "  allocs %llu\n  frees %llu\n  grown %llu\n", z->allocs, z->frees,
 			   z->grown);
 		seq_printf(m, "  node_unreclaimable:  0\n  start_pfn:           %llu\n", z->start_pfn);

@@ -10,6 +10,7 @@
  * an end of a linked VMA holds, besides mm->lock for writing, those locks: vma_adjust.
  */
 #include <lib/string.h>
+#include <mm/mempolicy.h>
 #include "vm.h"
 
 static struct kmem_cache *vma_cache;
@@ -57,7 +58,7 @@ void vma_free(struct vma *v)
 	if (v->file)
 		vma_file_put(v->file);
 	if (unlikely(v->policy))
-		kfree(v->policy);
+		kfree_rcu((struct mempolicy *)v->policy, rcu); /* a fault without m may still look at it */
 	WRITE_ONCE(v->mm, NULL);
 	kmem_cache_free(vma_cache, v);
 }
@@ -188,7 +189,7 @@ bool vma_can_follow(const struct vma *a, const struct vma *b)
 		return false;
 	if (a->ops && a->ops->close)
 		return false;
-	return a->uffd == b->uffd && a->anon_name == b->anon_name && !a->policy && !b->policy && a->private == b->private;
+	return a->uffd == b->uffd && a->anon_name == b->anon_name && (likely(!a->policy && !b->policy) || mpol_equal(a->policy, b->policy)) && a->private == b->private;
 }
 
 /* b, which follows a, is swallowed. */

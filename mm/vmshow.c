@@ -3,6 +3,7 @@
  */
 #include <lib/seq_buf.h>
 #include <lib/string.h>
+#include <mm/mempolicy.h>
 #include "vm.h"
 
 struct usage { /* bytes, but pss << PSS_SHIFT */
@@ -264,13 +265,18 @@ static void show_nodes(struct seq_buf *s, const struct usage *u, u64 page_size)
 	seq_printf(s, " kernelpagesize_kB=%llu", page_size >> 10);
 }
 
-static void show_numa(struct seq_buf *s, const struct vma *v, char *buf)
+static void show_numa(struct seq_buf *s, const struct vma *v, char *buf, const struct mempolicy *task)
 {
+	struct mempolicy own;
+	char policy[160];
 	struct usage u = { 0 };
 	const char *name = vma_label(v, buf, PAGE_SIZE);
 
 	count_vma(&u, v);
-	seq_printf(s, "%08llx default", v->start);
+	if (!vma_policy_at(v, v->start, &own))
+		own = task ? *task : (struct mempolicy){ 0 };
+	mpol_text(&own, policy, sizeof(policy));
+	seq_printf(s, "%08llx %s", v->start, policy);
 	if (v->file && name && *name)
 		seq_printf(s, " file=%s", name);
 	else if (name && !strcmp(name, "[heap]"))
@@ -299,7 +305,7 @@ static void show_numa(struct seq_buf *s, const struct vma *v, char *buf)
 	seq_putc(s, '\n');
 }
 
-int mm_maps_show(struct mm *mm, struct seq_buf *s, int detail)
+int mm_maps_show(struct mm *mm, struct seq_buf *s, int detail, const struct mempolicy *task)
 {
 	char *buf = kmalloc(PAGE_SIZE, GFP_KERNEL);
 	struct vma *v;
@@ -316,7 +322,7 @@ int mm_maps_show(struct mm *mm, struct seq_buf *s, int detail)
 			else if (detail == 1)
 				show_smap(s, v, buf);
 			else
-				show_numa(s, v, buf);
+				show_numa(s, v, buf, task);
 			if (s->overflow)
 				break;
 		}

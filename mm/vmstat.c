@@ -15,6 +15,19 @@ DEFINE_PER_CPU(s64, vm_states[NR_VM_STATES]);
 static const char *const event_names[] = { VM_EVENTS(VM_TEXT) };
 static const char *const state_names[] = { VM_STATES(VM_TEXT) };
 
+DEFINE_PER_CPU(u64, numa_events[64][NR_NUMA_EVENTS]);
+
+u64 numa_event_sum(int node, enum numa_event e)
+{
+	u64 n = 0;
+	int cpu;
+
+	for_each_online_cpu(cpu)
+		for (int k = max(node, 0); k <= (node < 0 ? MAX_NODES - 1 : node); k++)
+			n += READ_ONCE(per_cpu(numa_events[k][e], cpu));
+	return n;
+}
+
 u64 vm_event_sum(enum vm_event e)
 {
 	u64 n = 0;
@@ -24,6 +37,10 @@ u64 vm_event_sum(enum vm_event e)
 		n += READ_ONCE(per_cpu(vm_events[e], cpu));
 	return n;
 }
+
+static const char *const numa_names[] = {
+	"numa_hit", "numa_miss", "numa_foreign", "numa_interleave", "numa_local", "numa_other",
+};
 
 u64 vm_state_sum(enum vm_state s)
 {
@@ -42,6 +59,8 @@ void vmstat_show(struct seq_buf *m)
 	seq_printf(m, "nr_free_pages %llu\n", nr_free_pages());
 	for (unsigned int i = 0; i < NR_VM_STATES; i++)
 		seq_printf(m, "%s %llu\n", state_names[i], vm_state_sum(i));
+	for (unsigned int i = 0; i < NR_NUMA_EVENTS; i++)
+		seq_printf(m, "%s %llu\n", numa_names[i], numa_event_sum(-1, i));
 	for (unsigned int i = 0; i < NR_VM_EVENTS; i++)
 		seq_printf(m, "%s %llu\n", event_names[i], vm_event_sum(i));
 	hugetlb_vmstat_show(m);
@@ -51,4 +70,21 @@ void vmstat_show(struct seq_buf *m)
 		   t.ipis_sent, t.ipis_avoided, t.ipis_merged);
 	seq_printf(m, "nr_tlb_local_flush_all %llu\nnr_tlb_local_flush_one %llu\n", t.flush_full,
 		   t.flush_local);
+}
+
+void node_numastat_show(struct seq_buf *m, int node)
+{
+	static const char *const names[] = {
+		"numa_hit", "numa_miss", "numa_foreign", "interleave_hit", "local_node", "other_node",
+	};
+
+	for (unsigned int i = 0; i < NR_NUMA_EVENTS; i++)
+		seq_printf(m, "%s %llu\n", names[i], numa_event_sum(node, i));
+}
+
+void node_vmstat_show(struct seq_buf *m, int node)
+{
+	seq_printf(m, "nr_free_pages %llu\n", nr_free_pages_node(node));
+	for (unsigned int i = 0; i < NR_NUMA_EVENTS; i++)
+		seq_printf(m, "%s %llu\n", numa_names[i], numa_event_sum(node, i));
 }

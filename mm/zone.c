@@ -147,6 +147,15 @@ static void warn_failed(gfp_t gfp, unsigned int order)
 		gfp, nr_free_pages(), nr_total_pages());
 }
 
+/* A block asked for on one node came from another, or not. */
+static void count_placement(int wanted, int got, u64 n)
+{
+	count_numa(got, got == wanted ? NUMA_HIT : NUMA_MISS, n);
+	if (got != wanted)
+		count_numa(wanted, NUMA_FOREIGN, n);
+	count_numa(got, got == this_node() ? NUMA_LOCAL : NUMA_OTHER, n);
+}
+
 struct page *zones_alloc(int node, gfp_t gfp, unsigned int order)
 {
 	struct zone **list;
@@ -180,6 +189,7 @@ struct page *zones_alloc(int node, gfp_t gfp, unsigned int order)
 		return NULL;
 	}
 got:
+	count_placement(node, page_node(p), 1ull << order);
 	prep_pages(p, order, gfp);
 	return p;
 }

@@ -27,6 +27,7 @@ struct mapping {
 	void *host; /* (I) struct inode */
 	s32 writable; /* (a) count of VM_SHARED|VM_MAYWRITE mappings; negative: denied (seals) */
 	u32 flags;
+	void *policy; /* (RCU) NUMA policies of ranges of a shared memory object */
 	u64 size; /* (inode lock; racy readers) bytes: faults beyond it are SIGBUS */
 };
 #define MAPPING_SHMEM 1u /* pages are swap-backed and never dropped; charged as shmem */

@@ -271,7 +271,8 @@ void vma_file_ids(struct file *f, u64 *dev, u64 *ino);
 struct file *shmem_zero_file(u64 size, u64 vmflags); /* for MAP_SHARED|MAP_ANONYMOUS; ERR_PTR */
 
 /* /proc text. => take the locks themselves */
-int mm_maps_show(struct mm *mm, struct seq_buf *s, int detail); /* 0 maps, 1 smaps, 2 smaps_rollup, 3 numa_maps */
+struct mempolicy;
+int mm_maps_show(struct mm *mm, struct seq_buf *s, int detail, const struct mempolicy *task); /* @task: its policy, for numa_maps */ /* 0 maps, 1 smaps, 2 smaps_rollup, 3 numa_maps */
 void mm_status_show(struct mm *mm, struct seq_buf *s); /* VmPeak: ... lines of status */
 void mm_pagetables_show(struct mm *mm, struct seq_buf *s); /* the tables themselves */
 void mm_statm(struct mm *mm, u64 v[7]);

@@ -19,6 +19,8 @@ void vmallocinfo_show(struct seq_buf *m);
 void vmstat_show(struct seq_buf *m);
 /* /sys/devices/system/node/nodeN/{meminfo,distance,cpulist,numastat} */
 void node_meminfo_show(struct seq_buf *m, int node);
+void node_numastat_show(struct seq_buf *m, int node);
+void node_vmstat_show(struct seq_buf *m, int node);
 void node_distance_show(struct seq_buf *m, int node);
 
 #endif

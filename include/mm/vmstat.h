@@ -42,6 +42,12 @@ enum vm_state { VM_STATES(VM_ENUM) NR_VM_STATES };
 DECLARE_PER_CPU(u64, vm_events[NR_VM_EVENTS]);
 DECLARE_PER_CPU(s64, vm_states[NR_VM_STATES]);
 
+/* Per node: where pages came from, seen from where they were asked for. Pages for a CPU's list count as they are put there. */
+enum numa_event { NUMA_HIT, NUMA_MISS, NUMA_FOREIGN, NUMA_INTERLEAVE, NUMA_LOCAL, NUMA_OTHER, NR_NUMA_EVENTS };
+DECLARE_PER_CPU(u64, numa_events[64][NR_NUMA_EVENTS]);
+#define count_numa(node, e, n)	this_cpu_add(numa_events[node][e], n)
+u64 numa_event_sum(int node, enum numa_event e);	/* node < 0: of all */
+
 #define count_vm_event(e)	this_cpu_inc(vm_events[e])
 #define count_vm_events(e, n)	this_cpu_add(vm_events[e], n)
 #define mod_vm_state(s, n)	this_cpu_add(vm_states[s], (s64)(n))

@@ -10,6 +10,7 @@
 
 #include <kernel/rcu.h>
 #include <lib/list.h>
+#include <mm/mempolicy.h>
 #include <proc/cred.h>
 #include <proc/signal.h>
 #include <sched/thread.h>
@@ -93,6 +94,9 @@ struct task {
 	u64 rseq; /* (own) the area shared with the program, 0: none */
 	u32 rseq_len, rseq_sig;
 	bool rseq_event; /* (own; the switch to it) it was away since it last returned to user mode */
+	struct mempolicy mempolicy; /* (own; alloc_lock to change it and for other readers) */
+	u32 interleave; /* (own) pages placed by turns */
+	u64 oom_nodes; /* (own) found no memory on these, its policy allows no others */
 	u64 min_flt, maj_flt;
 	u64 timer_slack_ns, timer_slack_default; /* PR_SET_TIMERSLACK; what 0 sets it to */
 	u64 ioac[6];

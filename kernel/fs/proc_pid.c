@@ -333,10 +333,14 @@ static int comm_write(struct task *t, const char *text, u64 n)
 static void maps_text(struct seq_buf *s, struct task *t, int detail)
 {
 	struct mm *mm = task_mm_get(t);
+	struct mempolicy policy;
 
 	if (!mm)
 		return;
-	mm_maps_show(mm, s, detail);
+	spin_lock(&t->alloc_lock);
+	policy = t->mempolicy;
+	spin_unlock(&t->alloc_lock);
+	mm_maps_show(mm, s, detail, &policy);
 	mm_put(mm);
 }
 static void pagetables_show(struct seq_buf *s, struct task *t)

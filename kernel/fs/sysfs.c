@@ -5,6 +5,7 @@
 #include <lib/printf.h>
 #include <lib/seq_buf.h>
 #include <mm/alloc.h>
+#include <mm/migrate.h>
 #include <mm/show.h>
 #include <mm/slab.h>
 #include <x86/bugs.h>
@@ -49,6 +50,8 @@ static void node_cpumap(struct seq_buf *s, void *arg)
 	seq_printf(s, "%08x\n", (u32)m);
 }
 static void node_distances(struct seq_buf *s, void *arg) { node_distance_show(s, (u64)arg); }
+static void node_numastat(struct seq_buf *s, void *arg) { node_numastat_show(s, (u64)arg); }
+static void node_vmstat(struct seq_buf *s, void *arg) { node_vmstat_show(s, (u64)arg); }
 static void node_meminfo(struct seq_buf *s, void *arg) { node_meminfo_show(s, (u64)arg); }
 
 /* Adds a file whose path is made here; file and path stay for ever. */
@@ -67,15 +70,39 @@ static __printf(3, 4) void add_made(void (*show)(struct seq_buf *, void *), void
 	sysfs_add(f);
 }
 
+static int node_compact(const char *text, u64 n, void *arg)
+{
+	(void)text;
+	(void)n;
+	compact_node((int)(u64)arg);
+	return 0;
+}
+
 static void add_node(int n)
 {
 	static const struct { const char *leaf; void (*show)(struct seq_buf *, void *); } files[] = {
 		{ "cpulist", node_cpulist }, { "cpumap", node_cpumap }, { "distance", node_distances },
-		{ "meminfo", node_meminfo },
+		{ "meminfo", node_meminfo }, { "numastat", node_numastat }, { "vmstat", node_vmstat },
 	};
+
+	struct proc_file *compact = kzalloc(sizeof(*compact) + 48, GFP_KERNEL | GFP_NOFAIL);
 
 	for (u32 i = 0; i < ARRAY_SIZE(files); i++)
 		add_made(files[i].show, (void *)(u64)n, "devices/system/node/node%d/%s", n, files[i].leaf);
+	snprintf((char *)(compact + 1), 48, "devices/system/node/node%d/compact", n);
+	*compact = (struct proc_file){ .path = (char *)(compact + 1), .mode = 0200, .write = node_compact, .arg = (void *)(u64)n };
+	sysfs_add(compact);
+}
+
+static void nodes_with_cpus(struct seq_buf *s, void *arg)
+{
+	u64 m = 0;
+
+	(void)arg;
+	for (int n = 0; n < MAX_NODES; n++)
+		if (node_online_map >> n & 1 && cpus_of_node(n))
+			m |= 1ull << n;
+	list_show(s, m);
 }
 
 static void one_cpu(struct seq_buf *s, void *arg) { list_show(s, 1ull << (u64)arg); }
@@ -99,6 +126,8 @@ void sysfs_tree_init(void)
 		{ .path = "devices/system/cpu/present", .mode = 0444, .show = mask_file, .arg = &cpu_present_mask },
 		{ .path = "devices/system/node/online", .mode = 0444, .show = mask_file, .arg = &node_online_map },
 		{ .path = "devices/system/node/possible", .mode = 0444, .show = mask_file, .arg = &node_online_map },
+		{ .path = "devices/system/node/has_cpu", .mode = 0444, .show = nodes_with_cpus },
+		{ .path = "devices/system/node/has_normal_memory", .mode = 0444, .show = mask_file, .arg = &node_online_map },
 		{ .path = "devices/system/node/has_memory", .mode = 0444, .show = mask_file, .arg = &node_online_map },
 	};
 	static const char *const dirs[] = { "fs", "bus", "class", "block", "module", "firmware", "fs/cgroup" };

@@ -182,6 +182,8 @@ static void copy_plain(struct task *t, struct task *from, const struct clone_arg
 	t->timer_slack_ns = t->timer_slack_default = from->timer_slack_ns;
 	t->personality = from->personality;
 	t->ioprio = from->ioprio;
+	t->mempolicy = from->mempolicy;
+	t->interleave = from->interleave;
 	t->dumpable = from->dumpable;
 	t->keep_caps = from->keep_caps;
 	if (!(f & CLONE_VM) || (f & CLONE_VFORK)) { /* a thread starts without an alternate stack */

@@ -2,7 +2,7 @@
  * Out of memory.
  *
  * The victim is the process with the largest footprint (resident pages and page tables), moved by oom_score_adj in thousandths of
- * all memory; -1000 and PID 1 are spared. One victim at a time: whoever runs out while one is dying waits for it.
+ * all memory; -1000 and PID 1 are spared. When a NUMA policy left the thread no other nodes, processes bound to other nodes are spared too. One victim at a time: whoever runs out while one is dying waits for it.
  */
 #include <kernel/printk.h>
 #include <kernel/rcu.h>
@@ -49,7 +49,7 @@ long oom_score(struct task *t)
 }
 
 /* The victim, referenced. *dying: one is on its way out already. */
-static struct task *choose(bool *dying)
+static struct task *choose(u64 nodes, bool *dying)
 {
 	struct task *t, *best = NULL;
 	s64 most = 0;
@@ -66,6 +66,9 @@ static struct task *choose(bool *dying)
 			*dying = true;
 			break;
 		}
+		/* bound to other nodes: its end would give us nothing */
+		if (nodes && t->mempolicy.mode == MPOL_BIND && !(t->mempolicy.nodes & nodes))
+			continue;
 		points = badness(t, mm);
 		if (points > most) {
 			most = points;
@@ -100,26 +103,41 @@ static void wait_a_little(void)
 	schedule_until(ktime_ns() + VICTIM_WAIT_NS);
 }
 
+/* A page can be had now (on one of the nodes; 0: any). */
+static bool memory_again(u64 nodes)
+{
+	struct page *p = NULL;
+
+	if (!nodes)
+		p = alloc_page(GFP_USER | GFP_NOWARN);
+	for (int n = 0; n < MAX_NODES && !p; n++)
+		if (nodes >> n & 1)
+			p = alloc_pages_node(n, GFP_USER | GFP_NOWARN | GFP_THISNODE, 0);
+	if (p)
+		free_pages(p, 0);
+	return p;
+}
+
 void oom_kill(void)
 {
+	u64 nodes = current->oom_nodes;
 	struct task *victim;
 	bool dying;
+
+	current->oom_nodes = 0;
 
 	if (fatal_signal_pending_current())
 		return;
 	/* It may have come back meanwhile, or allocations are made to fail: then nobody needs to die. */
 	if (READ_ONCE(fail_nth_armed))
 		return;
-	struct page *p = alloc_page(GFP_USER | GFP_NOWARN);
-	if (p) {
-		free_pages(p, 0);
+	if (memory_again(nodes))
 		return;
-	}
 	if (!mutex_trylock(&oom_mutex)) {
 		wait_a_little();
 		return;
 	}
-	victim = choose(&dying);
+	victim = choose(nodes, &dying);
 	if (victim) {
 		kill_victim(victim);
 		task_put(victim);

@@ -237,6 +237,12 @@ void synchronize_rcu(void) {}
 void preempt_schedule(void) {}
 u32 pkru_read(void) { return 0; }
 void pkru_write(u32 v) {}
+/* nobody sets a NUMA policy here */
+bool mempolicy_used;
+struct page *alloc_vma_policy(gfp_t gfp, unsigned order, const struct vma *v, u64 addr) { abort(); }
+struct page *alloc_mapping_policy(gfp_t gfp, struct mapping *m, u64 index) { abort(); }
+void mapping_policy_free(struct mapping *m) { abort(); }
+bool mpol_equal(const struct mempolicy *a, const struct mempolicy *b) { return a == b; }
 void set_current_state(unsigned state) {}
 u64 ktime_ns(void) { return 0; }
 bool schedule_until(u64 deadline) { return true; }
