@@ -20,13 +20,25 @@ struct walk {
 	s64 rss[NR_RSS], huge;
 	u64 tables, bad;
 	bool rmap; /* second pass: reverse map only */
+	bool quiet; /* count, do not print */
 };
 
 #define COMPLAIN(w, ...)                                     \
 	do {                                                 \
-		if ((w)->bad++ < 20)                         \
+		if ((w)->bad++ < 20 && !(w)->quiet)          \
 			pr_err("mm_check: " __VA_ARGS__);    \
 	} while (0)
+
+/* Looking again after a pause; see check_rmap and check_locked. */
+#define SILENT_TRIES 10
+#define RMAP_TRIES 200
+#define PAUSE_NS (5 * NSEC_PER_MSEC)
+
+static void pause_a_little(void)
+{
+	set_current_state(TASK_UNINTERRUPTIBLE);
+	schedule_until(ktime_ns() + PAUSE_NS);
+}
 
 static void check_place(struct walk *w, struct vma *v, u64 addr, struct page *p, struct page *head)
 {
@@ -47,9 +59,6 @@ static void check_place(struct walk *w, struct vma *v, u64 addr, struct page *p,
 		COMPLAIN(w, "mm %p %#llx: maps page %#llx of type %d\n", w->mm, addr, page_to_pfn(p), page_type(head));
 	}
 }
-
-#define RMAP_TRIES 200
-#define RMAP_PAUSE_NS (5 * NSEC_PER_MSEC)
 
 struct count {
 	u64 n;
@@ -77,10 +86,8 @@ static void check_rmap(struct walk *w, u64 addr, struct page *head)
 		rmap_walk(head, &rw);
 		if (c.n == (u64)before || (page_type(head) == PT_FILE && !head->mapping))
 			return;
-		if (i < 5)
-			continue;
-		set_current_state(TASK_UNINTERRUPTIBLE);
-		schedule_until(ktime_ns() + RMAP_PAUSE_NS);
+		if (i >= 5)
+			pause_a_little();
 	}
 	if (before == READ_ONCE(head->mapcount))
 		COMPLAIN(w, "mm %p %#llx: page %#llx has mapcount %d, reverse map finds %llu\n", w->mm, addr, page_to_pfn(head),
@@ -177,9 +184,9 @@ static void check_twin(struct walk *w)
 	w->bad += pti_check_root(mm->user_root);
 }
 
-static u64 check_locked(struct mm *mm, bool rmap)
+static u64 check_once(struct mm *mm, bool rmap, bool quiet)
 {
-	struct walk w = { .mm = mm, .rmap = rmap };
+	struct walk w = { .mm = mm, .rmap = rmap, .quiet = quiet };
 	const struct vma *at;
 	const char *what;
 
@@ -202,6 +209,22 @@ static void keep_faults_out(struct mm *mm)
 	for_each_vma(v, mm)
 		vma_write_lock(v);
 	synchronize_rcu();
+}
+
+/*
+ * Whoever comes by the reverse map changes entries without mm->lock, under the lock of their table: migration empties them for
+ * the time of a copy, lazy freeing settles its counts afterwards. So what is found wrong is looked at again; what stays wrong is told.
+ */
+static u64 check_locked(struct mm *mm, bool rmap)
+{
+	if (rmap)
+		return check_once(mm, true, false);
+	for (int i = 0; i < SILENT_TRIES; i++) {
+		if (!check_once(mm, false, true))
+			return 0;
+		pause_a_little();
+	}
+	return check_once(mm, false, false);
 }
 
 u64 mm_check(struct mm *mm)

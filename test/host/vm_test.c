@@ -258,9 +258,6 @@ void uffd_fork_done(struct mm *child, bool ok) {}
 void uffd_tell(struct mm *mm) {}
 void spin_lock_slow(spinlock_t *l) { VERIFY(!"deadlock"); }
 void spin_poll(void) {}
-void set_current_state(unsigned s) {}
-bool schedule_until(u64 t) { return true; }
-u64 ktime_ns(void) { return 0; }
 void page_lock(struct page *p) { p->flags |= 1 << PG_LOCKED; }
 void page_unlock(struct page *p) { p->flags &= ~(1ull << PG_LOCKED); }
 void init_rwsem(struct rw_semaphore *s) { s->count = 0; }
