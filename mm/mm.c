@@ -19,7 +19,7 @@ LIST_HEAD(all_mms);
 DEFINE_SPINLOCK(mm_list_lock);
 struct page *zero_page;
 static unsigned mm_cpus; /* (I) */
-u64 max_map_count = MAX_MAP_COUNT;
+u64 max_map_count = MAX_MAP_COUNT, mmap_min_addr = 65536;
 
 struct mm init_mm = {
 	.users = 1,
@@ -76,7 +76,7 @@ struct mm *mm_alloc(void)
 	mm->rlimit_as = mm->rlimit_data = ~0ull;
 	mm->rlimit_stack = 8 * SZ_1M;
 	mm->rlimit_memlock = 8 * SZ_1M;
-	mm->mmap_min = 65536;
+	mm->mmap_min = PAGE_ALIGN(mmap_min_addr);
 	mm->mmap_base = TASK_SIZE_DEFAULT;
 	mm->flags = MMF_DUMPABLE;
 	pkeys_init(mm);

@@ -201,11 +201,13 @@ void zoneinfo_show(struct seq_buf *m)
 	for_each_zone(z) {
 		seq_printf(m, "Node %d, zone %8s\n", z->node, zone_names[z->nr]);
 		seq_printf(m, "  pages free     %llu\n", z->b.nr_free + z->deferred);
+		seq_puts(m, "        boost    0\n");
 		seq_printf(m, "        min      %llu\n        low      %llu\n        high     %llu\n",
 			   z->wmark[WMARK_MIN], z->wmark[WMARK_LOW], z->wmark[WMARK_HIGH]);
 		seq_printf(m, "        spanned  %llu\n        present  %llu\n        managed  %llu\n",
 			   z->spanned, z->present, z->managed);
 		seq_printf(m, "        deferred %llu\n        reserve  %llu\n", z->deferred, z->reserve);
+		seq_puts(m, "        cma      0\n        protection: (0, 0, 0, 0)\n");
 		seq_printf(m, "      nr_free_pages %llu\n", z->b.nr_free + z->deferred);
 		seq_printf(m, "      numa_hit %llu\n      numa_miss %llu\n      numa_foreign %llu\n"
 			      "      numa_interleave %llu\n      numa_local %llu\n      numa_other %llu\n",

@@ -160,8 +160,6 @@ void vma_init_cache(void);
 /* commit.c: overcommit accounting in pages. 0 or -ENOMEM. */
 u64 vm_committed(void); /* pages promised */
 u64 vm_commit_limit(void);
-int vm_charge(struct mm *mm, u64 npages);
-void vm_uncharge(u64 npages);
 static inline bool vm_accountable(u64 flags) { return (flags & (VM_NORESERVE | VM_SHARED | VM_WRITE | VM_HUGETLB)) == VM_WRITE; }
 
 /* munmap.c. => m write */

@@ -146,6 +146,7 @@ struct super {
 #define I_APPEND 16u
 #define I_IMMUTABLE 32u
 #define I_NOSEALS 64u /* F_ADD_SEALS refused: not a sealable memfd */
+#define I_ACCOUNTED 128u /* shared memory object whose size was charged against the commit limit */
 
 /* Life cycle: inode_new (refs 1) -> names and open files hold references -> last inode_put: evict_inode, pages dropped ->
  * freed after a grace period, because RCU walkers look at mode, owner and ops of an inode without a reference. */

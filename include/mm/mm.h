@@ -268,6 +268,9 @@ int vma_file_check(struct file *f, u64 prot, u64 flags, u64 *may);
 /* "path" of the file for maps; device and inode numbers. */
 int vma_file_path(struct file *f, char *buf, u64 n);
 void vma_file_ids(struct file *f, u64 *dev, u64 *ino);
+/* Promises memory (commit.c): 0 or -ENOMEM. Mappings do it themselves, shared memory objects when they are made. */
+int vm_charge(struct mm *mm, u64 npages);
+void vm_uncharge(u64 npages);
 struct file *shmem_zero_file(u64 size, u64 vmflags); /* for MAP_SHARED|MAP_ANONYMOUS; ERR_PTR */
 
 /* /proc text. => take the locks themselves */
@@ -292,6 +295,6 @@ enum { THP_ALWAYS, THP_MADVISE, THP_NEVER };
 extern int thp_enabled, thp_defrag;
 extern u64 khugepaged_pages_to_scan, khugepaged_sleep_ms, khugepaged_max_none, khugepaged_full_scans, khugepaged_collapsed;
 extern struct page *zero_page;
-extern u64 overcommit_memory, overcommit_ratio, overcommit_kbytes, user_reserve_kbytes, max_map_count; /* sysctls */
+extern u64 overcommit_memory, overcommit_ratio, overcommit_kbytes, user_reserve_kbytes, max_map_count, mmap_min_addr; /* sysctls */
 
 #endif

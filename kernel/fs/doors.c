@@ -168,6 +168,10 @@ struct file *shmem_file_create(struct mount *m, const char *name, u64 size, u32 
 	if (!i)
 		return ERR_PTR(-ENOMEM);
 	i->nlink = 0;
+	if (flags & I_ACCOUNTED && vm_charge(current->thread.mm, size >> PAGE_SHIFT)) {
+		inode_put(i);
+		return ERR_PTR(-ENOMEM);
+	}
 	i->flags |= flags;
 	inode_set_size(i, size);
 	return inode_file(m, i, name, 0, NULL, O_RDWR | O_LARGEFILE);
@@ -175,5 +179,6 @@ struct file *shmem_file_create(struct mount *m, const char *name, u64 size, u32 
 
 struct file *shmem_zero_file(u64 size, u64 vmflags)
 {
-	return shmem_file_create(shm_mount, "dev/zero", size, 0);
+	/* promised like private memory, but once for all who map it */
+	return shmem_file_create(shm_mount, "dev/zero", size, vmflags & VM_NORESERVE ? 0 : I_ACCOUNTED);
 }

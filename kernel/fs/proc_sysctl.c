@@ -280,6 +280,7 @@ static const struct proc_file table[] = {
 	SYSCTL_U64("sys/vm/overcommit_memory", overcommit_memory, 0, 2),
 	{ .path = "sys/vm/overcommit_ratio", .mode = 0644, .show = sysctl_show, .write = ratio_write, .arg = &ratio_range },
 	{ .path = "sys/vm/overcommit_kbytes", .mode = 0644, .show = sysctl_show, .write = kbytes_write, .arg = &kbytes_range },
+	SYSCTL_U64("sys/vm/mmap_min_addr", mmap_min_addr, 0, 1ull << 40),
 	SYSCTL_U64("sys/vm/user_reserve_kbytes", user_reserve_kbytes, 0, ~0ull >> 1),
 	SYSCTL_U64("sys/vm/max_map_count", max_map_count, 1, 1 << 24),
 };

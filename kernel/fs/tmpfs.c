@@ -122,6 +122,8 @@ void tmpfs_evict(struct inode *i)
 	if (i->mapping.nrpages)
 		mapping_truncate(&i->mapping, 0);
 	tmpfs_settle(i);
+	if (i->flags & I_ACCOUNTED)
+		vm_uncharge(i->size >> PAGE_SHIFT);
 	__atomic_fetch_sub(&t->inodes, 1, __ATOMIC_RELAXED);
 }
 

@@ -71,7 +71,7 @@ struct segment_wanted {
 static struct file *segment_file(struct segment_wanted *w)
 {
 	if (!w->h)
-		return shmem_zero_file(ALIGN(w->size, PAGE_SIZE), VM_SHARED);
+		return shmem_zero_file(ALIGN(w->size, PAGE_SIZE), VM_SHARED | (w->flags & SHM_NORESERVE ? VM_NORESERVE : 0));
 	if (!capable(CAP_IPC_LOCK))
 		return ERR_PTR(-EPERM);
 	return hugetlb_file_create(w->h, "SYSV", ALIGN(w->size, hstate_bytes(w->h)), !(w->flags & SHM_NORESERVE));

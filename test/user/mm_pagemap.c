@@ -241,6 +241,13 @@ TEST(overcommit)
 		CHECK_EQ(errno, ENOMEM);
 		CHECK(mmap(NULL, 100 << 20, RW, ANON | MAP_NORESERVE, -1, 0) == MAP_FAILED); /* ignored here */
 		munmap(p, 20 << 20);
+		CHECK(mmap(NULL, 100 << 20, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0) == MAP_FAILED);
+		CHECK_EQ(errno, ENOMEM);
+		long before = field("/proc/meminfo", "Committed_AS");
+		p = mmap(NULL, 16 << 20, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+		CHECK_GE(field("/proc/meminfo", "Committed_AS"), before + 16000);
+		munmap(p, 16 << 20);
+		CHECK_LT(field("/proc/meminfo", "Committed_AS"), before + 8000);
 		p = mmap(NULL, 100 << 20, PROT_READ, ANON, -1, 0); /* promises nothing */
 		CHECK(p != MAP_FAILED);
 		CHECK_ERRNO(mprotect(p, 100 << 20, RW), ENOMEM);
