@@ -452,6 +452,8 @@ int mm_clear_refs(struct mm *mm, int what)
 	}
 	down_write(&mm->lock);
 	for_each_vma(v, mm) {
+		if (v->flags & (VM_HUGETLB | VM_PFNMAP))
+			continue; /* as Linux: their entries are their owners' */
 		if (what == 4)
 			softdirty_clear(v);
 		else if (what == 1 || (what == 2) == !v->file)
