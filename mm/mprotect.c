@@ -54,15 +54,21 @@ static bool change_entry(struct vma *v, pte_t *entry, pte_t e)
 static void change_table(struct vma *v, pte_t *entry, u64 addr, u64 end, struct tlb_gather *g)
 {
 	spinlock_t *lock = pt_lock_of(entry);
+	u64 first = 0, last = 0;
 
 	spin_lock(lock);
 	for (; addr < end; addr += PAGE_SIZE, entry++) {
 		pte_t e = pte_read(entry);
 
-		if (pte_mapped(e) && change_entry(v, entry, e))
-			tlb_gather_range(g, addr, addr + PAGE_SIZE);
+		if (!pte_mapped(e) || !change_entry(v, entry, e))
+			continue;
+		if (!last)
+			first = addr;
+		last = addr + PAGE_SIZE;
 	}
 	spin_unlock(lock);
+	if (last)
+		tlb_gather_range(g, first, last);
 }
 
 static void change_huge(struct vma *v, pmd_t *pmd, u64 addr, u64 size, struct tlb_gather *g)

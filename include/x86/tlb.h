@@ -54,14 +54,14 @@ struct tlb_gather {
 	u64 start, end; /* range that needs a flush, empty when start >= end */
 	u32 npages, ntables;
 	bool fullmm; /* the mm is dying: nobody runs in it, flush nothing */
-	bool small; /* something else than whole huge entries: the stride of the flush is 4 KiB */
+	u8 shift; /* stride of the flush: 2 MiB while there are whole huge entries only, else 4 KiB */
 	struct page *pages[TLB_GATHER_PAGES];
 	struct page *tables[16];
 };
 void tlb_gather_init(struct tlb_gather *g, struct mm *mm, bool fullmm);
 static inline void tlb_gather_range(struct tlb_gather *g, u64 start, u64 end)
 {
-	g->small = true;
+	g->shift = PAGE_SHIFT;
 	if (start < g->start)
 		g->start = start;
 	if (end > g->end)
@@ -70,10 +70,10 @@ static inline void tlb_gather_range(struct tlb_gather *g, u64 start, u64 end)
 /* One entry of 2 MiB: a single INVLPG drops all of it (SDM vol. 3A 4.10.4.1). */
 static inline void tlb_gather_huge(struct tlb_gather *g, u64 addr)
 {
-	bool small = g->small;
+	u8 shift = g->shift;
 
 	tlb_gather_range(g, addr, addr + PMD_SIZE);
-	g->small = small;
+	g->shift = shift;
 }
 void tlb_gather_flush(struct tlb_gather *g); /* implemented in kernel/x86/tlb.c; frees through free_pages_list() of mm */
 /* True when the caller must call tlb_gather_flush (after dropping its page-table lock). */

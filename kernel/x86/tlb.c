@@ -449,7 +449,7 @@ void tlb_gather_init(struct tlb_gather *g, struct mm *mm, bool fullmm)
 	g->npages = 0;
 	g->ntables = 0;
 	g->fullmm = fullmm;
-	g->small = false;
+	g->shift = PMD_SHIFT;
 	if (fullmm)
 		evict(mm);
 }
@@ -491,7 +491,7 @@ void tlb_gather_flush(struct tlb_gather *g)
 	if (g->ntables && g->start >= g->end)
 		tlb_gather_range(g, 0, PAGE_SIZE);
 	if (!g->fullmm && g->start < g->end)
-		flush_mm_range(g->mm, g->start, g->end, g->small ? PAGE_SHIFT : PMD_SHIFT, g->ntables);
+		flush_mm_range(g->mm, g->start, g->end, g->shift, g->ntables);
 	ASSERT(nobody_behind(g->mm, g->fullmm));
 	if (g->npages)
 		pages_put_list(g->pages, g->npages);
@@ -501,7 +501,7 @@ void tlb_gather_flush(struct tlb_gather *g)
 	g->end = 0;
 	g->npages = 0;
 	g->ntables = 0;
-	g->small = false;
+	g->shift = PMD_SHIFT;
 }
 
 void tlb_gather_table(struct tlb_gather *g, struct page *p)
