@@ -335,6 +335,9 @@ static int fault_fast(struct fault *f, struct mm *mm)
 		return FR_SLOW;
 	if (unlikely(f->vma->flags & VM_NO_FAST || f->vma->policy || !may_access(f->vma, f->flags) || fail_nth_armed))
 		return FR_SLOW;
+	/* a private page needs the group, which needs m: known before anything else is done */
+	if (unlikely(!READ_ONCE(f->vma->anon) && (f->flags & FAULT_WRITE) && !(f->vma->flags & VM_SHARED)))
+		return FR_SLOW;
 	f->answers = tlb_answers();
 	return entry_fault_fast(f, mm);
 }

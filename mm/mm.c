@@ -173,6 +173,15 @@ u64 mm_rss(const struct mm *mm, int kind)
 	return n > 0 ? (u64)n : 0;
 }
 
+u64 mm_rss_total(const struct mm *mm)
+{
+	s64 n = 0;
+
+	for (unsigned i = 0; i < mm_cpus; i++)
+		n += mm->cpu[i].rss[RSS_ANON] + mm->cpu[i].rss[RSS_FILE] + mm->cpu[i].rss[RSS_SHMEM];
+	return n > 0 ? (u64)n : 0;
+}
+
 void mm_grab(struct mm *mm)
 {
 	__atomic_fetch_add(&mm->count, 1, __ATOMIC_RELAXED);

@@ -40,10 +40,8 @@ static void unmap_commit(struct mm *mm, struct vma *v, u64 start, u64 end)
 	struct list_head gone = LIST_HEAD_INIT(gone);
 	struct tlb_gather g;
 	struct vma *next;
-	u64 rss = 0;
+	u64 rss = mm_rss_total(mm);
 
-	for (int i = 0; i < RSS_SWAP; i++)
-		rss += mm_rss(mm, i);
 	if (rss > mm->hiwater_rss)
 		mm->hiwater_rss = rss;
 	if (mm->total_vm > mm->hiwater_vm)

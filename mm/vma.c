@@ -26,15 +26,19 @@ void vma_init_cache(void)
 	vma_cache = kmem_cache_create("vm_area_struct", sizeof(struct vma), 64, SLAB_PANIC | SLAB_RCU, vma_ctor);
 }
 
-/* The memory becomes a VMA of @mm, locked. Until v->mm is set, last, nobody takes it for one. */
-static inline void vma_fill(struct vma *v, const struct vma *from, struct mm *mm)
-{
-	const size_t head = offsetof(struct vma, start);
+#define VMA_HEAD offsetof(struct vma, start)
+#define VMA_REST (sizeof(struct vma) - VMA_HEAD)
 
+/* The memory is about to become a VMA of @mm, locked: until v->mm is set, last, nobody takes it for one. */
+static inline void vma_begin(struct vma *v, struct mm *mm)
+{
 	v->gen++;
 	v->wlock = mm->write_seq;
 	barrier();
-	memcpy((u8 *)v + head, (const u8 *)from + head, sizeof(*v) - head);
+}
+
+static inline void vma_begun(struct vma *v, struct mm *mm)
+{
 	barrier();
 	WRITE_ONCE(v->mm, mm);
 }
@@ -42,10 +46,21 @@ static inline void vma_fill(struct vma *v, const struct vma *from, struct mm *mm
 struct vma *vma_new(struct mm *mm, u64 start, u64 end, u64 flags, u64 pgoff)
 {
 	struct vma *v = kmem_cache_alloc(vma_cache, GFP_KERNEL);
+	u8 *rest = (u8 *)v + VMA_HEAD;
 
 	if (unlikely(!v))
 		return NULL;
-	vma_fill(v, &(struct vma){ .start = start, .end = end, .flags = flags, .pgoff = pgoff, .prot = vm_prot(flags) }, mm);
+	vma_begin(v, mm);
+	/* in two parts, which are stores; the whole would be a call */
+	_Static_assert(VMA_REST > 128 && VMA_REST <= 256, "two parts");
+	__builtin_memset(rest, 0, 128);
+	__builtin_memset(rest + 128, 0, VMA_REST - 128);
+	v->start = start;
+	v->end = end;
+	v->flags = flags;
+	v->pgoff = pgoff;
+	v->prot = vm_prot(flags);
+	vma_begun(v, mm);
 	return v;
 }
 
@@ -69,7 +84,9 @@ struct vma *vma_dup(struct vma *v, struct mm *mm, u64 start)
 
 	if (unlikely(!n))
 		return NULL;
-	vma_fill(n, v, mm);
+	vma_begin(n, mm);
+	memcpy((u8 *)n + VMA_HEAD, (const u8 *)v + VMA_HEAD, VMA_REST);
+	vma_begun(n, mm);
 	n->anon = NULL;
 	n->start = start;
 	n->pgoff = vma_index(v, start);
@@ -93,6 +110,7 @@ struct vma *vma_dup(struct vma *v, struct mm *mm, u64 start)
 void vma_link(struct mm *mm, struct vma *v)
 {
 	vmatree_insert(mm, v);
+	mm->last = v; /* the next fault is likely here */
 	if (v->mapping)
 		mapping_add_vma(v->mapping, v);
 }

@@ -195,6 +195,7 @@ extern struct mm init_mm; /* kernel threads at boot: kernel_pgd */
 
 /* Pages of a kind mapped; never below 0. */
 u64 mm_rss(const struct mm *mm, int kind);
+u64 mm_rss_total(const struct mm *mm); /* of all kinds of pages */
 
 /* End of writing: faults may use the VMAs again. => m write */
 static inline void mm_end_write(struct mm *mm)
