@@ -13,7 +13,6 @@
 #include <fs/tmpfs.h>
 #include <kernel/cmdline.h>
 #include <lib/string.h>
-#include <sys/syscall.h>
 #include <x86/cpu.h>
 #include <x86/pgtable.h>
 
