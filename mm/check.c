@@ -50,7 +50,7 @@ struct slab_sum {
 	u64 slabs, inuse, bad;
 };
 
-static void check_slab_list(struct kmem_cache *c, const struct list_head *list, u64 low, u64 high,
+static void check_slab_list(struct kmem_cache *c, const struct kmem_node *n, const struct list_head *list, u64 low, u64 high,
 			    struct slab_sum *sum)
 {
 	const struct page *p;
@@ -63,6 +63,10 @@ static void check_slab_list(struct kmem_cache *c, const struct list_head *list, 
 			report_slab(c->name, "owner of a slab", p, (u64)p->slab_cache, (u64)c);
 			sum->bad++;
 		}
+		if (kmem_node(c, kmem_node_index[page_node(p)]) != n) {
+			report_slab(c->name, "slab of another node", p, (u64)page_node(p), 0);
+			sum->bad++;
+		}
 		if (p->private < low || p->private > high) {
 			report_slab(c->name, "slab on the wrong list", p, p->private, low);
 			sum->bad++;
@@ -70,32 +74,38 @@ static void check_slab_list(struct kmem_cache *c, const struct list_head *list, 
 	}
 }
 
-static void check_cache(struct kmem_cache *c, void *arg)
+static u64 check_node(struct kmem_cache *c, struct kmem_node *n)
 {
 	struct slab_sum sum = { 0 };
 	const char *what;
-	u64 flags, *bad = arg;
+	u64 flags;
 
-	spin_lock(&c->depot_lock);
-	if (depot_check_one(&c->depot, &what)) {
-		report_slab(c->name, what, &c->depot, 0, 1);
-		(*bad)++;
-	}
-	spin_unlock(&c->depot_lock);
-	spin_lock_irqsave(&c->lock, flags);
-	check_slab_list(c, &c->partial, 1, c->shape.count - 1, &sum);
-	check_slab_list(c, &c->full, c->shape.count, c->shape.count, &sum);
-	check_slab_list(c, &c->empty, 0, 0, &sum);
-	if (sum.slabs != c->nr_slabs) {
-		report_slab(c->name, "number of slabs", c, c->nr_slabs, sum.slabs);
+	spin_lock(&n->depot_lock);
+	if (depot_check_one(&n->depot, &what)) {
+		report_slab(c->name, what, &n->depot, 0, 1);
 		sum.bad++;
 	}
-	if (sum.inuse != c->inuse) {
-		report_slab(c->name, "objects in use", c, c->inuse, sum.inuse);
+	spin_unlock(&n->depot_lock);
+	spin_lock_irqsave(&n->lock, flags);
+	check_slab_list(c, n, &n->partial, 1, c->shape.count - 1, &sum);
+	check_slab_list(c, n, &n->full, c->shape.count, c->shape.count, &sum);
+	check_slab_list(c, n, &n->empty, 0, 0, &sum);
+	if (sum.slabs != n->nr_slabs) {
+		report_slab(c->name, "number of slabs", n, n->nr_slabs, sum.slabs);
 		sum.bad++;
 	}
-	spin_unlock_irqrestore(&c->lock, flags);
-	*bad += sum.bad;
+	if (sum.inuse != n->inuse) {
+		report_slab(c->name, "objects in use", n, n->inuse, sum.inuse);
+		sum.bad++;
+	}
+	spin_unlock_irqrestore(&n->lock, flags);
+	return sum.bad;
+}
+
+static void check_cache(struct kmem_cache *c, void *arg)
+{
+	for (u32 k = 0; k < nr_kmem_nodes; k++)
+		*(u64 *)arg += check_node(c, kmem_node(c, k));
 }
 
 u64 slab_check(void)

@@ -103,6 +103,18 @@ u64 depot_check_one(const struct depot *d, const char **what);
 #define KMEM_MAX_CACHES	160
 #define MAG_CLASSES	3
 
+/* What a cache has on one node: its slabs there, and the depot of the magazines of its CPUs. */
+struct kmem_node {
+	spinlock_t lock;		/* slabs; irqs off */
+	u32 nr_empty;			/* (lock) */
+	struct list_head partial, full, empty;	/* (lock) */
+	u64 nr_slabs, inuse;		/* (lock) slabs; objects outside slabs */
+
+	spinlock_t depot_lock;	/* thread context only */
+	u32 contended;			/* (depot_lock) times it was waited for */
+	struct depot depot;		/* (depot_lock) */
+};
+
 struct kmem_cache {
 	struct mag_cpu *percpu;		/* (I) template address of this cache's per-CPU part */
 	struct slab_shape shape;	/* (I) */
@@ -111,19 +123,22 @@ struct kmem_cache {
 	void (*ctor)(void *);		/* (I) */
 	char name[24];
 
-	spinlock_t lock;		/* slabs; irqs off */
-	struct list_head partial, full, empty;	/* (lock) */
-	u32 nr_empty, colour;		/* (lock) */
-	u64 nr_slabs, inuse;		/* (lock) slabs; objects outside slabs */
-
-	spinlock_t depot_lock;	/* thread context only */
-	struct depot depot;		/* (depot_lock) */
-	u32 mag_class;			/* (depot_lock) size of new magazines */
-	u32 contended;			/* (depot_lock) */
+	u32 colour;			/* (a) */
+	u32 mag_class;			/* (a) size of new magazines: only grows */
 	struct list_head link;		/* (cache_lock) */
+	struct kmem_node *other;	/* (I) the nodes but the first */
+	struct kmem_node first;
 };
 #define SLAB_NOMAG	0x100u		/* objects go to the slabs directly */
 #define SLAB_NODEBUG	0x200u
+
+extern u32 nr_kmem_nodes;	/* (I) nodes with memory */
+extern u8 kmem_node_index[64];	/* (I) by node number */
+/* k < nr_kmem_nodes */
+static inline struct kmem_node *kmem_node(struct kmem_cache *c, u32 k)
+{
+	return likely(!k) ? &c->first : &c->other[k - 1];
+}
 
 /* Calls fn for each cache, under the list's lock. */
 void kmem_for_each(void (*fn)(struct kmem_cache *c, void *arg), void *arg);

@@ -67,8 +67,8 @@ KTEST(check_slab)
 	for (int i = 0; i < 40; i++)
 		o[i] = kmem_cache_alloc(c, GFP_KERNEL);
 	struct page *p = page_head(virt_to_page(o[0]));
-	EXPECT_COMPLAINT(c->nr_slabs, c->nr_slabs + 1, slab_check());
-	EXPECT_COMPLAINT(c->inuse, c->inuse - 1, slab_check());
+	EXPECT_COMPLAINT(c->first.nr_slabs, c->first.nr_slabs + 1, slab_check());
+	EXPECT_COMPLAINT(c->first.inuse, c->first.inuse - 1, slab_check());
 	EXPECT_COMPLAINT(p->private, p->private - 1, slab_check());
 	EXPECT_COMPLAINT(p->slab_cache, NULL, slab_check());
 	for (int i = 0; i < 40; i++)
