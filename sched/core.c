@@ -147,24 +147,29 @@ static void switch_to(struct run_queue *rq, struct thread *prev, struct thread *
 	finish_switch(prev);
 }
 
-/*
- * => preemption count 1; interrupts are on afterwards. @preempt: the thread did not ask for it, so a sleeping
- * state it may just have set does not count (it has not finished looking at its condition).
- */
-static void __schedule(bool preempt)
+/* How every way of giving up the CPU begins: interrupts off, the queue locked, the running thread charged up to @now. */
+static __always_inline struct run_queue *schedule_begin(u64 *now)
 {
 	struct run_queue *rq;
-	struct thread *prev, *next;
-	u64 now;
 
 	ASSERT3U(preempt_depth(), ==, 1);
 	local_irq_disable();
 	rcu_note_context_switch(); /* the lock below is the barrier after it */
 	rq = this_rq();
 	rq_lock(rq);
-	prev = rq->curr;
-	now = sched_clock();
-	charge_current(rq, now);
+	*now = sched_clock();
+	charge_current(rq, *now);
+	return rq;
+}
+
+/*
+ * => after schedule_begin; interrupts are on and the queue unlocked afterwards. @preempt: the thread did not ask for it, so a
+ * sleeping state it may just have set does not count (it has not finished looking at its condition).
+ */
+static __always_inline void schedule_end(struct run_queue *rq, u64 now, bool preempt)
+{
+	struct thread *prev = rq->curr, *next;
+
 	if (thread_test_flag(prev, TIF_NEED_RESCHED)) {
 		thread_clear_flag(prev, TIF_NEED_RESCHED);
 		__pcp(preempt_count) |= PREEMPT_NO_RESCHED;
@@ -190,6 +195,15 @@ static void __schedule(bool preempt)
 	prev->se.slice_start = prev->se.sum_exec;
 	rq_unlock(rq);
 	local_irq_enable();
+}
+
+/* => preemption count 1 */
+static void __schedule(bool preempt)
+{
+	u64 now;
+	struct run_queue *rq = schedule_begin(&now);
+
+	schedule_end(rq, now, preempt);
 }
 
 void schedule(void)
@@ -273,21 +287,21 @@ void sched_yield(void)
 	struct thread *me = current_thread();
 	struct run_queue *rq;
 	struct sched_entity *first;
+	u64 now;
 
 	if (likely(READ_ONCE(this_rq()->nr_running) <= 1))
 		return;
-	local_irq_disable();
-	rq = this_rq();
-	rq_lock(rq);
-	charge_current(rq, sched_clock());
+	preempt_disable();
+	rq = schedule_begin(&now);
 	first = fairq_first(&rq->fair);
 	if (!is_fair(me))
 		me->se.slice_start = U64_MAX; /* last of its equals */
 	else if (first && !fair_before(first->vruntime, me->se.vruntime))
 		me->se.vruntime = first->vruntime + 1;
-	rq_unlock(rq);
-	local_irq_enable();
-	schedule();
+	schedule_end(rq, now, false);
+	preempt_enable_no_resched();
+	if (unlikely(need_resched()))
+		schedule();
 }
 
 bool may_sleep(void)
