@@ -132,6 +132,7 @@ int migrate_page(struct migration *m __unused, struct page *p __unused, struct p
 void mutex_lock_slow(struct mutex *m __unused) { panic("a mutex is taken twice"); }
 void mutex_unlock_slow(struct mutex *m __unused) {}
 void cond_resched(void) {}
+u64 mm_rss(const struct mm *mm __unused, int kind __unused) { return 0; }
 
 static struct rcu_head *rcu_list;
 

@@ -234,6 +234,7 @@ bool fail_nth_armed;
 u64 tlb_answered;
 int cpus_possible(void) { return 1; }
 void synchronize_rcu(void) {}
+void kfree_rcu_at(struct rcu_head *head, size_t off) { free((char *)head - off); }
 void preempt_schedule(void) {}
 u32 pkru_read(void) { return 0; }
 void pkru_write(u32 v) {}
