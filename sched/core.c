@@ -282,15 +282,13 @@ void resched_cpu(int cpu)
 	local_irq_restore(flags);
 }
 
-void sched_yield(void)
+static noinline void yield_to_others(void)
 {
 	struct thread *me = current_thread();
 	struct run_queue *rq;
 	struct sched_entity *first;
 	u64 now;
 
-	if (likely(READ_ONCE(this_rq()->nr_running) <= 1))
-		return;
 	preempt_disable();
 	rq = schedule_begin(&now);
 	first = fairq_first(&rq->fair);
@@ -302,6 +300,12 @@ void sched_yield(void)
 	preempt_enable_no_resched();
 	if (unlikely(need_resched()))
 		schedule();
+}
+
+void sched_yield(void)
+{
+	if (unlikely(READ_ONCE(this_rq()->nr_running) > 1)) /* alone: no registers to save */
+		yield_to_others();
 }
 
 bool may_sleep(void)
