@@ -191,7 +191,7 @@ static int populate(struct mm *mm, u64 start, u64 end, bool write)
 	if (!vma_range_full(mm, start, end))
 		err = -ENOMEM;
 	for (v = vma_find(mm, start); !err && v && v->start < end; v = vma_next(v)) {
-		if (v->flags & (VM_IO | VM_PFNMAP) || !(v->flags & (write ? VM_WRITE : VM_READ | VM_WRITE | VM_EXEC)))
+		if (v->flags & (VM_IO | VM_PFNMAP) || !(v->flags & (write ? VM_WRITE : VM_READ)))
 			err = -EINVAL;
 	}
 	up_read(&mm->lock);
