@@ -38,19 +38,7 @@ LABEL syscall_entry_stack
 	push	%rax
 	push	%rdi
 	push	%rsi
-	push	%rdx
-	push	%rcx
-	push	%rax
-	push	%r8
-	push	%r9
-	push	%r10
-	push	%r11
-	push	%rbx
-	push	%rbp
-	push	%r12
-	push	%r13
-	push	%r14
-	push	%r15
+	PUSH_FROM_RDX
 	sti
 	mov	%gs:cpu_current(%rip), %r11
 	testl	$ENTRY_SLOW_MASK, THREAD_FLAGS(%r11)
@@ -191,25 +179,13 @@ FUNC paranoid_common, .text.entry
 	cmp	$2, %esi
 	jne	paranoid_user
 1:	mov	%esi, %r12d
-	mov	$MSR_GS_BASE, %ecx
-	rdmsr
-	mov	%eax, %r13d
-	mov	%edx, %r14d
-	mov	%rsp, %rax
-	or	$(IST_STACK_SIZE - 1), %rax
-	mov	-15(%rax), %rax
-	mov	%rax, %rdx
-	shr	$32, %rdx
-	wrmsr
+	OWN_GS
 	mov	%rsp, %rdi
 	mov	%r12d, %esi
 	sub	$8, %rsp
 	call	do_paranoid_trap
 	add	$8, %rsp
-	mov	$MSR_GS_BASE, %ecx
-	mov	%r13d, %eax
-	mov	%r14d, %edx
-	wrmsr
+	FORMER_GS
 	RESTORE_REGS
 	iretq
 

@@ -60,20 +60,7 @@ ENDFUNC syscall_exit_pti
 	PTI_SITE user_iret, user_iret_pti
 	PTI_SITE user_sysret, user_iret_pti
 FUNC user_iret_pti, .text.entry
-	pop	%r15
-	pop	%r14
-	pop	%r13
-	pop	%r12
-	pop	%rbp
-	pop	%rbx
-	pop	%r11
-	pop	%r10
-	pop	%r9
-	pop	%r8
-	pop	%rax
-	pop	%rcx
-	pop	%rdx
-	pop	%rsi
+	POP_TO_RSI
 	mov	%rsp, %rdi		/* RDI, orig_rax, then the frame */
 	mov	%gs:pti_tss+TSS_RSP0(%rip), %rsp
 	push	48(%rdi)
@@ -140,16 +127,7 @@ FUNC paranoid_common_pti, .text.entry
 	jne	2f
 1:	mov	%esi, %r12d
 	mov	%cr3, %rbx
-	mov	$MSR_GS_BASE, %ecx
-	rdmsr
-	mov	%eax, %r13d
-	mov	%edx, %r14d
-	mov	%rsp, %rax
-	or	$(IST_STACK_SIZE - 1), %rax
-	mov	-15(%rax), %rax
-	mov	%rax, %rdx
-	shr	$32, %rdx
-	wrmsr
+	OWN_GS
 	TO_KERNEL %rax
 	mov	%rsp, %rdi
 	mov	%r12d, %esi
@@ -157,10 +135,7 @@ FUNC paranoid_common_pti, .text.entry
 	call	do_paranoid_trap
 	add	$8, %rsp
 	mov	%rbx, %cr3
-	mov	$MSR_GS_BASE, %ecx
-	mov	%r13d, %eax
-	mov	%r14d, %edx
-	wrmsr
+	FORMER_GS
 	RESTORE_REGS
 	iretq
 2:	swapgs
