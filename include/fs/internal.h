@@ -134,7 +134,7 @@ struct walk {
 	struct path path; /* where we are: referenced unless rcu */
 	struct inode *inode; /* of path.dentry */
 	u32 seq; /* RCU: of path.dentry */
-	u32 mseq; /* RCU: mount_seq at the start */
+	u32 mseq; /* mount_seq at the start */
 	u32 flags; /* LOOKUP_* */
 	bool rcu;
 	bool root_ref; /* root is referenced */

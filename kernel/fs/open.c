@@ -321,7 +321,7 @@ struct file *do_filp_open(int dirfd, const char *name, int oflags, u32 mode, u32
 		return ERR_PTR(-ENOENT);
 	struct file *f = open_mode(dirfd, name, &o, lookup, true);
 
-	if (unlikely(f == ERR_PTR(-ECHILD)))
+	while (unlikely(f == ERR_PTR(-ECHILD)))
 		f = lookup & LOOKUP_CACHED ? ERR_PTR(-EAGAIN) : open_mode(dirfd, name, &o, lookup, false);
 	return f;
 }

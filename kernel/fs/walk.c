@@ -6,7 +6,8 @@
  * that both held at one moment), mount_seq at every mount crossing. A step that cannot be proved, or that would have to sleep
  * (a directory that must be asked, a link without plain text), gives -ECHILD, and the walk starts again from the beginning in
  * reference mode, which holds a reference on where it is and on the root. An errno found in RCU mode counts only when the
- * directory it was found in still has the same seq.
+ * directory it was found in still has the same seq. A walk in reference mode starts again too when it stands at the top of a
+ * mount that was taken out of the tree since it began: whoever says m/../x means x beside m, whether m is mounted on or not.
  *
  * An RCU walk ends by walk_legitimize, which takes the two references (mount, name) and checks both seqs once more, or by
  * looking at the inode in place (path_lookup_rcu: stat, access).
@@ -147,10 +148,9 @@ int walk_start(struct walk *w, int dirfd, const char *name, u32 flags, bool rcu)
 	w->root_ref = false;
 	w->depth = w->total = 0;
 	w->dirfd.w = 0;
-	if (rcu) {
+	if (rcu)
 		rcu_read_lock();
-		w->mseq = read_seqbegin(&mount_seq);
-	}
+	w->mseq = read_seqbegin(&mount_seq);
 	int err = start_path(w, dirfd, name);
 	if (err)
 		walk_abort(w);
@@ -286,8 +286,11 @@ static int up_rcu(struct walk *w)
 			break;
 		}
 		struct mount *m = READ_ONCE(p.mnt->parent);
-		if (!m || m == p.mnt)
+		if (!m || m == p.mnt) {
+			if (read_seqretry(&mount_seq, w->mseq))
+				return -ECHILD;
 			break;
+		}
 		if (w->flags & LOOKUP_NO_XDEV)
 			return -EXDEV;
 		p.dentry = READ_ONCE(p.mnt->mountpoint);
@@ -356,8 +359,11 @@ static int up_ref(struct walk *w)
 		}
 		if (w->flags & LOOKUP_NO_XDEV)
 			return -EXDEV;
-		if (!mount_up(&w->path))
+		if (!mount_up(&w->path)) {
+			if (read_seqretry(&mount_seq, w->mseq))
+				return -ECHILD;
 			break;
+		}
 	}
 	int err = cross_mounts(w, &w->path);
 	return err ? err : go_here(w);
@@ -701,7 +707,9 @@ int path_lookup(int dirfd, const char *name, u32 flags, struct path *out)
 	if (err)
 		return err;
 	err = lookup_mode(dirfd, name, flags, out, true);
-	return err == -ECHILD ? lookup_mode(dirfd, name, flags, out, false) : err;
+	while (unlikely(err == -ECHILD))
+		err = lookup_mode(dirfd, name, flags, out, false);
+	return err;
 }
 
 int path_lookup_rcu(int dirfd, const char *name, u32 flags, walk_rcu_fn fn, void *arg)
@@ -746,7 +754,9 @@ int walk_parent(struct walk *w, int dirfd, const char *name, u32 flags)
 	if (err)
 		return err;
 	err = parent_mode(w, dirfd, name, flags, true);
-	return err == -ECHILD ? parent_mode(w, dirfd, name, flags, false) : err;
+	while (unlikely(err == -ECHILD))
+		err = parent_mode(w, dirfd, name, flags, false);
+	return err;
 }
 
 int user_path(int dirfd, const char __user *name, u32 flags, struct path *out)

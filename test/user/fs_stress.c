@@ -301,6 +301,31 @@ static unsigned long slab_active(const char *name)
 	return active;
 }
 
+/* "m/.." is the directory that m is in, whether m is mounted on, was a moment ago, or is no more. */
+TEST(dotdot_of_a_mount_taken_away)
+{
+	pthread_t t[3];
+
+	CHECK_OK(mkdir("detach", 0755));
+	CHECK_OK(chdir("detach"));
+	CHECK_OK(mkdir("p", 0755));
+	CHECK_OK(mkdir("p/q", 0755));
+	CHECK_OK(mkdir("p/q/r", 0755));
+	make("p/q/r/file", "data");
+	CHECK_OK(mkdir("m", 0755));
+	CHECK(!pthread_create(&t[0], NULL, mounter, NULL));
+	CHECK(!pthread_create(&t[1], NULL, mount_walker, NULL));
+	CHECK(!pthread_create(&t[2], NULL, mount_walker, NULL));
+	sleep(1);
+	stop = 1;
+	for (int i = 0; i < 3; i++)
+		pthread_join(t[i], NULL);
+	CHECK_EQ(bad, 0);
+	CHECK(rounds[6] > 10 && rounds[7] > 100);
+	CHECK_OK(chdir(".."));
+	stop = 0;
+}
+
 TEST(names_under_change)
 {
 	static const struct { void *(*fn)(void *); int n; } kinds[] = {
