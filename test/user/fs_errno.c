@@ -1,47 +1,16 @@
 /*
  * What the file system calls refuse, and with which errno. Every line here was run on Linux 6.1 too (test/guest --linux).
  */
-#define _GNU_SOURCE
-#include "check.h"
-#include <dirent.h>
-#include <fcntl.h>
-#include <limits.h>
-#include <linux/openat2.h>
-#include <signal.h>
-#include <stdint.h>
-#include <sys/file.h>
-#include <sys/ioctl.h>
-#include <sys/mman.h>
-#include <sys/mount.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
-#include <sys/statfs.h>
-#include <sys/syscall.h>
-#include <sys/uio.h>
-#include <sys/xattr.h>
+#include "fs.h"
 #include <grp.h>
-#include <sys/sendfile.h>
+#include <linux/openat2.h>
+#include <sys/resource.h>
 #include <sys/sysmacros.h>
 
-#define BAD ((void *)-4096L)
-
-static char base[PATH_MAX];
-
-/* Each test has a directory of its own. */
-static void fresh(const char *name)
+/* A file with this text. */
+static void close_put(const char *name, const char *text)
 {
-	CHECK_OK(chdir(base));
-	mkdir(name, 0755);
-	CHECK_OK(chdir(name));
-}
-
-static void put(const char *name, const char *text)
-{
-	int fd = open(name, O_CREAT | O_TRUNC | O_WRONLY, 0644);
-
-	CHECK(fd >= 0);
-	CHECK_EQ(write(fd, text, strlen(text)), (ssize_t)strlen(text));
-	close(fd);
+	close(put(name, text));
 }
 
 static void as_user(uid_t uid)
@@ -66,7 +35,7 @@ TEST(open_errors)
 	fresh("open_errors");
 	setup_names();
 	mkdir("d", 0755);
-	put("f", "hello");
+	close_put("f", "hello");
 	symlink("f", "l");
 	symlink("nowhere", "dangling");
 	symlink("self", "self");
@@ -129,7 +98,7 @@ TEST(symlink_depth)
 	fresh("symlink_depth");
 	char a[16], b[16];
 
-	put("end", "x");
+	close_put("end", "x");
 	symlink("end", "k0");
 	for (int i = 1; i <= 41; i++) {
 		sprintf(a, "k%d", i - 1);
@@ -139,7 +108,7 @@ TEST(symlink_depth)
 	CHECK_OK(access("k39", F_OK)); /* forty links */
 	CHECK_ERRNO(access("k40", F_OK), ELOOP);
 	mkdir("dd", 0755);
-	put("dd/x", "x");
+	close_put("dd/x", "x");
 	symlink("dd", "n0");
 	for (int i = 1; i <= 41; i++) {
 		sprintf(a, "n%d/.", i - 1);
@@ -174,7 +143,7 @@ TEST(name_errors)
 	setup_names();
 	mkdir("d", 0755);
 	mkdir("d/sub", 0755);
-	put("f", "x");
+	close_put("f", "x");
 	symlink("f", "l");
 	symlink("d", "ld");
 	CHECK_ERRNO(mkdir("d", 0755), EEXIST);
@@ -245,9 +214,9 @@ TEST(rename_errors)
 	mkdir("d/sub", 0755);
 	mkdir("e", 0755);
 	mkdir("full", 0755);
-	put("full/x", "x");
-	put("f", "f");
-	put("g", "g");
+	close_put("full/x", "x");
+	close_put("f", "f");
+	close_put("g", "g");
 	link("f", "f2");
 	CHECK_ERRNO(rename("none", "x"), ENOENT);
 	CHECK_ERRNO(rename("f", ""), ENOENT);
@@ -291,20 +260,20 @@ TEST(rename_errors)
 TEST(permission)
 {
 	fresh("permission");
-	put("secret", "x");
+	close_put("secret", "x");
 	chmod("secret", 0600);
 	mkdir("closed", 0700);
-	put("closed/x", "x");
+	close_put("closed/x", "x");
 	mkdir("sticky", 01777);
 	chmod("sticky", 01777);
-	put("sticky/root", "x");
+	close_put("sticky/root", "x");
 	chmod("sticky/root", 0666);
 	mkdir("ro", 0755);
-	put("ro/x", "x");
+	close_put("ro/x", "x");
 	chmod("ro/x", 0666);
 	mkdir("open", 0777);
 	chmod("open", 0777);
-	put("prog", "#!/bin/sh\n");
+	close_put("prog", "#!/bin/sh\n");
 	chmod("prog", 0644);
 	CHECK_ERRNO(access("prog", X_OK), EACCES); /* nobody may execute: not even root */
 	CHECK_OK(access("secret", R_OK | W_OK));
@@ -346,7 +315,7 @@ TEST(permission)
 		ts[0].tv_nsec = UTIME_OMIT;
 		CHECK_ERRNO(utimensat(AT_FDCWD, "ro/x", ts, 0), EPERM);
 		/* own things */
-		put("open/mine", "x");
+		close_put("open/mine", "x");
 		CHECK_OK(chmod("open/mine", 0400));
 		CHECK_ERRNO(open("open/mine", O_WRONLY), EACCES);
 		CHECK_ERRNO(access("open/mine", W_OK), EACCES);
@@ -375,14 +344,14 @@ TEST(set_id_bits)
 	mkdir("g", 0777);
 	chown("g", 0, 1234);
 	chmod("g", 02777);
-	put("g/f", "x");
+	close_put("g/f", "x");
 	stat("g/f", &st);
 	CHECK_EQ(st.st_gid, 1234);
 	mkdir("g/d", 0755);
 	stat("g/d", &st);
 	CHECK_EQ(st.st_gid, 1234);
 	CHECK_EQ(st.st_mode & 07777, 02755);
-	put("s", "x");
+	close_put("s", "x");
 	chmod("s", 06755);
 	chown("s", 1000, 1000);
 	stat("s", &st);
@@ -518,8 +487,8 @@ TEST(openat2_resolve)
 	fresh("openat2_resolve");
 	mkdir("r", 0755);
 	mkdir("r/in", 0755);
-	put("r/in/f", "x");
-	put("outside", "x");
+	close_put("r/in/f", "x");
+	close_put("outside", "x");
 	symlink("../outside", "r/up");
 	symlink("/outside", "r/abs");
 	symlink("in/f", "r/ok");
@@ -566,9 +535,9 @@ TEST(openat2_resolve)
 TEST(path_only)
 {
 	fresh("path_only");
-	put("f", "x");
+	close_put("f", "x");
 	mkdir("d", 0755);
-	put("d/g", "x");
+	close_put("d/g", "x");
 	symlink("f", "l");
 	int fd = open("f", O_PATH), dir = open("d", O_PATH), l = open("l", O_PATH | O_NOFOLLOW), g;
 	char buf[8];
@@ -613,9 +582,5 @@ int main(int argc, char **argv)
 		char c;
 		return read(0, &c, 1);
 	}
-	umask(022);
-	mkdir("/tmp", 01777);
-	if (chdir("/tmp") || !getcwd(base, sizeof(base)))
-		return 1;
-	return check_main(argc, argv);
+	return fs_main(argc, argv);
 }

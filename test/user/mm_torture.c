@@ -14,6 +14,7 @@
  * Usage: mm_torture [seconds [processes [threads [seed]]]]; 30 s, 8, 4 and a random one (it is printed) without.
  */
 #define _GNU_SOURCE
+#include "torture.h"
 #include <errno.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -365,25 +366,6 @@ static long memory_left(void)
 	if (f)
 		fclose(f);
 	return sum - not_described();
-}
-
-/* The number of mismatches the kernel's checkers find now. */
-static int kernel_check(void)
-{
-	FILE *f = fopen("/proc/sys/vm/check", "r+");
-	int n = 0;
-
-	if (!f)
-		return 0; /* not Quoin */
-	fputs("1", f);
-	fflush(f);
-	rewind(f);
-	if (fscanf(f, "%d", &n) != 1)
-		n = -1;
-	fclose(f);
-	if (n)
-		printf("FAIL: the kernel's checkers found %d mismatches\n", n);
-	return n;
 }
 
 static void pause_ms(int ms)

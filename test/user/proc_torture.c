@@ -14,6 +14,7 @@
  * Usage: proc_torture [seconds [workers [threads [seed]]]]; 8 s, 6, 3 and a random one without.
  */
 #define _GNU_SOURCE
+#include "torture.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -412,24 +413,6 @@ static int worker(void)
 }
 
 /* ---- the parent ---- */
-
-static int kernel_check(void)
-{
-	FILE *f = fopen("/proc/sys/vm/check", "r+");
-	int n = 0;
-
-	if (!f)
-		return 0; /* not Quoin */
-	fputs("1", f);
-	fflush(f);
-	rewind(f);
-	if (fscanf(f, "%d", &n) != 1)
-		n = -1;
-	fclose(f);
-	if (n)
-		printf("FAIL: the kernel's checkers found %d mismatches\n", n);
-	return n;
-}
 
 static int processes(void)
 {
