@@ -53,6 +53,8 @@ struct file *fget_task(struct task *t, unsigned fd);
 int fd_alloc(u32 oflags, u32 from); /* reserves the lowest free fd; -EMFILE. O_CLOEXEC honoured */
 void fd_install(int fd, struct file *f); /* takes over the reference */
 void fd_release(int fd); /* a reserved one that was not installed */
+/* Two files under new numbers, which are written to @fds. Takes over both references, also when it fails. => may sleep; -EMFILE, -EFAULT */
+long fd_install_pair(struct file *f[2], u32 oflags, s32 __user *fds);
 int fd_open_file(struct file *f, u32 oflags); /* alloc + install, puts f on failure */
 int close_fd(unsigned fd);
 /* dup2, fcntl, close_range */

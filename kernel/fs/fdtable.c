@@ -17,6 +17,7 @@
 #include <lib/bitops.h>
 #include <lib/string.h>
 #include <mm/slab.h>
+#include <x86/uaccess.h>
 
 #define FD_INLINE 64u
 u64 nr_open_max = 1u << 20; /* sysctl fs.nr_open */
@@ -279,6 +280,34 @@ void fd_release(int fd)
 	spin_lock(&fs->lock);
 	bit_drop(fs, fd);
 	spin_unlock(&fs->lock);
+}
+
+long fd_install_pair(struct file *f[2], u32 oflags, s32 __user *fds)
+{
+	s32 fd[2] = { fd_alloc(oflags, 0), -1 };
+	long err = fd[0];
+
+	if (fd[0] < 0)
+		goto put_files;
+	err = fd[1] = fd_alloc(oflags, 0);
+	if (fd[1] < 0)
+		goto free_first;
+	err = -EFAULT;
+	if (copy_to_user(fds, fd, sizeof(fd)))
+		goto free_second;
+	/* commit: no failure below */
+	fd_install(fd[0], f[0]);
+	fd_install(fd[1], f[1]);
+	return 0;
+
+free_second:
+	fd_release(fd[1]);
+free_first:
+	fd_release(fd[0]);
+put_files:
+	file_put(f[0]);
+	file_put(f[1]);
+	return err;
 }
 
 int fd_open_file(struct file *f, u32 oflags)

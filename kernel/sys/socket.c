@@ -43,35 +43,13 @@ long sys_socket(int family, int type, int proto)
 long sys_socketpair(int family, int type, int proto, s32 __user *ufds)
 {
 	struct file *f[2];
-	s32 fd[2];
 	int t = check_kind(family, type, proto);
 
 	if (t < 0)
 		return t;
 	int r = unix_pair(f, t, type & SOCK_NONBLOCK);
-	if (r)
-		return r;
-	r = fd[0] = fd_alloc(type & SOCK_CLOEXEC, 0);
-	if (r < 0)
-		goto put;
-	r = fd[1] = fd_alloc(type & SOCK_CLOEXEC, 0);
-	if (r < 0)
-		goto free_first;
-	r = -EFAULT;
-	if (copy_to_user(ufds, fd, sizeof(fd)))
-		goto free_second;
-	fd_install(fd[0], f[0]);
-	fd_install(fd[1], f[1]);
-	return 0;
 
-free_second:
-	fd_release(fd[1]);
-free_first:
-	fd_release(fd[0]);
-put:
-	file_put(f[0]);
-	file_put(f[1]);
-	return r;
+	return r ? r : fd_install_pair(f, type & SOCK_CLOEXEC, ufds);
 }
 
 /* Copies an address in. 0 or -errno. */

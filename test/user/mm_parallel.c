@@ -148,7 +148,7 @@ static char *window;
 
 static void *reader(void *arg)
 {
-	unsigned long n = 0, bad = 0;
+	volatile unsigned long n = 0, bad = 0; /* kept over siglongjmp */
 
 	(void)arg;
 	expecting = 1;
