@@ -21,6 +21,8 @@
 #define IPC_PRIVATE 0
 #define IPC_MAX 32000
 #define IPC_SEQ_SHIFT 15
+#define IPC_SLOTS (1 << IPC_SEQ_SHIFT)
+#define IPC_SEQ_MASK 0xffff
 
 /* /proc/sys/kernel/{shmmax,...}: read without a lock, each checked when something is made. */
 struct ipc_limits {

@@ -21,11 +21,16 @@
 #define SECCOMP_FLAG_TSYNC_ESRCH 16u
 #define SECCOMP_FLAGS (SECCOMP_FLAG_TSYNC | SECCOMP_FLAG_LOG | SECCOMP_FLAG_SPEC_ALLOW | SECCOMP_FLAG_TSYNC_ESRCH)
 
+#define SYS_SECCOMP 1 /* si_code of SIGSYS */
+#define SYS_USER_DISPATCH 2
+
 struct seccomp_filter;
 /* A call is about to be made. False: it is not, RAX is final. => may sleep, may not return */
 bool seccomp_allows(struct pt_regs *regs);
 /* The child starts with the parent's mode and filters. => parent's sighand->lock */
 void seccomp_inherit(struct task *child);
+/* SIGSYS to @t for the call in @r, with @code and si_errno @data; @deadly: no handler gets it. */
+void signal_sigsys(struct task *t, const struct pt_regs *r, s32 code, u32 data, bool deadly);
 void seccomp_put(struct seccomp_filter *f);
 int seccomp_set_strict(void); /* 0, -EINVAL */
 /* Takes over @f (from seccomp_prepare), also on failure. 0, -EINVAL, -ENOMEM, -EACCES, or the thread id that TSYNC failed for. */

@@ -45,6 +45,9 @@ struct pid { /* a number with the tasks that use it; RCU-safe lookup */
 #define PF_VFORK 0x800u
 #define PF_SUPERPRIV 0x100u
 #define PF_RANDOMIZE 0x400000u
+#define PF_IO_FLUSHER 0x180000u /* Linux's MEMALLOC_NOIO and LOCAL_THROTTLE; nothing here reclaims by writing, it is only kept */
+#define PF_MCE_PROCESS 0x80u /* PR_MCE_KILL: set, and how: early or late */
+#define PF_MCE_EARLY 0x8000000u
 
 /* jobctl: low 16 bits are the signal of the last group stop */
 #define JOBCTL_STOP_SIGMASK 0xffffu
@@ -111,6 +114,7 @@ struct task {
 	void *fail_state;
 	struct seccomp_filter *seccomp; /* (sighand->lock to change) newest filter, referenced */
 	u32 seccomp_mode; /* SECCOMP_MODE_*, 0: off */
+	struct { u64 start, len; const u8 __user *selector; } dispatch; /* (own) TIF_DISPATCH: calls made from there pass */
 	bool syscall_watched; /* (own) in a system call that a tracer saw begin */
 	bool syscall_exit_due; /* (own) it shall see the end of one it did not see begin */
 	u32 ptrace; /* (tasklist_lock and sighand->lock) PT_*; 0: nobody traces it */

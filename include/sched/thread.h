@@ -27,8 +27,10 @@ struct mm;
 #define TIF_FORCED_TF 12 /* RFLAGS.TF is the tracer's, not the program's */
 #define TIF_DEBUG 13 /* debug registers in use */
 #define TIF_RSEQ 14 /* wants to know of each switch to it */
-#define TIF_SWITCH_MASK ((1u << TIF_DEBUG) | (1u << TIF_RSEQ))
-#define TIF_ENTRY_MASK ((1u << TIF_SYSCALL_TRACE) | (1u << TIF_SECCOMP) | (1u << TIF_SINGLESTEP))
+#define TIF_NOTSC 15 /* RDTSC faults in user mode */
+#define TIF_DISPATCH 16 /* its own handler gets system calls made outside a range (PR_SET_SYSCALL_USER_DISPATCH) */
+#define TIF_SWITCH_MASK ((1u << TIF_DEBUG) | (1u << TIF_RSEQ) | (1u << TIF_NOTSC))
+#define TIF_ENTRY_MASK ((1u << TIF_SYSCALL_TRACE) | (1u << TIF_SECCOMP) | (1u << TIF_SINGLESTEP) | (1u << TIF_DISPATCH))
 #define TIF_WORK_MASK ((1u << TIF_SIGPENDING) | (1u << TIF_NEED_RESCHED) | (1u << TIF_NOTIFY_RESUME))
 
 #define SCHED_NORMAL 0

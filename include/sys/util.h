@@ -50,6 +50,7 @@ static inline int put_timespec_ns(u64 ns, void __user *p)
 	struct timespec_user t = { ns / NSEC_PER_SEC, ns % NSEC_PER_SEC };
 	return copy_to_user(p, &t, sizeof(t)) ? -EFAULT : 0;
 }
+long prctl_set_mm(u64 op, u64 addr, u64 n, u64 zero); /* PR_SET_MM, in prctl_mm.c */
 static inline u64 ns_add_sat(u64 a, u64 b)
 {
 	return a + b < a || a + b > S64_MAX ? S64_MAX : a + b;

@@ -41,7 +41,7 @@
 #define EXIT_SLOW_MASK	0x207
 
 /* thread->flags that send a system call through syscall_traced: TIF_ENTRY_MASK */
-#define ENTRY_SLOW_MASK	0xd00
+#define ENTRY_SLOW_MASK	0x10d00
 
 #define ASM_KERNEL_CS	0x10
 #define ASM_KERNEL_DS	0x18

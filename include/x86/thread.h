@@ -43,6 +43,7 @@ void arch_set_fsbase(struct thread *t, u64 base);
 void arch_set_gsbase(struct thread *t, u64 base);
 u64 arch_get_fsbase(struct thread *t);
 u64 arch_get_gsbase(struct thread *t);
+void arch_allow_tsc(bool allow); /* RDTSC and RDTSCP of current in user mode; else they fault */
 
 /* Doors of the entry code, implemented in kernel/proc:
  * called with irqs off before a return to user mode when thread flags are set; loops until none are. */

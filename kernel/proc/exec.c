@@ -200,6 +200,7 @@ static void reset_task(struct task *t, const struct exec *x)
 
 	task_set_comm(t, base ? base + 1 : x->execfn);
 	t->flags &= ~(PF_FORKNOEXEC | PF_KTHREAD);
+	thread_clear_flag(&t->thread, TIF_DISPATCH);
 	t->exit_signal = SIGCHLD;
 	t->sas_sp = t->sas_size = 0;
 	t->sas_flags = 0;

@@ -182,6 +182,8 @@ static void copy_plain(struct task *t, struct task *from, const struct clone_arg
 	t->timer_slack_ns = t->timer_slack_default = from->timer_slack_ns;
 	t->personality = from->personality;
 	t->ioprio = from->ioprio;
+	if (unlikely(thread_test_flag(&from->thread, TIF_NOTSC)))
+		thread_set_flag(&t->thread, TIF_NOTSC);
 	t->mempolicy = from->mempolicy;
 	t->interleave = from->interleave;
 	t->dumpable = from->dumpable;

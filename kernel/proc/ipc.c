@@ -30,51 +30,57 @@ static int permission(const struct ipc_object *o, u32 mask)
 
 /* ---- table; => t->lock ---- */
 
-static int grow(struct ipc_table *t)
+/* Makes room for slot @least at least: doubles, so that a table filled one by one is copied seldom. */
+static int grow(struct ipc_table *t, s32 least)
 {
-	s32 n = t->nslots ? min(t->nslots * 2, IPC_MAX) : 16;
+	s32 n = t->nslots ?: 16;
 	struct ipc_object **p;
 
-	if (t->nslots == IPC_MAX)
-		return -ENOSPC;
-	p = kcalloc(n, sizeof(*p), GFP_KERNEL);
+	while (n <= least)
+		n *= 2;
+	p = kvmalloc(n * sizeof(*p), GFP_KERNEL | GFP_ZERO);
 	if (!p)
 		return -ENOMEM;
 	if (t->slot)
 		memcpy(p, t->slot, t->nslots * sizeof(*p));
-	kfree(t->slot);
+	kvfree(t->slot);
 	t->slot = p;
 	t->nslots = n;
 	return 0;
 }
 
+/* First free slot from @from on, in a table that grows; -ENOSPC, -ENOMEM */
+static s32 free_slot(struct ipc_table *t, s32 from)
+{
+	s32 i = from;
+
+	while (i < t->nslots && t->slot[i])
+		i++;
+	if (i >= IPC_SLOTS)
+		return -ENOSPC;
+	int err = i < t->nslots ? 0 : grow(t, i);
+	return err ?: i;
+}
+
+/* A number asked for by sysctl decides slot and sequence; a slot in use gives way to the next free one (Linux's rule). */
 static int insert(struct ipc_table *t, struct ipc_object *o, s32 key, u32 mode)
 {
 	const struct cred *c = current->cred;
-	s32 i;
+	s32 asked = t->next_id;
 
-	if (t->used == t->nslots) {
-		int err = grow(t);
-		if (err)
-			return err;
-	}
-	for (i = 0; t->slot[i]; i++)
-		;
-	if (unlikely(t->next_id >= 0)) {
-		s32 at = t->next_id & ((1 << IPC_SEQ_SHIFT) - 1);
-
-		if (at < t->nslots && !t->slot[at]) {
-			i = at;
-			t->seq = (t->next_id >> IPC_SEQ_SHIFT) - 1;
-		}
-		t->next_id = -1;
-	}
+	if (t->used >= IPC_MAX)
+		return -ENOSPC;
+	s32 i = free_slot(t, asked < 0 ? 0 : asked & (IPC_SLOTS - 1));
+	if (i < 0)
+		return i;
+	t->next_id = -1;
+	if (likely(asked < 0))
+		t->seq = (t->seq + 1) & IPC_SEQ_MASK;
 	t->slot[i] = o;
 	t->used++;
 	t->highest = max(t->highest, i);
-	t->seq = (t->seq + 1) & 0x7fff;
 	o->refs = 1;
-	o->id = (s32)t->seq << IPC_SEQ_SHIFT | i;
+	o->id = (asked < 0 ? t->seq : asked >> IPC_SEQ_SHIFT) << IPC_SEQ_SHIFT | i;
 	o->key = key;
 	o->uid = o->cuid = c->euid;
 	o->gid = o->cgid = c->egid;
@@ -158,7 +164,7 @@ static struct ipc_object *lock_found(struct ipc_table *t, struct ipc_object *o, 
 
 struct ipc_object *ipc_lock_id(struct ipc_table *t, s32 id, u32 mask)
 {
-	s32 i = id & ((1 << IPC_SEQ_SHIFT) - 1);
+	s32 i = id & (IPC_SLOTS - 1);
 	struct ipc_object *o = NULL;
 
 	mutex_lock(&t->lock);
@@ -202,7 +208,7 @@ void ipc_remove(struct ipc_table *t, struct ipc_object *o)
 	o->gone = true;
 	mutex_unlock(&o->lock);
 	mutex_lock(&t->lock);
-	t->slot[o->id & ((1 << IPC_SEQ_SHIFT) - 1)] = NULL;
+	t->slot[o->id & (IPC_SLOTS - 1)] = NULL;
 	t->used--;
 	while (t->highest > 0 && !t->slot[t->highest])
 		t->highest--;

@@ -19,7 +19,6 @@
 #include <x86/ptrace.h>
 
 #define AUDIT_ARCH_X86_64 0xc000003eu
-#define SYS_SECCOMP 1
 #define FILTER_COST 4 /* what a filter counts beside its instructions */
 #define MAX_PER_THREAD 32768
 #define MODE_DEAD 3 /* being killed: nothing is let through any more */
@@ -217,13 +216,13 @@ static void log_action(const struct task *t, const struct pt_regs *r, const char
 		(long long)r->orig_rax, (unsigned long long)r->rip);
 }
 
-static void sigsys(struct task *t, const struct pt_regs *r, u32 data, bool deadly)
+void signal_sigsys(struct task *t, const struct pt_regs *r, s32 code, u32 data, bool deadly)
 {
 	siginfo_t info;
 
 	siginfo_clear(&info);
 	info.si_signo = SIGSYS;
-	info.si_code = SYS_SECCOMP;
+	info.si_code = code;
 	info.si_errno = (s32)data;
 	info.call_addr = r->rip;
 	info.syscall = (s32)r->orig_rax;
@@ -239,7 +238,7 @@ static void kill(struct task *t, struct pt_regs *r, bool thread_only, u32 data)
 	if (thread_only && READ_ONCE(t->signal->live) > 1)
 		do_exit(SIGSYS);
 	r->rax = r->orig_rax;
-	sigsys(t, r, data, true);
+	signal_sigsys(t, r, SYS_SECCOMP, data, true);
 }
 
 static bool ask_filters(struct task *t, struct pt_regs *r, bool asked_tracer)
@@ -260,7 +259,7 @@ static bool ask_filters(struct task *t, struct pt_regs *r, bool asked_tracer)
 		return false;
 	case SECCOMP_RET_TRAP:
 		r->rax = r->orig_rax; /* the handler sees the call as it was */
-		sigsys(t, r, data, false);
+		signal_sigsys(t, r, SYS_SECCOMP, data, false);
 		return false;
 	case SECCOMP_RET_TRACE:
 		if (asked_tracer)

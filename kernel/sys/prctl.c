@@ -8,13 +8,13 @@
 #include <proc/ptrace.h>
 #include <proc/seccomp.h>
 #include <proc/impl.h>
+#include <sys/util.h>
 #include <x86/uaccess.h>
 
 #define PR_SET_PDEATHSIG 1
 #define PR_GET_PDEATHSIG 2
 #define PR_GET_DUMPABLE 3
 #define PR_SET_DUMPABLE 4
-#define PR_GET_UNALIGN 5
 #define PR_GET_KEEPCAPS 7
 #define PR_SET_KEEPCAPS 8
 #define PR_GET_TIMING 13
@@ -30,8 +30,11 @@
 #define PR_GET_SECUREBITS 27
 #define PR_SET_SECUREBITS 28
 #define PR_SET_TIMERSLACK 29
+#define TSC_ENABLE 1
+#define TSC_SIGSEGV 2
+#define PR_MCE_KILL 33
 #define PR_MCE_KILL_GET 34
-#define PR_MCE_KILL_DEFAULT 2
+#define MCE_KILL_DEFAULT 2
 #define PR_GET_TIMERSLACK 30
 #define PR_SET_MM 35
 #define PR_SET_CHILD_SUBREAPER 36
@@ -44,7 +47,8 @@
 #define PR_CAP_AMBIENT 47
 #define PR_SET_IO_FLUSHER 57
 #define PR_GET_IO_FLUSHER 58
-#define PR_SET_VMA 0x53564d41
+#define PR_SET_SYSCALL_USER_DISPATCH 59
+#define PR_SCHED_CORE 62
 
 #define SECURE_ALL_BITS 0x55u
 #define SECURE_ALL_LOCKS 0xaau
@@ -173,6 +177,121 @@ static long prctl_thp(int op, u64 a2, bool zero)
 	return 0;
 }
 
+/* What a hardware memory error does to the process: kept for it; the kernel has no such errors to report. */
+static long prctl_mce_kill(int op, u64 a2, u64 a3, bool zero)
+{
+	struct task *t = current;
+	u32 f;
+
+	if (!zero || (op == PR_MCE_KILL_GET && (a2 | a3)))
+		return -EINVAL;
+	if (op == PR_MCE_KILL_GET)
+		return !(t->flags & PF_MCE_PROCESS) ? MCE_KILL_DEFAULT : !!(t->flags & PF_MCE_EARLY);
+	if (a2 == 0) { /* PR_MCE_KILL_CLEAR */
+		if (a3)
+			return -EINVAL;
+		f = 0;
+	} else if (a2 == 1 && a3 <= MCE_KILL_DEFAULT) { /* PR_MCE_KILL_SET */
+		f = a3 == MCE_KILL_DEFAULT ? 0 : PF_MCE_PROCESS | (a3 ? PF_MCE_EARLY : 0);
+	} else {
+		return -EINVAL;
+	}
+	t->flags = (t->flags & ~(PF_MCE_PROCESS | PF_MCE_EARLY)) | f;
+	return 0;
+}
+
+static long prctl_io_flusher(int op, u64 a2, bool zero)
+{
+	struct task *t = current;
+
+	if (!capable(CAP_SYS_RESOURCE))
+		return -EPERM;
+	if (!zero || a2 > (op == PR_SET_IO_FLUSHER))
+		return -EINVAL;
+	if (op == PR_GET_IO_FLUSHER)
+		return (t->flags & PF_IO_FLUSHER) == PF_IO_FLUSHER;
+	t->flags = a2 ? t->flags | PF_IO_FLUSHER : t->flags & ~PF_IO_FLUSHER;
+	return 0;
+}
+
+/* kernel/sys/trace.c acts on it. */
+static long prctl_dispatch(u64 mode, u64 start, u64 len, u64 selector)
+{
+	struct task *t = current;
+
+	if (mode > 1 || (!mode && (start | len | selector)) || (mode && start && start + len <= start))
+		return -EINVAL;
+	if (selector && !access_ok((void __user *)selector, 1))
+		return -EFAULT;
+	t->dispatch.start = start;
+	t->dispatch.len = len;
+	t->dispatch.selector = (const u8 __user *)selector;
+	if (mode)
+		thread_set_flag(&t->thread, TIF_DISPATCH);
+	else
+		thread_clear_flag(&t->thread, TIF_DISPATCH);
+	return 0;
+}
+
+static long prctl_tsc(int op, u64 a2)
+{
+	if (op == PR_GET_TSC)
+		return put_user(thread_test_flag(&current->thread, TIF_NOTSC) ? TSC_SIGSEGV : TSC_ENABLE, (s32 __user *)a2);
+	if (a2 != TSC_ENABLE && a2 != TSC_SIGSEGV)
+		return -EINVAL;
+	arch_allow_tsc(a2 == TSC_ENABLE);
+	return 0;
+}
+
+static long prctl_subreaper(struct task *t, bool on)
+{
+	struct task *p;
+
+	t->signal->is_child_subreaper = on;
+	if (!on)
+		return 0;
+	/* the children there are look for it too when they lose their parents */
+	write_lock_irq(&tasklist_lock);
+	for_each_process(p)
+		for (struct task *q = p; q->pid > 1; q = q->real_parent)
+			if (same_thread_group(q->real_parent, t)) {
+				p->signal->has_child_subreaper = true;
+				break;
+			}
+	write_unlock_irq(&tasklist_lock);
+	return 0;
+}
+
+/* What concerns the machine and the address space. */
+static long prctl_machine(int op, u64 a2, u64 a3, u64 a4, u64 a5)
+{
+	switch (op) {
+	case PR_GET_TIMING:
+		return 0; /* PR_TIMING_STATISTICAL, the only one */
+	case PR_SET_TIMING:
+		return a2 ? -EINVAL : 0;
+	case PR_GET_TSC:
+	case PR_SET_TSC:
+		return prctl_tsc(op, a2);
+	case PR_MCE_KILL:
+	case PR_MCE_KILL_GET:
+		return prctl_mce_kill(op, a2, a3, !(a4 | a5));
+	case PR_SET_MM:
+		return prctl_set_mm(a2, a3, a4, a5);
+	case PR_SET_THP_DISABLE:
+	case PR_GET_THP_DISABLE:
+		return prctl_thp(op, a2, !(a3 | a4 | a5));
+	case PR_SET_IO_FLUSHER:
+	case PR_GET_IO_FLUSHER:
+		return prctl_io_flusher(op, a2, !(a3 | a4 | a5));
+	case PR_SET_SYSCALL_USER_DISPATCH:
+		return prctl_dispatch(a2, a3, a4, a5);
+	case PR_SCHED_CORE:
+		return -ENODEV; /* as where a core has one thread */
+	}
+	return prctl_capabilities(op, a2, a3, a4, a5);
+}
+
 long sys_prctl(int op, u64 a2, u64 a3, u64 a4, u64 a5)
 {
 	struct task *t = current;
@@ -195,40 +314,17 @@ long sys_prctl(int op, u64 a2, u64 a3, u64 a4, u64 a5)
 	case PR_SET_NAME:
 	case PR_GET_NAME:
 		return prctl_name(op, a2);
-	case PR_GET_TIMING:
-		return 0; /* PR_TIMING_STATISTICAL, the only one */
-	case PR_SET_TIMING:
-		return a2 ? -EINVAL : 0;
 	case PR_GET_SECCOMP:
 		return t->seccomp_mode;
 	case PR_SET_SECCOMP:
 		return prctl_set_seccomp(a2, (void __user *)a3);
-	case PR_GET_TSC:
-		return put_user(1, (s32 __user *)a2); /* PR_TSC_ENABLE */
-	case PR_SET_TSC:
-		return a2 == 1 ? 0 : -EINVAL;
-	case PR_MCE_KILL_GET:
-		return a2 || a3 || a4 || a5 ? -EINVAL : PR_MCE_KILL_DEFAULT;
 	case PR_SET_TIMERSLACK:
 		t->timer_slack_ns = (s64)a2 > 0 ? a2 : t->timer_slack_default;
 		return 0;
 	case PR_GET_TIMERSLACK:
 		return (long)t->timer_slack_ns;
 	case PR_SET_CHILD_SUBREAPER:
-		t->signal->is_child_subreaper = !!a2;
-		if (a2) {
-			/* the children there are look for it too when they lose their parents */
-			struct task *p;
-			write_lock_irq(&tasklist_lock);
-			for_each_process(p)
-				for (struct task *q = p; q->pid > 1; q = q->real_parent)
-					if (same_thread_group(q->real_parent, t)) {
-						p->signal->has_child_subreaper = true;
-						break;
-					}
-			write_unlock_irq(&tasklist_lock);
-		}
-		return 0;
+		return prctl_subreaper(t, a2);
 	case PR_GET_CHILD_SUBREAPER:
 		return put_user(t->signal->is_child_subreaper, (s32 __user *)a2);
 	case PR_SET_NO_NEW_PRIVS:
@@ -240,12 +336,8 @@ long sys_prctl(int op, u64 a2, u64 a3, u64 a4, u64 a5)
 		return a2 | a3 | a4 | a5 ? -EINVAL : (long)t->no_new_privs;
 	case PR_GET_TID_ADDRESS:
 		return put_user((u64)t->clear_child_tid, (u64 __user *)a2);
-	case PR_SET_THP_DISABLE:
-	case PR_GET_THP_DISABLE:
-		return prctl_thp(op, a2, !(a3 | a4 | a5));
-	default:
-		return prctl_capabilities(op, a2, a3, a4, a5);
 	}
+	return prctl_machine(op, a2, a3, a4, a5);
 }
 
 /* ---- kcmp(2) ---- */

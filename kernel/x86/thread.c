@@ -21,6 +21,7 @@
 
 #define MSR_FS_BASE 0xc0000100
 #define MSR_KERNEL_GS_BASE 0xc0000102
+#define CR4_TSD (1ull << 2)
 
 /* Door upward, kernel/proc. */
 void do_exit(long code) __attribute__((noreturn));
@@ -41,6 +42,27 @@ static void write_user_gs(u64 v)
 	asm volatile("swapgs\n\twrgsbase %0\n\tswapgs" ::"r"(v));
 }
 
+/* CR4.TSD as @t wants it. SDM vol. 3A 2.5: it binds user mode only. => irqs off */
+static void load_tsd(struct thread *t)
+{
+	u64 cr4 = read_cr4() & ~CR4_TSD;
+
+	write_cr4(t->flags & 1u << TIF_NOTSC ? cr4 | CR4_TSD : cr4);
+}
+
+void arch_allow_tsc(bool allow)
+{
+	struct thread *t = current_thread();
+	u64 flags = local_irq_save();
+
+	if (allow)
+		thread_clear_flag(t, TIF_NOTSC);
+	else
+		thread_set_flag(t, TIF_NOTSC);
+	load_tsd(t);
+	local_irq_restore(flags);
+}
+
 /* What only few threads have. */
 static void rare_switch(struct thread *prev, struct thread *next)
 {
@@ -48,6 +70,8 @@ static void rare_switch(struct thread *prev, struct thread *next)
 		arch_debug_switch(next);
 	if (next->flags & 1u << TIF_RSEQ)
 		sched_rseq_switch(next);
+	if ((prev->flags ^ next->flags) & 1u << TIF_NOTSC)
+		load_tsd(next);
 }
 
 /* => irqs off */
