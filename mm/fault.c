@@ -110,14 +110,14 @@ static int reuse_page(struct fault *f, pte_t *entry, pte_t e, struct page *head)
 	u64 more = PTE_WRITTEN | PTE_A | (f->vma->flags & VM_WRITE ? PTE_W : 0);
 	int r = FR_RETRY;
 
-	if (page_type(head) != PT_ANON || !page_exclusive(head))
+	if (page_type(head) != PT_ANON || !(page_exclusive(head) || unlikely(page_pins(head))))
 		return FR_RETRY;
 	if (unlikely(!fault_lock(f, lock)))
 		return FR_BUSY;
 	/* exclusive under the lock stays so: new references come through this entry only */
 	if (unlikely(pte_read(entry).v != e.v)) {
 		r = FR_OK; /* look again */
-	} else if (page_exclusive(head)) {
+	} else if (page_exclusive(head) || pinned_parts_ours(entry, head)) {
 		pte_set(entry, (pte_t){ e.v | more });
 		r = FR_OK;
 	}

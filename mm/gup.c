@@ -1,17 +1,101 @@
 /*
  * User memory by page: reading and writing other address spaces, pinning, and the identity of a word.
  *
- * A pin is a reference plus one in page->private, both taken under the lock of the table whose entry led to the page. So
- * "refcount - 1 == pins and mapcount == 1" tells that a page is still ours alone, and a write through the mapping goes on hitting the pinned page; fork
- * gives the child a copy of a pinned page instead of sharing it; a huge page with pins is not split into pages.
- * Writing through a pin makes the page dirty when it is released.
+ * A pin is a reference plus one in page->private of the head, both taken under the lock of the table whose entry led to the page. So
+ * "refcount - 1 == pins and mapcount == 1" tells that a page is still ours alone, and a write through the mapping goes on hitting the pinned page. Who
+ * holds a pin may use the page without any lock, and sees what the owner of the mapping writes until the mapping goes:
+ *
+ *	fork			the child gets a copy of a pinned anonymous page (or of each part of a huge one); the parent keeps it, writable
+ *	copy on write		a pinned page with one mapping is made writable, not copied
+ *	migration, compaction	leave it where it is (private is looked at before and the counts are compared after its entries are taken out)
+ *	collapse, split		not into or out of a huge page: an entry may become 512, the page stays one
+ *	MADV_FREE, reclaim	not marked, not taken
+ *	unmap, MADV_DONTNEED	the entry goes, the page stays with whoever pinned it
+ *
+ * Short pins end with the call that took them: mm_access (process_vm_readv, ptrace, /proc/PID/mem), mm_node_of. Long ones (pages vmsplice put
+ * into a pipe) would keep a zone from being emptied, so the page leaves zone Movable first; and they are pins of the mapping's own copy
+ * where it may write, because a page shared after fork would be replaced by the first write.
+ * Writing through a pin makes the page dirty when it is released. The zero page and the kernel's own (vDSO) are referenced, not counted.
+ *
+ * Books: nr_foll_pin_acquired and _released count pins (not pages) of counted pages; their difference is the sum over all pages (pagecheck.c).
  */
 #include <lib/string.h>
+#include <mm/migrate.h>
+#include <mm/zone.h>
 #include "vm.h"
 
 #define GET_WRITE 1u
 #define GET_FORCE 2u
 #define GET_PIN 4u
+#define GET_LONG 8u
+
+/* --- pins --- */
+
+/* Is a pin of this page counted? What a page is does not change while it is referenced. */
+static inline bool pin_counts(const struct page *head)
+{
+	enum page_type t = page_type(head);
+
+	return t == PT_ANON || t == PT_FILE;
+}
+
+static void pin_head(struct page *head, bool longterm)
+{
+	if (!pin_counts(head))
+		return;
+	__atomic_fetch_add(&head->private, longterm ? PIN_ONE_LONG : PIN_ONE, __ATOMIC_RELAXED);
+	count_vm_event(NR_FOLL_PIN_ACQUIRED);
+	if (longterm)
+		mod_vm_state(NR_PINNED_LONG, 1);
+}
+
+static void unpin_head(struct page *head, bool longterm)
+{
+	if (pin_counts(head)) {
+		ASSERT(longterm ? page_pins_long(head) : page_pins(head));
+		__atomic_fetch_sub(&head->private, longterm ? PIN_ONE_LONG : PIN_ONE, __ATOMIC_RELEASE);
+		count_vm_event(NR_FOLL_PIN_RELEASED);
+		if (longterm)
+			mod_vm_state(NR_PINNED_LONG, -1);
+	}
+	page_put(head);
+}
+
+void mm_pin_again(struct page *p, unsigned how)
+{
+	struct page *head = page_head(p);
+
+	page_get(head);
+	pin_head(head, how & PIN_LONGTERM);
+}
+
+void mm_unpin_pages(struct page **pages, u64 npages, unsigned how)
+{
+	for (u64 i = 0; i < npages; i++) {
+		struct page *head = page_head(pages[i]);
+
+		if (how & PIN_WRITE && !page_flag(head, PG_DIRTY))
+			page_set_flag(head, PG_DIRTY);
+		unpin_head(head, how & PIN_LONGTERM);
+	}
+}
+
+bool pinned_parts_ours(const pte_t *entry, const struct page *head)
+{
+	const pte_t *table = (const pte_t *)((u64)entry & PAGE_MASK);
+	s32 n = READ_ONCE(head->mapcount), here = 0;
+
+	if (!page_pins(head) || (u32)READ_ONCE(head->refcount) != (u32)n + page_pins(head))
+		return false;
+	for (unsigned i = 0; i < PTRS; i++) {
+		pte_t e = pte_read(&table[i]);
+
+		here += pte_has_page(e) && page_head(pte_frame(e)) == head;
+	}
+	return here == n;
+}
+
+/* --- finding the page --- */
 
 /* May an entry be used as it is? A forced write is content with a private copy the entry itself may not write. */
 static bool entry_usable(const struct vma *v, pte_t e, unsigned how)
@@ -51,12 +135,12 @@ static struct page *take_mapped(struct vma *v, u64 addr, unsigned how)
 	if (huge == pmd_huge(e) || !huge) {
 		/* the kernel's own pages (vDSO) can be read: debuggers want its symbols */
 		if (entry_usable(v, e, how) &&
-		    (pte_has_page(e) || pte_frame(e) == zero_page || (v->ops && !(how & (GET_WRITE | GET_PIN))))) {
+		    (pte_has_page(e) || pte_frame(e) == zero_page || (v->ops && !(how & (GET_WRITE | GET_LONG))))) {
 			p = pte_frame(e) + (huge ? (addr & (max(size, PMD_SIZE) - 1)) >> PAGE_SHIFT : 0);
 			head = page_head(p);
 			page_get(head);
 			if (how & GET_PIN)
-				__atomic_fetch_add(&head->private, 1, __ATOMIC_RELAXED);
+				pin_head(head, how & GET_LONG);
 			if (how & GET_WRITE && page_type(head) == PT_FILE && !page_flag(head, PG_DIRTY))
 				page_set_flag(head, PG_DIRTY);
 			if (how & GET_WRITE && page_type(head) == PT_ANON && unlikely(page_flag(head, PG_LAZYFREE)))
@@ -82,6 +166,34 @@ static bool vma_allows(const struct vma *v, unsigned how)
 	return how & GET_FORCE && v->flags & VM_MAYREAD;
 }
 
+/* Moves a page out of zone Movable, for good. 0, or -ENOMEM when it cannot go. */
+static int leave_movable(struct page *head)
+{
+	unsigned order = page_flag(head, PG_HEAD) ? page_order(head) : 0;
+	struct page *to = alloc_pages(GFP_WAIT | GFP_NOWARN | (order ? GFP_COMP : 0), min(order, (unsigned)MAX_ORDER));
+	struct migration *m = to ? migration_alloc() : NULL;
+	int err = -ENOMEM;
+
+	if (m)
+		err = migrate_page(m, head, to);
+	if (err && to)
+		page_put(to);
+	if (m)
+		migration_free(m);
+	return err == -EAGAIN || err == -ENOENT || !err ? 0 : -ENOMEM; /* it may be another page by now: look again */
+}
+
+/* A page just pinned for long may have to go elsewhere first: then it is released, and 1; or -ENOMEM. */
+static int check_zone(struct page *p)
+{
+	struct page *head = page_head(p);
+
+	if (likely(page_zone_nr(head) != ZONE_MOVABLE) || !pin_counts(head))
+		return 0;
+	unpin_head(head, true);
+	return leave_movable(head) ?: 1;
+}
+
 /* A referenced page of user memory, or NULL with *err. The reference is on the head. => m read */
 static struct page *get_user_page(struct mm *mm, u64 addr, unsigned how, int *err)
 {
@@ -93,12 +205,23 @@ static struct page *get_user_page(struct mm *mm, u64 addr, unsigned how, int *er
 	f.vma = vma_at(mm, addr);
 	if (!f.vma || !vma_allows(f.vma, how))
 		return NULL;
+	if (how & GET_LONG && f.vma->flags & VM_WRITE && vm_private_write(f.vma->flags)) {
+		how |= GET_WRITE;
+		f.flags |= FAULT_WRITE;
+	}
 	for (int i = 0; i < 64; i++) {
 		int r;
 
 		p = take_mapped(f.vma, f.addr, how);
-		if (p)
-			return p;
+		if (p) {
+			r = how & GET_LONG ? check_zone(p) : 0;
+			if (likely(!r))
+				return p;
+			if (r > 0)
+				continue;
+			*err = r;
+			return NULL;
+		}
 		r = handle_fault(&f);
 		if (unlikely(r == FR_UNLOCKED)) {
 			down_read(&mm->lock);
@@ -116,36 +239,37 @@ static struct page *get_user_page(struct mm *mm, u64 addr, unsigned how, int *er
 	return NULL;
 }
 
+/* Nobody maps @addr: below a stack, where exec writes arguments and a debugger pushes frames, it grows. => m read, left so */
+static bool grow_below(struct mm *mm, u64 addr)
+{
+	struct vma *s = vma_find(mm, addr);
+	bool grown;
+
+	if (addr >= TASK_SIZE_MAX || !s || !(s->flags & VM_GROWSDOWN))
+		return false;
+	up_read(&mm->lock);
+	down_write(&mm->lock);
+	s = vma_find(mm, addr);
+	grown = s && s->flags & VM_GROWSDOWN && !stack_expand(mm, s, addr);
+	mm_end_write(mm);
+	downgrade_write(&mm->lock);
+	return grown;
+}
+
 s64 mm_access(struct mm *mm, u64 addr, void *buf, u64 len, bool write, bool force)
 {
-	unsigned how = (write ? GET_WRITE : 0) | (force ? GET_FORCE : 0);
+	unsigned how = GET_PIN | (write ? GET_WRITE : 0) | (force ? GET_FORCE : 0);
 	u64 done = 0;
 	int err = -EFAULT;
 
 	down_read(&mm->lock);
 	while (done < len) {
 		u64 a = addr + done, off = a & ~PAGE_MASK, n = min(PAGE_SIZE - off, len - done);
-		struct vma *v = vma_at(mm, a);
 		struct page *p;
 		void *at;
 
-		if (!v && a < TASK_SIZE_MAX) {
-			/* below a stack: exec writes arguments there, a debugger pushes frames */
-			struct vma *s = vma_find(mm, a);
-
-			if (s && s->flags & VM_GROWSDOWN) {
-				bool grown;
-
-				up_read(&mm->lock);
-				down_write(&mm->lock);
-				s = vma_find(mm, a);
-				grown = s && s->flags & VM_GROWSDOWN && !stack_expand(mm, s, a);
-				mm_end_write(mm);
-				downgrade_write(&mm->lock);
-				if (grown)
-					continue;
-			}
-		}
+		if (!vma_at(mm, a) && grow_below(mm, a))
+			continue;
 		p = get_user_page(mm, a, how, &err);
 		if (!p)
 			break;
@@ -154,41 +278,27 @@ s64 mm_access(struct mm *mm, u64 addr, void *buf, u64 len, bool write, bool forc
 			memcpy(at, (u8 *)buf + done, n);
 		else
 			memcpy((u8 *)buf + done, at, n);
-		page_put(page_head(p));
+		unpin_head(page_head(p), false);
 		done += n;
 	}
 	up_read(&mm->lock);
 	return done ? (s64)done : len ? err : 0;
 }
 
-s64 mm_pin_pages(struct mm *mm, u64 addr, u64 npages, bool write, struct page **pages)
+s64 mm_pin_pages(struct mm *mm, u64 addr, u64 npages, unsigned how, struct page **pages)
 {
-	unsigned how = GET_PIN | (write ? GET_WRITE : 0);
+	unsigned get = GET_PIN | (how & PIN_WRITE ? GET_WRITE : 0) | (how & PIN_LONGTERM ? GET_LONG : 0);
 	int err = 0;
 	u64 i;
 
 	down_read(&mm->lock);
 	for (i = 0; i < npages; i++) {
-		pages[i] = get_user_page(mm, addr + (i << PAGE_SHIFT), how, &err);
+		pages[i] = get_user_page(mm, addr + (i << PAGE_SHIFT), get, &err);
 		if (!pages[i])
 			break;
 	}
-	if (i)
-		__atomic_fetch_add(&mm->pinned_vm, i, __ATOMIC_RELAXED);
 	up_read(&mm->lock);
 	return i ? (s64)i : err;
-}
-
-void mm_unpin_pages(struct page **pages, u64 npages, bool dirty)
-{
-	for (u64 i = 0; i < npages; i++) {
-		struct page *head = page_head(pages[i]);
-
-		if (dirty && !page_flag(head, PG_DIRTY))
-			page_set_flag(head, PG_DIRTY);
-		__atomic_fetch_sub(&head->private, 1, __ATOMIC_RELEASE);
-		page_put(head);
-	}
 }
 
 int mm_mem_key(struct mm *mm, u64 addr, bool shared, struct mem_key *k)

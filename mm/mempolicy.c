@@ -494,13 +494,13 @@ int do_set_home_node(struct mm *mm, u64 start, u64 len, int node)
 int mm_node_of(struct mm *mm, u64 addr)
 {
 	struct page *p;
-	s64 n = mm_pin_pages(mm, addr & PAGE_MASK, 1, false, &p);
+	s64 n = mm_pin_pages(mm, addr & PAGE_MASK, 1, 0, &p);
 	int node;
 
 	if (n != 1)
 		return n < 0 ? (int)n : -EFAULT;
 	node = page_node(p);
-	mm_unpin_pages(&p, 1, false);
+	mm_unpin_pages(&p, 1, 0);
 	return node;
 }
 

@@ -68,7 +68,8 @@ bool page_movable(const struct page *p)
 
 	if (READ_ONCE(p->flags) & stays || READ_ONCE(p->private))
 		return false;
-	return (t == PT_ANON && READ_ONCE(p->mapcount) > 0) || (t == PT_FILE && READ_ONCE(p->mapping));
+	/* PG_PRIVATE1 of a file's page: secret memory */
+	return (t == PT_ANON && READ_ONCE(p->mapcount) > 0) || (t == PT_FILE && READ_ONCE(p->mapping) && !page_flag(p, PG_PRIVATE1));
 }
 
 /* --- finding and locking the entries --- */

@@ -46,6 +46,7 @@ void mm_init(void)
 	hugetlb_init_sizes();
 	check_register("mm", mm_check_all);
 	check_register("rmap", rmap_check);
+	check_register("frames", frames_check);
 }
 
 /* The root, and with 5 levels the table below it that is always there. */

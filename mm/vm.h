@@ -85,11 +85,21 @@ static inline int page_rss(const struct page *p)
 		return RSS_ANON;
 	return page_flag(p, PG_SWAPBACKED) ? RSS_SHMEM : RSS_FILE;
 }
+/*
+ * Pins of an ANON or FILE page, in its head's private: all of them in the low half, in the high half those that last. Each stands for one
+ * in refcount, too. Taken under the lock of the table whose entry led to the page; theory in gup.c.
+ */
+#define PIN_ONE 1ull
+#define PIN_ONE_LONG ((1ull << 32) + 1)
+static inline u32 page_pins(const struct page *p) { return (u32)READ_ONCE(p->private); }
+static inline u32 page_pins_long(const struct page *p) { return (u32)(READ_ONCE(p->private) >> 32); }
 /* An anonymous page nobody else can see: its references are this one entry and pins taken through it. */
 static inline bool page_exclusive(const struct page *p)
 {
-	return READ_ONCE(p->mapcount) == 1 && (u64)READ_ONCE(p->refcount) == 1 + READ_ONCE(p->private);
+	return READ_ONCE(p->mapcount) == 1 && (u32)READ_ONCE(p->refcount) == 1 + page_pins(p);
 }
+/* The same for a pinned huge page that is mapped by parts, all of them in @entry's table. => the table's lock */
+bool pinned_parts_ours(const pte_t *entry, const struct page *head); /* gup.c */
 
 /*
  * All VMAs that may map an anonymous page: those descended from one VMA by fork, split and move. A page names its group

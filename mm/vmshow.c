@@ -346,7 +346,7 @@ void mm_status_show(struct mm *mm, struct seq_buf *s)
 	KB("VmPeak", max(mm->hiwater_vm, total));
 	KB("VmSize", total);
 	KB("VmLck", mm->locked_vm);
-	KB("VmPin", mm->pinned_vm);
+	KB("VmPin", 0ull); /* what a driver charges a process for; nobody does */
 	KB("VmHWM", max(mm->hiwater_rss, rss));
 	KB("VmRSS", rss);
 	KB("RssAnon", anon);

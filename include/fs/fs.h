@@ -46,6 +46,7 @@ u64 copy_to_iter(struct iov_iter *it, const void *from, u64 n);
 u64 copy_from_iter(void *to, struct iov_iter *it, u64 n);
 u64 zero_to_iter(struct iov_iter *it, u64 n);
 void iov_advance(struct iov_iter *it, u64 n);
+u64 iov_segment(struct iov_iter *it, u64 *base); /* where the next bytes are, and how many there are in one piece. => count is not 0 */
 /* Import an iovec array; *iov is kmalloc'ed when not NULL afterwards. Total bytes or -errno. */
 s64 iov_import(struct iov_iter *it, const void __user *uvec, u64 nr, struct iovec_k **heap);
 

@@ -2,7 +2,7 @@
  * Pipes: a ring of page buffers between writers and readers.
  *
  * Slots tail..head-1 are full. A slot owns one reference on its page; a writer may append to the last slot while
- * PIPE_BUF_CAN_MERGE is set (pages that came in by splice may not be changed). A write of at most one page goes
+ * PIPE_BUF_CAN_MERGE is set (pages that came in by splice may not be changed). Of a page that vmsplice put in it owns a pin. A write of at most one page goes
  * into one slot, which is what makes it atomic (pipe(7), PIPE_BUF).
  * Locking: pipe->lock protects everything; it is a sleeping lock because user memory is copied under it.
  */
@@ -13,6 +13,7 @@
 
 #define PIPE_BUF_CAN_MERGE 1u
 #define PIPE_BUF_PACKET 2u
+#define PIPE_BUF_PINNED 4u /* a page of user memory (vmsplice), pinned for long; may be a part of a huge page */
 #define PIPE_DEF_SLOTS 16u
 #define PIPE_MAX_SIZE (1u << 20)
 extern u64 pipe_max_size; /* sysctl fs.pipe-max-size: bytes, for those without CAP_SYS_RESOURCE */
@@ -58,7 +59,9 @@ void pipe_push(struct pipe *p, struct page *page, u32 off, u32 len, u32 flags);
 /* Wait until there is data / room, dropping and retaking the lock. 0, -EAGAIN (nonblock), -ERESTARTSYS; readable also at
  * end of file (no writers): then 0 with an empty pipe; writable with no readers: -EPIPE. => lock held */
 int pipe_wait_readable(struct pipe *p, bool nonblock);
-s64 pipe_write_room(struct file *f, struct iov_iter *from, bool nonblock); /* waits for room once. => not locked */
+/* vmsplice: the pages of user memory themselves go in, pinned; waits for room once. Bytes or -errno. => not locked */
+s64 pipe_push_user(struct file *f, struct iov_iter *from, bool nonblock);
+void pipe_page_get(const struct pipe_buf *b); /* one more of what the slot owns of its page */
 int pipe_wait_writable(struct pipe *p, bool nonblock);
 
 #endif

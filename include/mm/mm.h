@@ -152,7 +152,7 @@ struct mm {
 	u64 start_code, end_code, start_data, end_data, start_brk, brk, start_stack; /* (m) */
 	u64 arg_start, arg_end, env_start, env_end;
 	u64 auxv[50];
-	u64 total_vm, locked_vm, pinned_vm, data_vm, exec_vm, stack_vm; /* (m) pages */
+	u64 total_vm, locked_vm, data_vm, exec_vm, stack_vm; /* (m) pages */
 	s64 hugetlb_pages; /* (a) small pages' worth of pool pages mapped; not in rss */
 	u64 hiwater_rss, hiwater_vm;
 	u64 pgtables_bytes; /* (a) */
@@ -251,9 +251,16 @@ int mm_fault(struct mm *mm, u64 addr, u32 fault_flags, u64 user_sp);
 
 /* Memory of another address space (or ours, from a kernel thread): bytes done or -EFAULT. write: breaks COW; force ignores VM_WRITE. */
 s64 mm_access(struct mm *mm, u64 addr, void *buf, u64 len, bool write, bool force);
-/* Pins user pages: returns number of pages (references held, pin counted) or -errno; release with unpin. */
-s64 mm_pin_pages(struct mm *mm, u64 addr, u64 npages, bool write, struct page **pages);
-void mm_unpin_pages(struct page **pages, u64 npages, bool dirty);
+/*
+ * Pins user pages: each stays where it is and what the address maps, until it is released. The number of pages or -errno. Who keeps pages for
+ * longer than a call says PIN_LONGTERM: they leave zone Movable first, and of a private writable mapping they are its own copies.
+ * => m not held; may sleep
+ */
+#define PIN_WRITE 1u /* they will be written; at release: they were */
+#define PIN_LONGTERM 2u
+s64 mm_pin_pages(struct mm *mm, u64 addr, u64 npages, unsigned how, struct page **pages);
+void mm_unpin_pages(struct page **pages, u64 npages, unsigned how); /* @how as they were pinned */
+void mm_pin_again(struct page *p, unsigned how); /* one more pin of a page the caller has pinned */
 /* Physical identity of a user word, for shared futexes: fills either (mm,addr) private or (mapping object id, offset). */
 struct mem_key { u64 a, b; u32 off; };
 int mm_mem_key(struct mm *mm, u64 addr, bool shared, struct mem_key *k);

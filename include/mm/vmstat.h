@@ -26,6 +26,8 @@
 	X(THP_SPLIT_PMD, "thp_split_pmd") X(OOM_KILL, "oom_kill")		\
 	X(VMA_LOCK_SUCCESS, "vma_lock_success") X(VMA_LOCK_ABORT, "vma_lock_abort")	\
 	X(VMA_LOCK_RETRY, "vma_lock_retry")					\
+	X(NR_FOLL_PIN_ACQUIRED, "nr_foll_pin_acquired")				\
+	X(NR_FOLL_PIN_RELEASED, "nr_foll_pin_released")				\
 	X(SLABS_MADE, "slabs_made") X(SLABS_FREED, "slabs_freed")
 
 #define VM_STATES(X)								\
@@ -33,7 +35,7 @@
 	X(NR_KSTACK_PAGES, "nr_kernel_stack_pages") X(NR_VMALLOC, "nr_vmalloc_pages") \
 	X(NR_ANON_THPS, "nr_anon_transparent_hugepages") X(NR_MLOCK, "nr_mlock") \
 	X(NR_DIRTY, "nr_dirty") X(NR_WRITEBACK, "nr_writeback")			\
-	X(NR_PERCPU, "nr_percpu_pages")
+	X(NR_PERCPU, "nr_percpu_pages") X(NR_PINNED_LONG, "nr_pinned_longterm")
 
 #define VM_ENUM(sym, text) sym,
 enum vm_event { VM_EVENTS(VM_ENUM) NR_VM_EVENTS };

@@ -63,6 +63,13 @@ static noinline u64 move_slow(struct iov_iter *it, void *k, u64 n, enum iov_op o
 	return done;
 }
 
+u64 iov_segment(struct iov_iter *it, u64 *base)
+{
+	next_segment(it);
+	*base = it->base;
+	return min(it->seg_left, it->count);
+}
+
 u64 copy_to_iter(struct iov_iter *it, const void *from, u64 n)
 {
 	if (likely(n <= it->seg_left))

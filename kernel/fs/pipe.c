@@ -49,12 +49,22 @@ void pipe_pop(struct pipe *p)
 {
 	struct pipe_buf *b = pipe_slot(p, p->tail);
 
-	if (!p->spare && READ_ONCE(b->page->refcount) == 1 && (b->flags & PIPE_BUF_CAN_MERGE))
+	if (b->flags & PIPE_BUF_PINNED)
+		mm_unpin_pages(&b->page, 1, PIN_LONGTERM);
+	else if (!p->spare && READ_ONCE(b->page->refcount) == 1 && (b->flags & PIPE_BUF_CAN_MERGE))
 		p->spare = b->page;
 	else
 		page_put(b->page);
 	b->page = NULL;
 	WRITE_ONCE(p->tail, p->tail + 1);
+}
+
+void pipe_page_get(const struct pipe_buf *b)
+{
+	if (b->flags & PIPE_BUF_PINNED)
+		mm_pin_again(b->page, PIN_LONGTERM);
+	else
+		page_get(b->page);
 }
 
 void pipe_push(struct pipe *p, struct page *page, u32 off, u32 len, u32 flags)
@@ -236,8 +246,24 @@ static s64 pipe_write(struct file *f, struct iov_iter *from, loff_t *pos)
 	return done ? done : r;
 }
 
-/* What fits without waiting twice: vmsplice(2) waits for room, then fills it. Bytes or -errno. */
-s64 pipe_write_room(struct file *f, struct iov_iter *from, bool nonblock)
+/* One more slot: the page itself that the next bytes are in. Bytes or -errno. */
+static s64 pipe_push_page(struct pipe *p, struct iov_iter *from)
+{
+	u64 addr, n = iov_segment(from, &addr);
+	u32 off = addr & ~PAGE_MASK;
+	struct page *page;
+	s64 err;
+
+	n = min(n, PAGE_SIZE - off);
+	err = mm_pin_pages(current->thread.mm, addr & PAGE_MASK, 1, PIN_LONGTERM, &page);
+	if (err < 0)
+		return err;
+	pipe_push(p, page, off, n, PIPE_BUF_PINNED);
+	iov_advance(from, n);
+	return (s64)n;
+}
+
+s64 pipe_push_user(struct file *f, struct iov_iter *from, bool nonblock)
 {
 	struct pipe *p = f->private;
 	s64 done = 0, r;
@@ -247,7 +273,7 @@ s64 pipe_write_room(struct file *f, struct iov_iter *from, bool nonblock)
 	mutex_lock(&p->lock);
 	r = pipe_wait_writable(p, nonblock || f->flags & O_NONBLOCK);
 	while (!r && from->count && !pipe_full(p)) {
-		s64 n = pipe_fill(p, from, 0);
+		s64 n = pipe_push_page(p, from);
 
 		if (n <= 0)
 			r = n;

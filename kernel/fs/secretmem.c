@@ -3,7 +3,7 @@
  *
  * The pages of such a file are taken out of the direct map when they are first mapped, so that no kernel code that is led astray
  * reaches them; copies on behalf of a thread go through its own mapping and work, access from outside (pins, ptrace,
- * process_vm_readv) is refused by VM_SECRET. They are never written out, dumped or moved (a pin of their own keeps migration away),
+ * process_vm_readv) is refused by VM_SECRET. They are never written out, dumped or moved (migration leaves pages alone whose mapping has a free_page),
  * are locked, and count against RLIMIT_MEMLOCK. The size is set once. A page comes back into the direct map and is cleared when
  * the file's last user is gone.
  *
@@ -32,7 +32,6 @@ static int set_visible(struct page *p, bool on)
 
 static void secret_free_page(struct mapping *m, struct page *p)
 {
-	p->private = 0;
 	if (!page_flag(p, PG_SECRET))
 		return;
 	VERIFY(!set_visible(p, true)); /* it was split when it went */
@@ -48,7 +47,6 @@ static int secret_fault(struct fault *f)
 
 	if (r || page_test_and_set_flag(f->page, PG_SECRET))
 		return r;
-	f->page->private = 1;
 	if (!set_visible(f->page, false))
 		return FR_OK;
 	page_clear_flag(f->page, PG_SECRET);

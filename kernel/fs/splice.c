@@ -168,7 +168,7 @@ static s64 pipe_to_pipe(struct pipe *in, struct pipe *out, u64 len, bool nonbloc
 	for (u32 k = in->tail; len && k != in->head && !pipe_full(out) && out->readers; k++) {
 		struct pipe_buf *b = pipe_slot(in, k);
 		u64 n = min_t(u64, b->len, len);
-		page_get(b->page);
+		pipe_page_get(b);
 		b->flags &= ~PIPE_BUF_CAN_MERGE; /* two owners now */
 		pipe_push(out, b->page, b->off, n, b->flags);
 		done += n;
@@ -227,13 +227,16 @@ s64 do_tee(struct file *in, struct file *out, u64 len, u32 flags)
 	return pipe_to_pipe(pin, pout, len, flags & SPLICE_F_NONBLOCK || (in->flags | out->flags) & O_NONBLOCK, true);
 }
 
-/* vmsplice copies: giving pages away only pays with page-table tricks that cost other programs more. */
+/*
+ * vmsplice: the pages go into the pipe as they are, pinned, so what the program writes to them later is what a reader gets (vmsplice(2)). A gift
+ * is treated the same: nothing takes a page away from its owner.
+ */
 s64 do_vmsplice(struct file *f, struct iov_iter *it, u32 flags)
 {
 	loff_t pos = 0;
 
 	if (file_pipe(f) && f->fmode & FMODE_WRITE)
-		return pipe_write_room(f, it, flags & SPLICE_F_NONBLOCK);
+		return pipe_push_user(f, it, flags & SPLICE_F_NONBLOCK);
 
 	u32 was = f->flags;
 

@@ -238,6 +238,11 @@ void kfree_rcu_at(struct rcu_head *head, size_t off) { free((char *)head - off);
 void preempt_schedule(void) {}
 u32 pkru_read(void) { return 0; }
 void pkru_write(u32 v) {}
+/* there is no zone Movable here to leave, and frames are checked by page_free_last */
+struct migration *migration_alloc(void) { return NULL; }
+void migration_free(struct migration *m) {}
+int migrate_page(struct migration *m, struct page *p, struct page *to) { return -EBUSY; }
+u64 frames_check(void) { return 0; }
 /* nobody sets a NUMA policy here */
 bool mempolicy_used;
 struct page *alloc_vma_policy(gfp_t gfp, unsigned order, const struct vma *v, u64 addr) { abort(); }
@@ -751,7 +756,7 @@ static void unpin(void)
 {
 	if (!pin.p)
 		return;
-	mm_unpin_pages(&pin.p, 1, true);
+	mm_unpin_pages(&pin.p, 1, PIN_WRITE);
 	pin.p = NULL;
 }
 
@@ -774,7 +779,7 @@ static void op_pin(struct proc *pr)
 			unpin();
 		return;
 	}
-	if (!m->mapped || !m->write || sigbus(m) || mm_pin_pages(pr->mm, va_of(page), 1, true, &pin.p) != 1) {
+	if (!m->mapped || !m->write || sigbus(m) || mm_pin_pages(pr->mm, va_of(page), 1, PIN_WRITE, &pin.p) != 1) {
 		pin.p = NULL;
 		return;
 	}

@@ -142,3 +142,22 @@ KTEST(check_pages_and_rmap)
 	mm_put(child);
 	mm_put(mm);
 }
+
+/* ---- pins ---- */
+
+KTEST(check_pins)
+{
+	struct mm *mm = touched_mm(2);
+	struct page *p;
+
+	KCHECK_EQ(mm_pin_pages(mm, BASE, 1, PIN_WRITE | PIN_LONGTERM, &p), 1);
+	KCHECK_EQ(page_pins(p), 1);
+	KCHECK_EQ(page_pins_long(p), 1);
+	EXPECT_COMPLAINT(p->private, PIN_ONE_LONG + (1ull << 32), frames_check());
+	EXPECT_COMPLAINT(p->private, PIN_ONE_LONG + PIN_ONE, frames_check());
+	EXPECT_COMPLAINT(p->private, 0, frames_check());
+	EXPECT_COMPLAINT(p->refcount, 1, frames_check());
+	mm_unpin_pages(&p, 1, PIN_WRITE | PIN_LONGTERM);
+	KCHECK_EQ(page_pins(p), 0);
+	mm_put(mm);
+}

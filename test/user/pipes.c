@@ -58,7 +58,7 @@ TEST(epoll_edges)
 /* vmsplice waits for room, not until all of a large buffer is in. */
 TEST(vmsplice_takes_what_fits)
 {
-	static char big[200000];
+	static _Alignas(4096) char big[200000]; /* aligned: a slot a page */
 	struct iovec v = { big, sizeof(big) };
 	int p[2];
 

@@ -1,0 +1,108 @@
+/*
+ * Checker of page frames: one walk over every page struct there is.
+ *
+ *	pins	each page has references for its mappings and its pins, and no more lasting pins than pins; all pins together are
+ *		those that were acquired and not released, all lasting ones nr_pinned_longterm
+ *
+ * Pages change while they are looked at, without a lock that could stop them. So a page that seems wrong is looked at again after a
+ * pause, and so are sums: what stays wrong is told.
+ */
+#include <kernel/time.h>
+#include <kernel/wait.h>
+#include <mm/check.h>
+#include <mm/section.h>
+#include "vm.h"
+
+#define TRIES 6
+#define PAUSE_NS (3 * NSEC_PER_MSEC)
+
+struct frame_sums {
+	u64 pins, pins_long, bad;
+};
+
+static void pause_a_little(void)
+{
+	set_current_state(TASK_UNINTERRUPTIBLE);
+	schedule_until(ktime_ns() + PAUSE_NS);
+}
+
+/* Is it the page, or the head of the pages, of user memory or the page cache? */
+static bool in_use(const struct page *p)
+{
+	enum page_type t = page_type(p);
+
+	return (t == PT_ANON || t == PT_FILE) && !page_flag(p, PG_TAIL) && READ_ONCE(p->refcount) > 0;
+}
+
+static const char *pins_wrong(const struct page *p)
+{
+	u64 pins = page_pins(p);
+
+	if (page_pins_long(p) > pins)
+		return "more lasting pins than pins";
+	if (READ_ONCE(p->mapcount) < 0)
+		return "mapcount below 0";
+	if ((u64)READ_ONCE(p->refcount) < pins + (u64)READ_ONCE(p->mapcount))
+		return "fewer references than pins and mappings";
+	return NULL;
+}
+
+static void check_frame(const struct page *p, struct frame_sums *s)
+{
+	const char *what = NULL;
+
+	for (int i = 0; i < TRIES && (!i || what); i++) {
+		if (i)
+			pause_a_little();
+		what = in_use(p) ? pins_wrong(p) : NULL;
+	}
+	if (what && s->bad++ < 20)
+		pr_err("check: page %#llx: %s: refcount %d, mapcount %d, pins %#llx\n", page_to_pfn(p), what, p->refcount, p->mapcount,
+		       p->private);
+	if (!in_use(p))
+		return;
+	s->pins += page_pins(p);
+	s->pins_long += page_pins_long(p);
+}
+
+static void walk_frames(struct frame_sums *s)
+{
+	*s = (struct frame_sums){ 0 };
+	for (u64 pfn = 0; pfn < max_pfn; pfn++) {
+		if (!pfn_valid(pfn)) {
+			pfn |= (1ull << SECTION_ORDER) - 1;
+			continue;
+		}
+		check_frame(pfn_to_page(pfn), s);
+		if (!(pfn & 0xffff))
+			cond_resched();
+	}
+}
+
+static u64 expect(const char *what, u64 is, u64 should, bool quiet)
+{
+	if (is == should)
+		return 0;
+	if (!quiet)
+		pr_err("check: %s: pages have %llu, should be %llu\n", what, is, should);
+	return 1;
+}
+
+u64 frames_check(void)
+{
+	struct frame_sums s;
+	u64 bad = 1;
+
+	for (int i = 0; i < TRIES && bad; i++) {
+		bool quiet = i < TRIES - 1;
+
+		if (i)
+			pause_a_little();
+		walk_frames(&s);
+		bad = expect("pins", s.pins, vm_event_sum(NR_FOLL_PIN_ACQUIRED) - vm_event_sum(NR_FOLL_PIN_RELEASED), quiet) +
+		      expect("lasting pins", s.pins_long, vm_state_sum(NR_PINNED_LONG), quiet);
+		if (s.bad)
+			break;
+	}
+	return bad + s.bad;
+}
