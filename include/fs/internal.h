@@ -135,6 +135,7 @@ struct walk {
 	struct inode *inode; /* of path.dentry */
 	u32 seq; /* RCU: of path.dentry */
 	u32 mseq; /* mount_seq at the start */
+	u32 rseq; /* LOOKUP_SCOPED: rename_seq at the start */
 	u32 flags; /* LOOKUP_* */
 	bool rcu;
 	bool root_ref; /* root is referenced */
@@ -146,6 +147,21 @@ struct walk {
 	struct fd dirfd; /* held during an RCU walk */
 	struct { const char *rest; char *buf; } stack[MAXSYMLINKS + 1];
 };
+#define LOOKUP_SCOPED (LOOKUP_BENEATH | LOOKUP_IN_ROOT)
+/* After w->path (and w->seq) moved. => 0 or -ECHILD */
+static inline int walk_here(struct walk *w)
+{
+	w->inode = w->path.dentry->inode;
+	if (w->rcu && unlikely(w->seq & 1 || !w->inode))
+		return -ECHILD;
+	return 0;
+}
+/* ---- walk_up.c ---- */
+int walk_cross_rcu(struct walk *w, struct path *p, u32 *seq); /* down into whatever is mounted on *p; *seq is of p->dentry. => RCU */
+int walk_cross(struct walk *w, struct path *p); /* the same with references. => may sleep */
+int walk_up(struct walk *w); /* one "..", w->root is set. => -EXDEV, -ECHILD: begin again, -EAGAIN */
+bool walk_scoped_ok(const struct walk *w); /* w->path is w->root or below it */
+/* ---- walk.c ---- */
 /* Walks to the parent of the last component: w->path (referenced), w->last, w->last_type. => walk_end after success */
 int walk_parent(struct walk *w, int dirfd, const char *name, u32 flags);
 void walk_end(struct walk *w);

@@ -16,19 +16,11 @@
  * the outer texts (40 links in all, ELOOP then, path_resolution(7)); a link in last position is given to the caller by
  * walk_last, who goes on with its text or not.
  *
- * Escapes: with LOOKUP_BENEATH or LOOKUP_IN_ROOT (openat2(2)) the starting directory is the root of the walk. ".." compares
- * with it at every step; a rename that moves us out meanwhile is found by the check at the end (walk_scoped_ok).
+ * Mounts and ".." are walk_up.c's.
  */
 #include <fs/internal.h>
 #include <lib/string.h>
 #include <mm/slab.h>
-
-#define LOOKUP_SCOPED (LOOKUP_BENEATH | LOOKUP_IN_ROOT)
-
-static inline bool path_same(const struct path *a, const struct path *b)
-{
-	return a->dentry == b->dentry && a->mnt == b->mnt;
-}
 
 /* ---- starting places ---- */
 
@@ -59,14 +51,6 @@ static void set_root(struct walk *w)
 	}
 }
 
-static int go_here(struct walk *w)
-{
-	w->inode = w->path.dentry->inode;
-	if (w->rcu && unlikely(w->seq & 1 || !w->inode))
-		return -ECHILD;
-	return 0;
-}
-
 static int jump_to_root(struct walk *w)
 {
 	if (w->flags & LOOKUP_BENEATH)
@@ -84,7 +68,7 @@ static int jump_to_root(struct walk *w)
 		w->path = w->root;
 		w->seq = smp_load_acquire(&w->path.dentry->seq);
 	}
-	return go_here(w);
+	return walk_here(w);
 }
 
 static int start_at_fd(struct walk *w, int dirfd, bool name_empty)
@@ -116,7 +100,7 @@ static int start_path(struct walk *w, int dirfd, const char *name)
 			return jump_to_root(w);
 		context_path(&current->fs->root, &w->root, &w->seq);
 		w->path = w->root;
-		return go_here(w);
+		return walk_here(w);
 	}
 	if (dirfd != AT_FDCWD) {
 		int err = start_at_fd(w, dirfd, !*name);
@@ -136,7 +120,7 @@ static int start_path(struct walk *w, int dirfd, const char *name)
 		if (*name == '/' && w->flags & LOOKUP_BENEATH)
 			return -EXDEV;
 	}
-	return go_here(w);
+	return walk_here(w);
 }
 
 int walk_start(struct walk *w, int dirfd, const char *name, u32 flags, bool rcu)
@@ -151,6 +135,7 @@ int walk_start(struct walk *w, int dirfd, const char *name, u32 flags, bool rcu)
 	if (rcu)
 		rcu_read_lock();
 	w->mseq = read_seqbegin(&mount_seq);
+	w->rseq = flags & LOOKUP_SCOPED ? read_seqbegin(&rename_seq) : 0;
 	int err = start_path(w, dirfd, name);
 	if (err)
 		walk_abort(w);
@@ -185,12 +170,6 @@ void walk_abort(struct walk *w)
 		path_put(&w->path);
 	}
 	walk_end(w);
-}
-
-/* ".." cannot be trusted while directories move: look once more from the end. */
-static bool walk_scoped_ok(struct walk *w)
-{
-	return w->path.mnt != w->root.mnt || dentry_is_under(w->path.dentry, w->root.dentry);
 }
 
 int walk_legitimize(struct walk *w)
@@ -242,139 +221,12 @@ static inline int may_search(struct walk *w)
 	return err ? step_error(w, err) : 0;
 }
 
-/* Down into whatever is mounted on *p. *seq is of p->dentry. => RCU */
-static int cross_mounts_rcu(struct walk *w, struct path *p, u32 *seq)
-{
-	struct mount *m;
-
-	while (READ_ONCE(p->dentry->flags) & DENTRY_MOUNTED && (m = mnt_lookup_rcu(p->mnt, p->dentry))) {
-		if (w->flags & LOOKUP_NO_XDEV)
-			return -EXDEV;
-		p->mnt = m;
-		p->dentry = m->root;
-		*seq = smp_load_acquire(&p->dentry->seq);
-	}
-	return read_seqretry(&mount_seq, w->mseq) ? -ECHILD : 0;
-}
-
-static int cross_mounts(struct walk *w, struct path *p)
-{
-	while (READ_ONCE(p->dentry->flags) & DENTRY_MOUNTED && path_mounted_on(p))
-		if (w->flags & LOOKUP_NO_XDEV)
-			return -EXDEV;
-	return 0;
-}
-
-static int up_rcu(struct walk *w)
-{
-	struct path p = w->path;
-	u32 seq = w->seq;
-
-	for (;;) {
-		if (path_same(&p, &w->root)) {
-			if (w->flags & LOOKUP_BENEATH)
-				return -EXDEV;
-			break;
-		}
-		if (p.dentry != p.mnt->root) {
-			struct dentry *up = READ_ONCE(p.dentry->parent);
-			u32 upseq = smp_load_acquire(&up->seq);
-			if (READ_ONCE(p.dentry->seq) != seq)
-				return -ECHILD;
-			p.dentry = up;
-			seq = upseq;
-			break;
-		}
-		struct mount *m = READ_ONCE(p.mnt->parent);
-		if (!m || m == p.mnt) {
-			if (read_seqretry(&mount_seq, w->mseq))
-				return -ECHILD;
-			break;
-		}
-		if (w->flags & LOOKUP_NO_XDEV)
-			return -EXDEV;
-		p.dentry = READ_ONCE(p.mnt->mountpoint);
-		p.mnt = m;
-		if (read_seqretry(&mount_seq, w->mseq))
-			return -ECHILD;
-		seq = smp_load_acquire(&p.dentry->seq);
-	}
-	int err = READ_ONCE(p.dentry->flags) & DENTRY_MOUNTED ? cross_mounts_rcu(w, &p, &seq) : 0;
-	if (err)
-		return err;
-	w->path = p;
-	w->seq = seq;
-	return go_here(w);
-}
-
-/* One step up in the mount tree: false at its top. => path referenced */
-static bool mount_up(struct path *p)
-{
-	struct path up;
-
-	for (;;) {
-		rcu_read_lock();
-		u32 s = read_seqbegin(&mount_seq);
-		up.mnt = READ_ONCE(p->mnt->parent);
-		up.dentry = READ_ONCE(p->mnt->mountpoint);
-		if (!up.mnt || up.mnt == p->mnt) {
-			rcu_read_unlock();
-			return false;
-		}
-		bool got = dentry_get_live(up.dentry);
-		bool done = got && mnt_legitimize(up.mnt, s);
-		rcu_read_unlock();
-		if (done)
-			break;
-		if (got)
-			dentry_put(up.dentry);
-	}
-	path_put(p);
-	*p = up;
-	return true;
-}
-
-static int up_ref(struct walk *w)
-{
-	for (;;) {
-		if (path_same(&w->path, &w->root)) {
-			if (w->flags & LOOKUP_BENEATH)
-				return -EXDEV;
-			break;
-		}
-		if (w->path.dentry != w->path.mnt->root) {
-			struct dentry *d = w->path.dentry;
-			for (;;) {
-				rcu_read_lock();
-				struct dentry *up = READ_ONCE(d->parent);
-				bool got = dentry_get_live(up);
-				rcu_read_unlock();
-				if (got) {
-					w->path.dentry = up;
-					break;
-				}
-			}
-			dentry_put(d);
-			break;
-		}
-		if (w->flags & LOOKUP_NO_XDEV)
-			return -EXDEV;
-		if (!mount_up(&w->path)) {
-			if (read_seqretry(&mount_seq, w->mseq))
-				return -ECHILD;
-			break;
-		}
-	}
-	int err = cross_mounts(w, &w->path);
-	return err ? err : go_here(w);
-}
-
 static int step_dots(struct walk *w)
 {
 	if (w->last_type != LAST_DOTDOT)
 		return 0;
 	set_root(w);
-	return w->rcu ? up_rcu(w) : up_ref(w);
+	return walk_up(w);
 }
 
 /* The text of the link at *link, or NULL after a jump (w->path is the target), or ERR_PTR. *link is consumed. */
@@ -427,7 +279,7 @@ out:
 	}
 	path_put(&w->path);
 	w->path = jump;
-	go_here(w);
+	walk_here(w);
 	return NULL;
 }
 
@@ -462,7 +314,7 @@ static noinline const char *step_rcu_special(struct walk *w, struct dentry *d, u
 	struct inode *i = READ_ONCE(d->inode);
 
 	if (i && flags & DENTRY_MOUNTED) {
-		int err = cross_mounts_rcu(w, &p, &seq);
+		int err = walk_cross_rcu(w, &p, &seq);
 		if (err)
 			return ERR_PTR(err);
 		i = READ_ONCE(p.dentry->inode);
@@ -536,7 +388,7 @@ static const char *step_ref(struct walk *w, bool follow_link)
 	if (IS_ERR_OR_NULL(p.dentry))
 		return p.dentry ? ERR_CAST(p.dentry) : ERR_PTR(-ENOENT);
 	mnt_get(p.mnt);
-	int err = cross_mounts(w, &p);
+	int err = walk_cross(w, &p);
 	if (err) {
 		path_put(&p);
 		return ERR_PTR(err);
