@@ -394,10 +394,11 @@ void sched_fork(struct thread *t, const struct thread *parent)
 	t->policy = parent ? parent->policy : SCHED_NORMAL;
 	t->nice = parent ? parent->nice : 0;
 	t->rt_priority = parent ? parent->rt_priority : 0;
+	t->rt_boost = 0; /* what is lent to the parent is not the child's */
 	t->affinity = parent ? parent->affinity : ~0ull;
 	t->reset_on_fork = 0;
 	if (parent && parent->reset_on_fork) {
-		if (parent->kind == SK_RT) {
+		if (t->rt_priority) {
 			t->policy = SCHED_NORMAL;
 			t->rt_priority = 0;
 		}

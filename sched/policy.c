@@ -1,5 +1,5 @@
 /*
- * Policies, nice values, affinity; and the checker of the run queues.
+ * Policies, nice values, lent priorities, affinity; and the checker of the run queues.
  *
  * Changes take the thread off its queue, change it, and put it back, all under the queue's lock. A running thread that may no
  * longer stay on its CPU is told to reschedule, and is placed elsewhere by the thread that follows it (core.c).
@@ -10,14 +10,17 @@
 
 static void apply(struct thread *t)
 {
-	t->kind = t->policy == SCHED_FIFO || t->policy == SCHED_RR ? SK_RT : SK_FAIR;
+	t->kind = sched_rt_prio(t) ? SK_RT : SK_FAIR;
 	if (t->policy == SCHED_IDLE)
 		fair_set_weight(&t->se, FAIR_WEIGHT_IDLE);
 	else
 		fair_set_nice(&t->se, t->nice);
 }
 
-static void change(struct thread *t, int policy, int rt_priority, int nice)
+enum { SET_POLICY = 1, SET_NICE = 2, SET_BOOST = 4 };
+struct standing { int policy, rt_priority, nice, boost; };
+
+static void change(struct thread *t, u32 what, struct standing to)
 {
 	u64 flags = local_irq_save();
 	struct run_queue *rq = lock_thread_rq(t);
@@ -27,9 +30,14 @@ static void change(struct thread *t, int policy, int rt_priority, int nice)
 		charge_current(rq, sched_clock());
 	if (on)
 		rq_deactivate(rq, t, !running);
-	t->policy = (u8)policy;
-	t->rt_priority = (u8)rt_priority;
-	t->nice = (s8)nice;
+	if (what & SET_POLICY) {
+		t->policy = (u8)to.policy;
+		t->rt_priority = (u8)to.rt_priority;
+	}
+	if (what & SET_NICE)
+		t->nice = (s8)clamp(to.nice, -20, 19);
+	if (what & SET_BOOST)
+		t->rt_boost = (u8)to.boost;
 	if (t->kind != SK_IDLE)
 		apply(t);
 	if (on && running) {
@@ -57,13 +65,19 @@ int sched_set_policy(struct thread *t, int policy, int rt_priority, int nice)
 		return -EINVAL;
 	if (rt ? rt_priority < 1 || rt_priority > 99 : rt_priority != 0)
 		return -EINVAL;
-	change(t, policy, rt_priority, clamp(nice, -20, 19));
+	change(t, SET_POLICY | SET_NICE, (struct standing){ .policy = policy, .rt_priority = rt_priority, .nice = nice });
 	return 0;
 }
 
 void sched_set_nice(struct thread *t, int nice)
 {
-	change(t, t->policy, t->rt_priority, clamp(nice, -20, 19));
+	change(t, SET_NICE, (struct standing){ .nice = nice });
+}
+
+void sched_boost(struct thread *t, int prio)
+{
+	if (t->rt_boost != prio) /* callers are serialised: nobody else changes it */
+		change(t, SET_BOOST, (struct standing){ .boost = prio });
 }
 
 int sched_set_affinity(struct thread *t, cpumask_t mask)

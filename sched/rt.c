@@ -14,7 +14,7 @@ void rt_init(struct rt_queue *q)
 
 static unsigned slot_of(const struct thread *t)
 {
-	return RT_PRIOS - 1 - t->rt_priority;
+	return RT_PRIOS - 1 - sched_rt_prio(t);
 }
 
 void rt_insert(struct rt_queue *q, struct thread *t, bool head)

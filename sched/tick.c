@@ -52,7 +52,7 @@ static bool slice_over(struct run_queue *rq, struct thread *t)
 	if (unlikely(t->kind == SK_RT)) {
 		if (t->policy != SCHED_RR || t->se.slice_start == U64_MAX || ran < RR_SLICE_NS)
 			return false;
-		if (list_empty(&rq->rt.list[RT_PRIOS - 1 - t->rt_priority]))
+		if (list_empty(&rq->rt.list[RT_PRIOS - 1 - sched_rt_prio(t)]))
 			return false;
 		t->se.slice_start = U64_MAX; /* requeue_prev: last of its equals */
 		return true;

@@ -42,7 +42,7 @@ void rq_check_preempt(struct run_queue *rq, struct thread *t)
 	if (curr == rq->idle) {
 		resched_curr(rq);
 	} else if (unlikely(t->kind == SK_RT)) {
-		if (curr->kind != SK_RT ? !rq->rt.throttled : t->rt_priority > curr->rt_priority)
+		if (curr->kind != SK_RT ? !rq->rt.throttled : sched_rt_prio(t) > sched_rt_prio(curr))
 			resched_curr(rq);
 	} else if (likely(curr->kind == SK_FAIR) && t->policy != SCHED_BATCH) {
 		charge_current(rq, sched_clock());
@@ -74,7 +74,7 @@ static int find_rt(struct thread *t, cpumask_t mask, int prev)
 
 	for_each_cpu_mask(cpu, mask) {
 		struct thread *curr = READ_ONCE(cpu_rq(cpu)->curr);
-		int prio = curr->kind == SK_IDLE ? -1 : curr->kind == SK_FAIR ? 0 : curr->rt_priority;
+		int prio = curr->kind == SK_IDLE ? -1 : curr->kind == SK_FAIR ? 0 : sched_rt_prio(curr);
 
 		if (prio < best_prio || (prio == best_prio && cpu == prev)) {
 			best = cpu;

@@ -23,7 +23,8 @@ struct futex_q {
 	struct futex_bucket *bucket; /* (its lock; NULL once off the queue) */
 	struct thread *thread;
 	struct pi_state *pi; /* PI waiters */
-	struct mem_key *requeue_pi_key; /* WAIT_REQUEUE_PI: where it may be moved */
+	struct list_head pi_link; /* (pi_lock) in pi->waiters until granted */
+	const struct mem_key *requeue_pi_key; /* WAIT_REQUEUE_PI: where it may be moved */
 	bool pi_granted; /* the lock was handed to it */
 	u32 bitset;
 	s32 prio;
@@ -59,5 +60,13 @@ long futex_unlock_pi(u64 uaddr, bool shared);
 long futex_wait_requeue_pi(u64 uaddr, u64 uaddr2, bool shared, u32 val, u32 bitset, const struct futex_timeout *to);
 long futex_cmp_requeue_pi(u64 from, u64 to, bool shared, int nr_wake, int nr_requeue, const u32 *expect);
 void futex_pi_owner_exit(struct task *t);
+void futex_pi_priority_changed(struct task *t); /* its own priority: places in lines for PI locks, and their owners' */
+u64 futex_pi_check(struct task *t); /* checker: its PI locks, their lines, what is lent; how many do not fit */
+/* Parts of waiting that requeueing shares. init: @q is current's. setup: queues and checks the word; 0: queued, state is
+ * INTERRUPTIBLE; -EAGAIN: changed; -EFAULT, -EINVAL */
+void futex_q_init(struct futex_q *q, u32 bitset);
+int futex_wait_setup(struct futex_q *q, u64 uaddr, bool shared, u32 val);
+void futex_move(struct futex_q *q, struct futex_bucket *to, const struct mem_key *k); /* => both bucket locks */
+struct futex_bucket *futex_q_lock(struct futex_q *q); /* the bucket it is in, locked; NULL: it was woken */
 
 #endif

@@ -93,7 +93,8 @@ struct task {
 	void __user *robust_list;
 	struct completion *vfork_done;
 	void *futex_wait; /* owned by futex.c */
-	struct list_head pi_state;
+	struct list_head pi_state; /* (futex_pi.c's pi_lock) contended PI locks it holds */
+	struct futex_q *pi_wait; /* (pi_lock) in line for such a lock */
 	u64 rseq; /* (own) the area shared with the program, 0: none */
 	u32 rseq_len, rseq_sig;
 	bool rseq_event; /* (own; the switch to it) it was away since it last returned to user mode */

@@ -53,9 +53,10 @@ struct thread {
 	u8 on_rq, on_cpu; /* (rq) / (a) */
 	u8 policy; /* (rq) SCHED_* */
 	u8 reset_on_fork;
-	u8 kind; /* (rq) enum sched_kind, follows policy */
+	u8 kind; /* (rq) enum sched_kind, follows policy and rt_boost */
 	s8 nice; /* (rq) -20..19 */
 	u8 rt_priority; /* (rq) 1..99 for FIFO, RR */
+	u8 rt_boost; /* (rq) lent by those who wait for its locks; 0: none */
 	struct list_head rt_link; /* (rq) */
 	struct sched_entity se;
 	cpumask_t affinity; /* (rq) */
@@ -91,6 +92,14 @@ void resched_cpu(int cpu);
 int sched_set_policy(struct thread *t, int policy, int rt_priority, int nice);
 int sched_set_affinity(struct thread *t, cpumask_t mask);
 void sched_set_nice(struct thread *t, int nice);
+/* Lends @t the real-time priority @prio, 0: takes it back. It runs as FIFO at the higher of its own and the lent one. => any
+ * context but with a run queue locked */
+void sched_boost(struct thread *t, int prio);
+/* The real-time priority it runs at, 0: not real-time. */
+static inline int sched_rt_prio(const struct thread *t)
+{
+	return t->rt_priority > t->rt_boost ? t->rt_priority : t->rt_boost;
+}
 u64 sched_runtime_ns(struct thread *t); /* exact up to now */
 void idle_loop(void) __attribute__((noreturn));
 u64 nr_running(void);

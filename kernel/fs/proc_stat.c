@@ -34,7 +34,7 @@ static u64 to_ticks(u64 ns) { return ns / (NSEC_PER_SEC / USER_HZ); }
 
 static int kernel_priority(const struct thread *t)
 {
-	return t->policy == SCHED_FIFO || t->policy == SCHED_RR ? -1 - t->rt_priority : 20 + t->nice;
+	return sched_rt_prio(t) ? -1 - sched_rt_prio(t) : 20 + t->nice;
 }
 
 static void memory_fields(struct seq_buf *s, struct task *t, struct mm *mm)

@@ -4,6 +4,7 @@
  */
 #include <kernel/printk.h>
 #include <mm/check.h>
+#include <proc/futex.h>
 #include <proc/impl.h>
 
 static u64 wrong(const struct task *t, const char *what, s64 is, s64 want)
@@ -63,6 +64,8 @@ static u64 check_thread(struct task *t, struct task *leader)
 		bad += wrong(t, "nobody traces it: parent", t->parent->pid, t->real_parent->pid);
 	if (t->ptrace && !traced_by(t, t->parent))
 		bad += wrong(t, "among its tracer's tracees", 0, 1);
+	if (futex_pi_check(t))
+		bad += wrong(t, "PI locks and lent priority: wrong", 1, 0);
 	if (!t->sighand)
 		bad += wrong(t, "has handlers", 0, 1);
 	if ((t->exit_signal < 0) != (t != leader))

@@ -135,27 +135,33 @@ void futex_wake_q(struct futex_q *q)
 	wake_thread(t, TASK_NORMAL, 1);
 }
 
-bool futex_dequeue(struct futex_q *q)
+struct futex_bucket *futex_q_lock(struct futex_q *q)
 {
 	struct futex_bucket *b;
-	bool mine = false;
 
 	/* requeueing moves it between buckets: lock what it says, look again */
 	while ((b = __atomic_load_n(&q->bucket, __ATOMIC_ACQUIRE))) {
 		spin_lock(&b->lock);
-		if (likely(q->bucket == b)) {
-			list_del(&q->link);
-			q->bucket = NULL;
-			mine = true;
-			spin_unlock(&b->lock);
-			break;
-		}
+		if (likely(q->bucket == b))
+			return b;
 		spin_unlock(&b->lock);
 	}
-	return mine;
+	return NULL;
 }
 
-static void init_q(struct futex_q *q, u32 bitset)
+bool futex_dequeue(struct futex_q *q)
+{
+	struct futex_bucket *b = futex_q_lock(q);
+
+	if (!b)
+		return false;
+	list_del(&q->link);
+	q->bucket = NULL;
+	spin_unlock(&b->lock);
+	return true;
+}
+
+void futex_q_init(struct futex_q *q, u32 bitset)
 {
 	struct thread *t = &current->thread;
 
@@ -174,8 +180,7 @@ u64 futex_deadline(const struct futex_timeout *to)
 	return !to->set ? U64_MAX : to->real ? clock_to_mono(0, to->ns) : to->ns;
 }
 
-/* Queues and checks the word. 0: queued, state is INTERRUPTIBLE; -EAGAIN: changed; -EFAULT, -EINVAL */
-static int wait_setup(struct futex_q *q, u64 uaddr, bool shared, u32 val)
+int futex_wait_setup(struct futex_q *q, u64 uaddr, bool shared, u32 val)
 {
 	struct futex_bucket *b;
 	u32 seen;
@@ -238,10 +243,10 @@ long futex_wait(u64 uaddr, bool shared, u32 val, u32 bitset, const struct futex_
 
 	if (!bitset)
 		return -EINVAL;
-	init_q(&q, bitset);
+	futex_q_init(&q, bitset);
 	for (;;) {
 		u64 deadline = futex_deadline(to);
-		err = wait_setup(&q, uaddr, shared, val);
+		err = futex_wait_setup(&q, uaddr, shared, val);
 		if (err)
 			return err;
 		late = sleep_on(&q, deadline);
@@ -289,7 +294,7 @@ static long wake_by_key(const struct mem_key *k, int nr, u32 bitset)
 	struct futex_bucket *b = futex_bucket(k);
 	int r;
 
-	smp_mb(); /* the user's store, then the list: pairs with wait_setup */
+	smp_mb(); /* the user's store, then the list: pairs with futex_wait_setup */
 	if (list_empty(&b->waiters))
 		return 0;
 	spin_lock(&b->lock);
@@ -322,7 +327,7 @@ long futex_wake(struct mm *mm, u64 uaddr, bool shared, int nr, u32 bitset)
 
 /* ---- two words ---- */
 
-static void move_q(struct futex_q *q, struct futex_bucket *to, const struct mem_key *k)
+void futex_move(struct futex_q *q, struct futex_bucket *to, const struct mem_key *k)
 {
 	list_del(&q->link);
 	q->key = *k;
@@ -373,7 +378,7 @@ again:
 		if (++done <= nr_wake)
 			futex_wake_q(q);
 		else
-			move_q(q, b2, &k2);
+			futex_move(q, b2, &k2);
 	}
 	futex_unlock_two(b1, b2);
 	return done;
@@ -456,8 +461,8 @@ static int unqueue_many(struct futex_q *q, unsigned n)
 static int queue_many(struct futex_q *q, struct futex_waitv_k *v, unsigned n)
 {
 	for (unsigned i = 0; i < n; i++) {
-		init_q(&q[i], FUTEX_BITSET_ANY);
-		int err = wait_setup(&q[i], v[i].uaddr, v[i].shared, (u32)v[i].val);
+		futex_q_init(&q[i], FUTEX_BITSET_ANY);
+		int err = futex_wait_setup(&q[i], v[i].uaddr, v[i].shared, (u32)v[i].val);
 		WRITE_ONCE(current->thread.state, TASK_RUNNING); /* the next one may fault */
 		if (err) {
 			int w = unqueue_many(q, i);

@@ -2,6 +2,7 @@
 #include <kernel/cpumask.h>
 #include <lib/err.h>
 #include <lib/string.h>
+#include <proc/futex.h>
 #include <proc/impl.h>
 #include <sys/util.h>
 
@@ -90,8 +91,10 @@ static int set_scheduler(struct task *t, int policy, int prio, int nice, bool re
 	if (err)
 		return err;
 	err = sched_set_policy(&t->thread, policy, prio, nice);
-	if (!err)
+	if (!err) {
 		t->thread.reset_on_fork = reset;
+		futex_pi_priority_changed(t);
+	}
 	return err;
 }
 
