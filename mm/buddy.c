@@ -207,26 +207,19 @@ static bool carve_pageblock(struct buddy *b, u64 pfn)
 
 u64 buddy_set_mobility(struct buddy *b, u64 pfn, enum mobility mt)
 {
-	u64 first = pfn & ~(PAGEBLOCK_PAGES - 1);
+	u64 first = pfn & ~(PAGEBLOCK_PAGES - 1), n;
 
 	carve_pageblock(b, first);
 	b->block_mt[first >> PAGEBLOCK_ORDER] = (u8)mt;
-	return move_free_blocks(b, first, mt);
-}
-
-void buddy_unisolate(struct buddy *b, u64 pfn, enum mobility mt)
-{
-	u64 first = pfn & ~(PAGEBLOCK_PAGES - 1);
-	struct page *p = &b->map[first];
-
-	buddy_set_mobility(b, first, mt);
-	/* free as a whole: its neighbours may be too, and could not merge with it until now */
-	if (!is_free_block(b, first, PAGEBLOCK_ORDER))
-		return;
-	take_block(b, p, PAGEBLOCK_ORDER);
-	mark_inner(b, p);
-	b->nr_free -= PAGEBLOCK_PAGES;
-	buddy_free(b, first, PAGEBLOCK_ORDER);
+	n = move_free_blocks(b, first, mt);
+	/* Free as a whole: it was carved out, or isolated, so its neighbours may wait to merge with it. */
+	if (mt != MT_ISOLATE && is_free_block(b, first, PAGEBLOCK_ORDER)) {
+		take_block(b, &b->map[first], PAGEBLOCK_ORDER);
+		mark_inner(b, &b->map[first]);
+		b->nr_free -= PAGEBLOCK_PAGES;
+		buddy_free(b, first, PAGEBLOCK_ORDER);
+	}
+	return n;
 }
 
 /* Another kind's largest block that fits, as a block of kind mt; NULL when there is none. */

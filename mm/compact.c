@@ -123,7 +123,7 @@ static void restore(struct zone *z, u64 first, u64 end, enum mobility mt)
 
 	spin_lock_irqsave(&z->lock, flags);
 	for (u64 pfn = first; pfn < end; pfn += PAGEBLOCK_PAGES) {
-		buddy_unisolate(&z->b, pfn, mt);
+		buddy_set_mobility(&z->b, pfn, mt);
 		z->nr_isolated--;
 	}
 	spin_unlock_irqrestore(&z->lock, flags);

@@ -54,10 +54,9 @@ unsigned int buddy_alloc_bulk(struct buddy *b, enum mobility mt, struct page **o
 void buddy_free(struct buddy *b, u64 pfn, unsigned int order);
 /* The same for any range. */
 void buddy_free_range(struct buddy *b, u64 pfn, u64 end);
-/* Changes the kind of a pageblock and moves its free pages. => how many were free. */
+/* Changes the kind of a pageblock and moves its free pages; MT_ISOLATE takes them from everybody, another kind ends that.
+ * => how many were free. */
 u64 buddy_set_mobility(struct buddy *b, u64 pfn, enum mobility mt);
-/* Ends the isolation of a pageblock: it gets kind mt, and merges with its neighbours if it is all free. */
-void buddy_unisolate(struct buddy *b, u64 pfn, enum mobility mt);
 /* Takes exactly [pfn, pfn + n) out of the free lists; false (nothing done) unless all is free. */
 bool buddy_take_range(struct buddy *b, u64 pfn, u64 n);
 /* The largest order with a free block, or -1. */
