@@ -1,7 +1,8 @@
 /*
  * check.h - the host tests' only framework.  A test program is functions called by RUN, which
  * prints "ok NAME" or "FAIL NAME"; CHECK marks the running test failed and says where.  main
- * ends with `return check_done();`.  panic() ends the program, as a failed ASSERT must.
+ * ends with `return check_done();`.  panic() ends the program, as a failed ASSERT must.  A program
+ * may have several files with this header: they share the counts and the random numbers.
  */
 #ifndef TEST_HOST_CHECK_H
 #define TEST_HOST_CHECK_H
@@ -12,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int check_failed_tests, check_failed_now;
+__attribute__((weak)) int check_failed_tests, check_failed_now;
 
 #define CHECK(cond) do {							\
 	if (!(cond)) {								\
@@ -60,7 +61,7 @@ static inline int check_done(void)
 }
 
 /* Repeatable random numbers (splitmix64). */
-static uint64_t check_seed = 0x1234567;
+__attribute__((weak)) uint64_t check_seed = 0x1234567;
 
 static inline uint64_t check_rand(void)
 {

@@ -1,12 +1,10 @@
-// SOURCES: kernel/lib/string.c kernel/lib/printf.c kernel/lib/seq_buf.c kernel/lib/bitmap.c
-// SOURCES: kernel/lib/ida.c kernel/lib/sort.c kernel/lib/hash.c kernel/lib/parse.c
+// SOURCES: kernel/lib/string.c kernel/lib/printf.c kernel/lib/seq_buf.c
+// SOURCES: kernel/lib/sort.c kernel/lib/hash.c kernel/lib/parse.c
 // CFLAGS: -DHOST_TEST -DDEBUG
-/* The small pure modules, against libc and against bit-by-bit models. */
+/* The small pure modules, against libc. */
 #include "check.h"
-#include "lib/bitmap.h"
 #include "lib/err.h"
 #include "lib/hash.h"
-#include "lib/ida.h"
 #include "lib/math64.h"
 #include "lib/parse.h"
 #include "lib/printf.h"
@@ -152,83 +150,6 @@ static void test_seq_buf(void)
 	CHECK_EQ(m.len, 17);
 }
 
-static void test_bitmap(void)
-{
-	enum { N = 300 };
-	DECLARE_BITMAP(map, N) = { 0 };
-	bool model[N] = { 0 };
-
-	for (int round = 0; round < 20000; round++) {
-		u64 from = check_rand_below(N), n = check_rand_below(N - from + 1), i;
-		bool on = check_rand() & 1;
-
-		(on ? bitmap_set : bitmap_clear)(map, from, n);
-		for (i = from; i < from + n; i++)
-			model[i] = on;
-		from = check_rand_below(N + 10);
-		for (i = from; i < N && !model[i]; i++)
-			;
-		CHECK_EQ(find_next_bit(map, N, from), i < N ? i : N);
-		for (i = from; i < N && model[i]; i++)
-			;
-		CHECK_EQ(find_next_zero_bit(map, N, from), i < N ? i : N);
-		for (i = N, n = 0; i-- > 0;)
-			n += model[i];
-		CHECK_EQ(bitmap_weight(map, N), n);
-		CHECK_OR_RETURN(bitmap_empty(map, N) == (n == 0));
-		n = check_rand_below(20) + 1;
-		i = bitmap_find_zero_area(map, N, 0, n, 4);
-		CHECK(i == N || (i % 4 == 0 && find_next_bit(map, i + n, i) == i + n));
-	}
-	bitmap_zero(map, N);
-	CHECK_EQ(find_last_bit(map, N), N);
-	set_bit(77, map);
-	CHECK(test_and_set_bit(77, map) && !test_and_set_bit(130, map));
-	CHECK_EQ(find_last_bit(map, N), 130);
-	CHECK(test_and_clear_bit(77, map) && !test_bit(77, map));
-}
-
-static void test_ida(void)
-{
-	enum { N = 5000 };
-	static DEFINE_IDA_STORAGE(storage, N);
-	static bool model[N];
-	struct ida ida;
-	const char *what;
-
-	ida_init(&ida, storage, N);
-	for (int round = 0; round < 100000; round++) {
-		u32 id = (u32)check_rand_below(N), i;
-
-		/* Runs of allocating and of freeing, so that it fills and empties. */
-		if ((round / 20000) % 2 ? check_rand() % 4 == 0 : check_rand() % 4) {
-			int got = ida_alloc_range(&ida, id, 0);
-
-			for (i = id; i < N && model[i]; i++)
-				;
-			CHECK_OR_RETURN(got == (i < N ? (int)i : -ENOSPC));
-			if (got >= 0)
-				model[got] = true;
-		} else {
-			CHECK(ida_taken(&ida, id) == model[id]);
-			if (model[id])
-				ida_free(&ida, id);
-			else
-				CHECK_EQ(ida_take(&ida, id), 0);
-			model[id] = !model[id];
-		}
-		if (round % 500 == 0)
-			CHECK_OR_RETURN(ida_check(&ida, &what) == 0);
-	}
-	ida_init(&ida, storage, 4);
-	CHECK_EQ(ida_alloc_cyclic(&ida, 1, 0), 1);
-	ida_free(&ida, 1);
-	CHECK_EQ(ida_alloc_cyclic(&ida, 1, 0), 2);
-	CHECK_EQ(ida_alloc_cyclic(&ida, 1, 0), 3);
-	CHECK_EQ(ida_alloc_cyclic(&ida, 1, 0), 1);
-	CHECK_EQ(ida_alloc_cyclic(&ida, 1, 0), -ENOSPC);
-}
-
 static int by_value(const void *a, const void *b)
 {
 	u64 x = *(const u64 *)a, y = *(const u64 *)b;
@@ -304,8 +225,6 @@ int main(void)
 	RUN(test_printf_flags);
 	RUN(test_printf);
 	RUN(test_seq_buf);
-	RUN(test_bitmap);
-	RUN(test_ida);
 	RUN(test_sort);
 	RUN(test_hash);
 	RUN(test_parse);

@@ -1,5 +1,6 @@
 /* Any bytes as ELF program, ELF kernel, cpio archive and script: no crash, ranges in bounds. */
 // SOURCES: loader/elf.c loader/cpio.c loader/script.c
+// RUNS: 50000
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,17 +1,22 @@
 // SOURCES: mm/vmatree.c kernel/lib/rbtree.c
 // CFLAGS: -DHOST_TEST -DDEBUG
-/* The VMA tree against an array of pages: random inserts, erases, resizes and searches, checked after every step. */
-#include "check.h"
+// PLANT: mm/vmatree.c: if (tail && next) => if (0)
+// PLANT: mm/vmatree.c: if (mm->last == n) => if (0)
+// PLANT: mm/vmatree.c: && v->end <= high - len) => && v->end < high - len)
+// PLANT: mm/vmatree.c: a = ALIGN_DOWN(hi - len, align); => a = hi - len;
+// PLANT: mm/vmatree.c: return fit_bottom(max(low, last_end(mm)), high, len, align, addr); => return false;
+/* The VMA tree against an array of pages: inserts, erases, resizes, splits, joins and searches. */
+#include "model.h"
 #include "mm/vmatree.h"
 
-#define PAGES 512 /* of the model */
-enum { STEPS = 100000, BASE_PAGE = 16 };
+enum { PAGES = 400, BASE_PAGE = 16 };
 
 static struct mm mm;
 static struct vma pool[PAGES];
 static struct vma *owner[PAGES]; /* model: who owns each page */
 
 static u64 addr_of(unsigned page) { return (u64)(BASE_PAGE + page) << PAGE_SHIFT; }
+static unsigned page_of(u64 addr) { return (unsigned)(addr >> PAGE_SHIFT) - BASE_PAGE; }
 
 static struct vma *pool_get(void)
 {
@@ -27,30 +32,24 @@ static void own(struct vma *v, unsigned from, unsigned to)
 		owner[i] = v;
 }
 
-static unsigned page_of(u64 addr) { return (unsigned)(addr >> PAGE_SHIFT) - BASE_PAGE; }
-
 static void step_insert(void)
 {
-	unsigned at = check_rand_below(PAGES), n = 0;
+	unsigned at = choose(PAGES), n = 0;
 	struct vma *v;
 
 	while (at + n < PAGES && !owner[at + n] && n < 9)
 		n++;
 	if (!n || !(v = pool_get()))
 		return;
-	n = 1 + check_rand_below(n);
-	memset(v, 0, sizeof(*v));
-	v->mm = &mm;
-	v->start = addr_of(at);
-	v->end = addr_of(at + n);
-	v->flags = check_rand_below(8) ? 0 : VM_GROWSDOWN;
+	n = 1 + choose(n);
+	*v = (struct vma){ .mm = &mm, .start = addr_of(at), .end = addr_of(at + n), .flags = one_in(8) ? VM_GROWSDOWN : 0 };
 	vmatree_insert(&mm, v);
 	own(v, at, at + n);
 }
 
 static void step_erase(void)
 {
-	struct vma *v = owner[check_rand_below(PAGES)];
+	struct vma *v = owner[choose(PAGES)];
 
 	if (!v)
 		return;
@@ -61,7 +60,7 @@ static void step_erase(void)
 
 static void step_resize(void)
 {
-	struct vma *v = owner[check_rand_below(PAGES)];
+	struct vma *v = owner[choose(PAGES)];
 	unsigned s, e;
 
 	if (!v)
@@ -69,14 +68,14 @@ static void step_resize(void)
 	s = page_of(v->start);
 	e = page_of(v->end);
 	own(NULL, s, e);
-	if (check_rand_below(2)) {
-		while (s > 0 && !owner[s - 1] && check_rand_below(3))
+	if (choose(2)) {
+		while (s > 0 && !owner[s - 1] && choose(3))
 			s--;
-		while (e < PAGES && !owner[e] && check_rand_below(3))
+		while (e < PAGES && !owner[e] && choose(3))
 			e++;
 	} else if (e - s > 1) {
-		s += check_rand_below(e - s - 1);
-		e -= check_rand_below(e - s);
+		s += choose(e - s - 1);
+		e -= choose(e - s);
 	}
 	own(v, s, e);
 	vmatree_resize(&mm, v, addr_of(s), addr_of(e));
@@ -84,7 +83,7 @@ static void step_resize(void)
 
 static void step_split(void)
 {
-	struct vma *v = owner[check_rand_below(PAGES)], *n;
+	struct vma *v = owner[choose(PAGES)], *n;
 	unsigned s, e, at;
 
 	if (!v)
@@ -93,7 +92,7 @@ static void step_split(void)
 	e = page_of(v->end);
 	if (e - s < 2 || v->flags & VM_GROWSDOWN || !(n = pool_get()))
 		return;
-	at = s + 1 + check_rand_below(e - s - 1);
+	at = s + 1 + choose(e - s - 1);
 	*n = *v;
 	n->start = addr_of(at);
 	vmatree_split(&mm, v, n);
@@ -102,12 +101,16 @@ static void step_split(void)
 
 static void step_join(void)
 {
-	struct vma *v = owner[check_rand_below(PAGES)], *n;
+	struct vma *v = owner[choose(PAGES)], *n;
+	u64 at;
 
 	if (!v || !(n = vma_next(v)) || n->start != v->end || n->flags & VM_GROWSDOWN)
 		return;
-	own(v, page_of(n->start), page_of(n->end));
+	at = n->start;
+	own(v, page_of(at), page_of(n->end));
+	CHECK(vma_find(&mm, at) == n);
 	vmatree_join(&mm, v, n);
+	CHECK(vma_find(&mm, at) == v);
 	n->mm = NULL;
 }
 
@@ -156,10 +159,10 @@ static bool model_gap(bool top, u64 len, u64 low, u64 high, u64 align, u64 *addr
 
 static void step_gap(void)
 {
-	u64 low = check_rand_below(PAGES) << PAGE_SHIFT, high = low + (check_rand_below(PAGES) << PAGE_SHIFT);
-	u64 len = (1 + check_rand_below(12)) << PAGE_SHIFT, align = PAGE_SIZE << check_rand_below(4);
+	u64 low = choose(PAGES) << PAGE_SHIFT, high = low + (choose(PAGES) << PAGE_SHIFT);
+	u64 len = (1 + choose(12)) << PAGE_SHIFT, align = PAGE_SIZE << choose(4);
 	u64 a = 0, b = 0;
-	bool top = check_rand_below(2);
+	bool top = choose(2);
 	bool want = model_gap(top, len, low, high, align, &a);
 	bool got = top ? vmatree_gap_topdown(&mm, len, low, high, align, &b) :
 			 vmatree_gap_bottomup(&mm, len, low, high, align, &b);
@@ -171,7 +174,7 @@ static void step_gap(void)
 
 static void step_find(void)
 {
-	unsigned p = check_rand_below(PAGES), q = p + 1 + check_rand_below(10);
+	unsigned p = choose(PAGES), q = p + 1 + choose(10);
 	struct vma *want = model_find(p), *v = vma_find(&mm, addr_of(p));
 
 	CHECK(v == want);
@@ -180,48 +183,54 @@ static void step_find(void)
 	CHECK(vmatree_intersect(&mm, addr_of(p), addr_of(q)) == want);
 }
 
-static void random_steps(void)
+static void start(void)
+{
+	memset(pool, 0, sizeof(pool));
+	memset(owner, 0, sizeof(owner));
+	vmatree_init(&mm);
+}
+
+static void step(void)
+{
+	switch (choose(10)) {
+	case 0 ... 1: step_insert(); break;
+	case 2: step_erase(); break;
+	case 3: step_resize(); break;
+	case 4 ... 5: step_find(); break;
+	case 6 ... 7: step_gap(); break;
+	case 8: step_split(); break;
+	default: step_join(); break;
+	}
+}
+
+static void check(void)
 {
 	const struct vma *at;
-	const char *what;
+	const char *what = "";
+	u64 bad = vmatree_check(&mm, &what, &at);
 
-	vmatree_init(&mm);
-	for (int i = 0; i < STEPS; i++) {
-		switch (check_rand_below(10)) {
-		case 8: step_split(); break;
-		case 9: step_join(); break;
-		case 0 ... 1: step_insert(); break;
-		case 2: step_erase(); break;
-		case 3: step_resize(); break;
-		case 4 ... 5: step_find(); break;
-		default: step_gap(); break;
-		}
-		CHECK_EQ(vmatree_check(&mm, &what, &at), 0);
-		CHECK_OR_RETURN(1);
-	}
+	if (bad)
+		printf("  %s\n", what);
+	CHECK_EQ(bad, 0);
 }
 
 /* Appending in order gives the same set as inserting. */
 static void append_in_order(void)
 {
-	const struct vma *at;
-	const char *what;
-
-	memset(pool, 0, sizeof(pool));
-	vmatree_init(&mm);
+	start();
 	for (int i = 0; i < PAGES; i++) {
 		pool[i] = (struct vma){ .start = addr_of(2 * i), .end = addr_of(2 * i + 1), .mm = &mm };
 		vmatree_append(&mm, &pool[i]);
-		CHECK_EQ(vmatree_check(&mm, &what, &at), 0);
+		check();
 		CHECK_OR_RETURN(1);
 	}
 	CHECK_EQ(mm.nr_vmas, PAGES);
 	CHECK(vma_find(&mm, addr_of(2 * 7 + 1)) == &pool[8]);
 }
 
-int main(void)
+static void others(void)
 {
-	RUN(random_steps);
 	RUN(append_in_order);
-	return check_done();
 }
+
+const struct model model = { .round = 20000, .start = start, .step = step, .check = check, .others = others };

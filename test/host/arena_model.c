@@ -1,16 +1,21 @@
 // SOURCES: mm/arena.c kernel/lib/rbtree.c
 // CFLAGS: -DHOST_TEST -DDEBUG
-/* Arena against an array of units; lowest fit is checked, the checker runs after every step. */
-#include "check.h"
+// PLANT: mm/arena.c: at->largest = max(at->largest, len); => (void)len;
+// PLANT: mm/arena.c: seg->end = gone[1]->end; => ;
+// PLANT: mm/arena.c: && s->end - *at >= len; => && s->end - *at > len;
+// PLANT: mm/arena.c: if (s->start <= addr) => if (s->start < addr)
+/* Arena against an array of units; lowest fit is checked, and that all structs come back. */
+#include "model.h"
 #include <mm/arena.h>
 
-enum { START = 100, END = 1100, STEPS = 100000 };
+enum { START = 100, END = 700 };
 
 static struct arena a;
 static struct arena_seg *owner[END];
 static struct arena_seg *live[END];
 static unsigned int nlive;
 static long structs;
+static bool filling;
 
 static struct arena_seg *seg_new(void)
 {
@@ -39,8 +44,8 @@ static u64 model_fit(u64 len, u64 align)
 
 static void step_alloc(void)
 {
-	u64 len = 1 + check_rand_below(check_rand_below(4) ? 10 : 120);
-	u64 align = 1ull << (check_rand_below(4) ? 0 : check_rand_below(7));
+	u64 len = 1 + choose(one_in(4) ? 120 : 10);
+	u64 align = 1ull << (one_in(4) ? choose(7) : 0);
 	u64 want = model_fit(len, align);
 	struct arena_seg *spare[2] = { seg_new(), seg_new() };
 	struct arena_seg *s = arena_alloc(&a, len, align, spare);
@@ -56,9 +61,8 @@ static void step_alloc(void)
 	live[nlive++] = s;
 }
 
-static void step_free(void)
+static void drop(unsigned int k)
 {
-	unsigned int k = (unsigned int)check_rand_below(nlive);
 	struct arena_seg *s = live[k], *gone[2];
 
 	for (u64 i = s->start; i < s->end; i++)
@@ -71,7 +75,7 @@ static void step_free(void)
 
 static void step_find(void)
 {
-	u64 at = START + check_rand_below(END - START), i = at;
+	u64 at = START + choose(END - START), i = at;
 	struct arena_seg *next = arena_next_busy(&a, at);
 
 	CHECK(arena_find(&a, at) == owner[at]);
@@ -80,35 +84,46 @@ static void step_find(void)
 	CHECK(next == (i < END ? owner[i] : NULL));
 }
 
-static void test_random(void)
+static void start(void)
 {
-	const char *what = "";
-
+	memset(owner, 0, sizeof(owner));
+	filling = true;
 	arena_init(&a);
 	arena_add(&a, seg_new(), START, END);
-	for (int step = 0; step < STEPS; step++) {
-		bool filling = step / 2000 % 2 == 0;
-		u64 r = check_rand_below(10);
+}
 
-		if (r < (filling ? 5 : 3))
-			step_alloc();
-		else if (r < 8 && nlive)
-			step_free();
-		else
-			step_find();
-		CHECK(arena_check(&a, &what) == 0);
-		CHECK_OR_RETURN(!check_failed_now);
-	}
+static void step(void)
+{
+	u64 r = choose(200);
+
+	if (r < (filling ? 100 : 60))
+		step_alloc();
+	else if (r < 160 && nlive)
+		drop((unsigned int)choose(nlive));
+	else if (r < 199)
+		step_find();
+	else if (one_in(10))
+		filling = !filling;
+}
+
+static void check(void)
+{
+	const char *what = "";
+	int bad = arena_check(&a, &what);
+
+	if (bad)
+		printf("  %s\n", what);
+	CHECK_EQ(bad, 0);
+}
+
+static void finish(void)
+{
 	while (nlive)
-		step_free();
+		drop(0);
 	CHECK_EQ(a.nr_segs, 1);
 	CHECK_EQ(a.free, END - START);
 	seg_drop(rb_entry(a.root.rb_node, struct arena_seg, rb));
 	CHECK_EQ(structs, 0);
 }
 
-int main(void)
-{
-	RUN(test_random);
-	return check_done();
-}
+const struct model model = { .round = 10000, .start = start, .step = step, .check = check, .finish = finish };

@@ -1,0 +1,161 @@
+"""test/host/build.py - building and running what is in test/host
+
+What a program is made of stands in its first lines (`header_values`).  A test is X_test.c, a fuzzer X_fuzz.c.  A model
+(model.h) is both: X_model.c with model_by_seed.c, and with model_by_bytes.c.  Test programs with PLANT lines must fail when
+one of these faults is built in: `planted_faults`.
+"""
+import os
+import re
+import shutil
+import subprocess
+import time
+
+CFLAGS = ("-std=gnu2x -g -O1 -fno-omit-frame-pointer -fno-strict-aliasing -fwrapv "
+          "-Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -Iinclude -Itest/host -I.").split()
+SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+ENV = {"ASAN_OPTIONS": "detect_leaks=1:allocator_may_return_null=1", "UBSAN_OPTIONS": "print_stacktrace=1",
+       "TSAN_OPTIONS": "halt_on_error=1"}
+BUILD = "build/host"
+CORPUS = "test/host/corpus"
+FUZZ_SECONDS = 30
+PLANT_STEPS = 30000
+
+
+def run(args, timeout, **kw):
+    """=> (exit code, output of both streams, seconds); 124 when the time was over"""
+    start = time.monotonic()
+    try:
+        p = subprocess.run(args, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=timeout,
+                           stdin=subprocess.DEVNULL, **kw)
+        code, out = p.returncode, p.stdout
+    except subprocess.TimeoutExpired as e:
+        code, out = 124, (e.stdout or b"") + b"\n(time is over)\n"
+    return code, out.decode(errors="replace"), time.monotonic() - start
+
+
+def header_values(path, key):
+    """The texts after '// KEY:' in the first 40 lines."""
+    found = []
+    with open(path, encoding="utf-8", errors="replace") as f:
+        for _, line in zip(range(40), f):
+            m = re.match(r"(?://|#| \*|\s*)\s*" + key + r":\s*(.*)", line)
+            if m:
+                found.append(m.group(1).strip())
+    return found
+
+
+def header_value(path, key, default=""):
+    return " ".join(header_values(path, key)) or default
+
+
+def is_model(source):
+    return source.endswith("_model.c")
+
+
+def plain_name(source):
+    """test/host/X_model.c => X"""
+    return re.sub(r"_(test|fuzz|model)\.c$", "", os.path.basename(source))
+
+
+def compile_program(source, fuzz, binary=None, instead=None):
+    """instead: {path: path of the text to be built for it}.  => (binary, error text or None)"""
+    suffix = "_fuzz" if fuzz else "_test"
+    binary = binary or os.path.join(BUILD, plain_name(source) + suffix)
+    instead = instead or {}
+    flags = CFLAGS + SANITIZE + header_value(source, "CFLAGS").split() + (["-fsanitize=fuzzer"] if fuzz else [])
+    if instead:	# what was changed must be found before its original, and its neighbours where they were
+        flags = [f"-I{binary}.d/include", f"-I{binary}.d"] + flags
+        flags += ["-iquote" + os.path.dirname(path) for path in instead]
+    sources = [source] + header_value(source, "SOURCES").split()
+    if is_model(source):
+        sources.append("test/host/model_by_bytes.c" if fuzz else "test/host/model_by_seed.c")
+    work = binary + ".o"
+    os.makedirs(work, exist_ok=True)
+    ccache = [shutil.which("ccache")] if shutil.which("ccache") else []
+    objects = []
+    for src in sources:
+        obj = os.path.join(work, src.replace("/", ".") + ".o")
+        code, out, _ = run(ccache + ["clang"] + flags + ["-c", instead.get(src, src), "-o", obj], 120)
+        if code:
+            return binary, out
+        objects.append(obj)
+    code, out, _ = run(["clang"] + flags + objects + header_value(source, "LIBS").split() +
+                       ["-lpthread", "-o", binary], 120)
+    return binary, out if code else None
+
+
+def program_test(source):
+    """Builds and runs a test. => (passed, output)"""
+    binary, error = compile_program(source, False)
+    if error:
+        return False, error
+    code, out, _ = run([binary] + header_value(source, "ARGS").split(), 180, env=dict(os.environ, **ENV))
+    return code == 0, out
+
+
+def unpack_corpus(name):
+    """The inputs in test/host/corpus/NAME.hex, a line each, as files. => their folder"""
+    folder = os.path.join(BUILD, "corpus", name)
+    shutil.rmtree(folder, ignore_errors=True)
+    os.makedirs(folder)
+    path = os.path.join(CORPUS, name + ".hex")
+    if os.path.exists(path):
+        with open(path, encoding="ascii") as f:
+            for i, line in enumerate(f):
+                with open(os.path.join(folder, f"{i:03}"), "wb") as out:
+                    out.write(bytes.fromhex(line.strip()))
+    return folder
+
+
+def fuzz_test(source, artifacts):
+    """A bounded number of runs, the same every time. => (passed, output)"""
+    binary, error = compile_program(source, True)
+    if error:
+        return False, error
+    name = plain_name(source)
+    found = os.path.join(BUILD, "found", name)	# new inputs; not for the next run
+    shutil.rmtree(found, ignore_errors=True)
+    os.makedirs(found)
+    args = [binary, f"-runs={header_value(source, 'RUNS', '20000')}", "-seed=1", f"-max_total_time={FUZZ_SECONDS}",
+            f"-max_len={256 if is_model(source) else 4096}", "-verbosity=0", f"-artifact_prefix={artifacts}/{name}-", found,
+            unpack_corpus(name)]
+    code, out, _ = run(args, 180, env=dict(os.environ, **ENV))
+    return code == 0, out
+
+
+def plant(source, line, binary):
+    """Builds one fault in. => ({path: changed text's path}, None) or (None, why not)"""
+    m = re.match(r"(\S+): (.*?) => ?(.*)$", line)
+    if not m:
+        return None, "not FILE: OLD => NEW"
+    path, old, new = (s.replace(r"\n", "\n").replace(r"\t", "\t") for s in m.groups())
+    with open(path, encoding="utf-8") as f:
+        text = f.read()
+    if text.count(old) != 1:
+        return None, f"'{old}' stands {text.count(old)} times in {path}: the PLANT line must follow the code"
+    changed = os.path.join(binary + ".d", path)
+    os.makedirs(os.path.dirname(changed), exist_ok=True)
+    with open(changed, "w", encoding="utf-8") as f:
+        f.write(text.replace(old, new))
+    return {path: changed}, None
+
+
+def planted_faults(source):
+    """The test is built with each fault in turn and must fail each time. => (passed, output)"""
+    lines, ok = [], True
+    for i, line in enumerate(header_values(source, "PLANT")):
+        binary = os.path.join(BUILD, "plants", f"{plain_name(source)}{i}")
+        shutil.rmtree(binary + ".d", ignore_errors=True)
+        instead, error = plant(source, line, binary)
+        if not error:
+            _, error = compile_program(source, False, binary, instead)
+        if error:
+            ok = False
+            lines.append(f"CANNOT BE BUILT {line}\n{error}")
+            continue
+        args = ["--steps", str(PLANT_STEPS)] if is_model(source) else header_value(source, "ARGS").split()
+        code, out, seconds = run([binary] + args, 60, env=dict(os.environ, **ENV))
+        why = next((l.strip() for l in out.split("\n") if re.search(r"  test/|ERROR|WARNING|panic|assert|error:", l)), "")
+        lines.append(f"{'NOT SEEN' if not code else 'seen'} in {seconds:.1f} s: {line}\n    {why}")
+        ok = ok and code != 0
+    return ok, "\n".join(lines) + "\n"
