@@ -23,6 +23,7 @@
 #include <mm/alloc.h>
 #include <mm/hugetlb.h>
 #include <mm/mm.h>
+#include <mm/shrinker.h>
 #include <mm/slab.h>
 #include <mm/vmalloc.h>
 #include <proc/ipc.h>
@@ -69,6 +70,7 @@ static int init_thread(void *arg)
 	rcu_init();			/* callbacks run */
 	smp_init(h);			/* all CPUs */
 	workqueue_init();		/* deferred work */
+	shrinker_init();		/* working sets of caches are measured */
 	fbcon_init(h);			/* text on the screen */
 	pci_init();			/* buses */
 	serial_init();			/* ttyS0 by interrupts */

@@ -322,8 +322,7 @@ unsigned int buddy_alloc_bulk(struct buddy *b, enum mobility mt, struct page **o
 	return got;
 }
 
-/* The first page of the free block that covers pfn, or NULL. */
-static struct page *covering_block(const struct buddy *b, u64 pfn, unsigned int *order)
+struct page *buddy_block_of(const struct buddy *b, u64 pfn, unsigned int *order)
 {
 	for (unsigned int o = 0; o <= MAX_ORDER; o++) {
 		u64 head = pfn & ~((1ull << o) - 1);
@@ -345,7 +344,7 @@ bool buddy_take_range(struct buddy *b, u64 pfn, u64 n)
 	struct page *p;
 
 	for (u64 at = pfn; at < end;) {
-		p = covering_block(b, at, &order);
+		p = buddy_block_of(b, at, &order);
 		if (!p)
 			return false;
 		at = (u64)(p - b->map) + (1ull << order);
@@ -353,7 +352,7 @@ bool buddy_take_range(struct buddy *b, u64 pfn, u64 n)
 	for (u64 at = pfn; at < end;) {
 		u64 head, stop;
 
-		p = covering_block(b, at, &order);
+		p = buddy_block_of(b, at, &order);
 		head = (u64)(p - b->map);
 		stop = head + (1ull << order);
 		take_block(b, p, order);

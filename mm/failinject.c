@@ -1,7 +1,7 @@
 /*
  * failinject.c - see include/mm/failinject.h.
  *
- * fail_nth_armed is the only word the allocators read; while it is set their fast paths lead to
+ * alloc_hooks is the only byte the allocators read; while it is set their fast paths lead to
  * the slow ones, which ask fail_alloc_slow.  Allocations in interrupts are not counted: they
  * belong to nobody and would make runs differ.
  *
@@ -19,10 +19,20 @@
 #include <lib/parse.h>
 
 bool fail_nth_armed;
+u8 alloc_hooks;
 static struct thread *fail_thread;	/* compared, never followed */
 static atomic64_t fail_left;
 static s64 fail_count;
 static u64 fail_period;
+
+static void set_armed(bool on)
+{
+	smp_store_release(&fail_nth_armed, on);
+	if (on)
+		__atomic_fetch_or(&alloc_hooks, ALLOC_HOOK_FAIL, __ATOMIC_RELEASE);
+	else
+		__atomic_fetch_and(&alloc_hooks, (u8)~ALLOC_HOOK_FAIL, __ATOMIC_RELEASE);
+}
 
 bool fail_alloc_slow(void)
 {
@@ -37,19 +47,19 @@ bool fail_alloc_slow(void)
 		if (fail_period)
 			atomic64_set(&fail_left, (s64)fail_period);
 		else
-			WRITE_ONCE(fail_nth_armed, false);
+			set_armed(false);
 	}
 	return true;
 }
 
 void fail_nth_arm_many(struct thread *t, u64 n, u64 count, u64 period)
 {
-	WRITE_ONCE(fail_nth_armed, false);
+	set_armed(false);
 	fail_thread = t;
 	fail_count = count ? (s64)count : 1;
 	fail_period = period;
 	atomic64_set(&fail_left, (s64)n);
-	smp_store_release(&fail_nth_armed, n != 0);
+	set_armed(n != 0);
 }
 
 void fail_nth_arm(struct thread *t, u64 n)

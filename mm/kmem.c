@@ -20,38 +20,30 @@
  * that is freed here goes home, past the magazines, so that a magazine never mixes nodes for long (memory that ran out on a node
  * is the exception: then objects of another one are handed out and go home when freed).  With one node this costs one test.
  *
- * Magazines grow: a cache whose depot lock is contended often gets larger ones from then on, so
- * that the lock is taken less often.
+ * Magazines grow: a cache whose depot lock was waited for DEPOT_CONTENDED times within
+ * DEPOT_INTERVAL visits gets larger ones from then on, so that the lock is taken less often; not
+ * when what the CPUs and depots could then hold of it would be more than a DEPOT_SHARE'th of
+ * memory.  Under pressure they are given back and small again (mm/kmem_cache.c).
  *
  * SLAB_RCU: an empty slab's pages are freed a grace period later, so an RCU reader that holds a
  * stale pointer still finds an object of this cache, constructed, though perhaps reused.
  */
 #include <mm/slab_impl.h>
 
-#include <kernel/cmdline.h>
 #include <kernel/cpumask.h>
-#include <kernel/printk.h>
 #include <kernel/rcu.h>
 #include <lib/assert.h>
-#include <lib/bitmap.h>
 #include <lib/string.h>
 #include <mm/vmstat.h>
 #include <mm/zone.h>
 
 #define KEEP_EMPTY	2
-#define DEPOT_MAX_FULL	16
 
-static DEFINE_PER_CPU(struct mag_cpu, kmem_cpus[KMEM_MAX_CACHES]);
-
-static DEFINE_SPINLOCK(cache_lock);
-static LIST_HEAD(caches);			/* (cache_lock) */
-static DECLARE_BITMAP(ids, KMEM_MAX_CACHES);	/* (cache_lock) */
-static struct kmem_cache cache_cache;		/* of struct kmem_cache */
-static struct kmem_cache mag_caches[MAG_CLASSES];
-static const u32 mag_sizes[MAG_CLASSES] = { 14, 30, 62 };
-static bool kmem_ready;
+struct kmem_cache mag_caches[MAG_CLASSES];
+const u32 mag_sizes[MAG_CLASSES] = { 14, 30, 62 };
 u32 nr_kmem_nodes = 1;
 u8 kmem_node_index[64];
+u8 kmem_free_hooks;
 
 /* The cache's part on this CPU's node; may be stale at once. */
 static __always_inline struct kmem_node *node_here(struct kmem_cache *c)
@@ -62,11 +54,6 @@ static __always_inline struct kmem_node *node_here(struct kmem_cache *c)
 static struct kmem_node *node_of(struct kmem_cache *c, const struct page *p)
 {
 	return kmem_node(c, kmem_node_index[page_node(p)]);
-}
-
-static void report_broken(const struct slab_shape *s, const void *obj, const char *what)
-{
-	panic("slab %s: object %p: %s", s->name, obj, what);
 }
 
 /* ---- slabs ---- */
@@ -86,10 +73,16 @@ static void slab_rcu_free(struct rcu_head *head)
 	slab_pages_free((struct page *)((u8 *)head - offsetof(struct page, slab_list)));
 }
 
-static void slab_release(struct kmem_cache *c, struct page *p)
+/* The counter of a cache's pages. */
+static __always_inline enum vm_state pages_state(const struct kmem_cache *c)
+{
+	return c->flags & SLAB_RECLAIM ? NR_SLAB_RECLAIMABLE : NR_SLAB;
+}
+
+void slab_release(struct kmem_cache *c, struct page *p)
 {
 	count_vm_event(SLABS_FREED);
-	mod_vm_state(NR_SLAB, -(1 << c->shape.order));
+	mod_vm_state(pages_state(c), -(1 << c->shape.order));
 	if (c->flags & SLAB_RCU)
 		call_rcu((struct rcu_head *)&p->slab_list, slab_rcu_free);
 	else
@@ -105,11 +98,13 @@ static struct kmem_node *slab_grow(struct kmem_cache *c, gfp_t gfp)
 	u32 colour;
 
 	gfp &= ~(GFP_ZERO | GFP_MOVABLE | GFP_RECLAIMABLE | GFP_ACCOUNT);
+	if (c->flags & SLAB_RECLAIM)
+		gfp |= GFP_RECLAIMABLE;
 	p = alloc_pages(gfp | GFP_COMP, c->shape.order);
 	if (!p)
 		return NULL;
 	count_vm_event(SLABS_MADE);
-	mod_vm_state(NR_SLAB, 1 << c->shape.order);
+	mod_vm_state(pages_state(c), 1 << c->shape.order);
 	page_set_type(p, PT_SLAB);
 	p->slab_cache = c;
 	colour = __atomic_fetch_add(&c->colour, 1, __ATOMIC_RELAXED);
@@ -157,8 +152,9 @@ static u32 slabs_give_node(struct kmem_cache *c, struct kmem_node *kn, void **ob
 {
 	LIST_HEAD(gone);
 	struct page *p, *next;
+	u32 i, refused = 0;
+	bool was_full;
 	u64 flags;
-	u32 i;
 
 	spin_lock_irqsave(&kn->lock, flags);
 	for (i = 0; i < n; i++) {
@@ -166,9 +162,13 @@ static u32 slabs_give_node(struct kmem_cache *c, struct kmem_node *kn, void **ob
 		ASSERT3P(p->slab_cache, ==, c);
 		if (unlikely(nr_kmem_nodes > 1) && node_of(c, p) != kn)
 			break;
-		if (slab_full(&c->shape, p))
+		was_full = slab_full(&c->shape, p);
+		if (unlikely(!slab_give(&c->shape, p, objs[i]))) {
+			refused++;
+			continue;
+		}
+		if (was_full)
 			list_move(&p->slab_list, &kn->partial);
-		slab_give(&c->shape, p, objs[i]);
 		if (p->private)
 			continue;
 		if (kn->nr_empty < KEEP_EMPTY) {
@@ -179,14 +179,14 @@ static u32 slabs_give_node(struct kmem_cache *c, struct kmem_node *kn, void **ob
 			kn->nr_slabs--;
 		}
 	}
-	kn->inuse -= i;
+	kn->inuse -= i - refused;
 	spin_unlock_irqrestore(&kn->lock, flags);
 	list_for_each_entry_safe(p, next, &gone, slab_list)
 		slab_release(c, p);
 	return i;
 }
 
-static void slabs_give(struct kmem_cache *c, void **objs, u32 n)
+void slabs_give(struct kmem_cache *c, void **objs, u32 n)
 {
 	for (u32 done = 0; done < n;)
 		done += slabs_give_node(c, node_of(c, page_head(virt_to_page(objs[done]))), objs + done, n - done);
@@ -236,7 +236,7 @@ static struct magazine *magazine_new(struct kmem_cache *c, gfp_t gfp)
 	return m;
 }
 
-static void magazine_free(struct magazine *m)
+void magazine_free(struct magazine *m)
 {
 	struct kmem_cache *c = page_head(virt_to_page(m))->slab_cache;
 	void *obj = m;
@@ -244,17 +244,39 @@ static void magazine_free(struct magazine *m)
 	slabs_give(c, &obj, 1);
 }
 
-static void depot_lock(struct kmem_cache *c, struct kmem_node *n)
+/* What all magazines of this class could hold of the cache, in pages. */
+static u64 most_cached(const struct kmem_cache *c, u32 class)
+{
+	u64 mags = 2ull * (u32)nr_cpus + (u64)DEPOT_MAX_FULL * nr_kmem_nodes;
+
+	return (mags * mag_sizes[class] * c->shape.stride) >> PAGE_SHIFT;
+}
+
+noinline void kmem_depot_waited(struct kmem_cache *c, struct kmem_node *n)
 {
 	u32 class = READ_ONCE(c->mag_class);
 
-	if (spin_trylock(&n->depot_lock))
+	if (++n->contended < DEPOT_CONTENDED || class + 1 >= MAG_CLASSES)
 		return;
-	spin_lock(&n->depot_lock);
-	if (++n->contended >= 256 && class + 1 < MAG_CLASSES) {
+	n->contended = 0;
+	if (most_cached(c, class + 1) > nr_total_pages() / DEPOT_SHARE)
+		return;
+	WRITE_ONCE(c->mag_class, class + 1);
+	count_vm_event(MAGAZINE_GROWN);
+}
+
+static void depot_lock(struct kmem_cache *c, struct kmem_node *n)
+{
+	bool waited = !spin_trylock(&n->depot_lock);
+
+	if (unlikely(waited))
+		spin_lock(&n->depot_lock);
+	if (unlikely(++n->visits >= DEPOT_INTERVAL)) {
+		n->visits = 0;
 		n->contended = 0;
-		WRITE_ONCE(c->mag_class, class + 1);
 	}
+	if (unlikely(waited))
+		kmem_depot_waited(c, n);
 }
 
 /* An object by way of the magazines, refilling the loaded one.  NULL: nothing in the slabs.
@@ -294,7 +316,7 @@ static void serve_requests(void)
 	preempt_enable();
 }
 
-static noinline void *alloc_slow(struct kmem_cache *c, gfp_t gfp)
+static void *alloc_layers(struct kmem_cache *c, gfp_t gfp)
 {
 	serve_requests();
 	if (!(gfp & GFP_NOFAIL) && fail_alloc())
@@ -315,6 +337,15 @@ static noinline void *alloc_slow(struct kmem_cache *c, gfp_t gfp)
 	return slabs_alloc_one(c, gfp);
 }
 
+static noinline void *alloc_slow(struct kmem_cache *c, gfp_t gfp)
+{
+	void *obj = alloc_layers(c, gfp);
+
+	if (unlikely(c->flags & SLAB_INIT_ALLOC) && obj)
+		memset(obj, 0, c->shape.size);
+	return obj;
+}
+
 static __always_inline void *cache_alloc(struct kmem_cache *c, gfp_t gfp)
 {
 	struct mag_cpu *m;
@@ -322,7 +353,7 @@ static __always_inline void *cache_alloc(struct kmem_cache *c, gfp_t gfp)
 
 	preempt_disable();
 	m = this_cpu_ptr(c->percpu);
-	if (unlikely(in_interrupt() || fail_nth_armed || !m->rounds)) {
+	if (unlikely(in_interrupt() || alloc_hooks || !m->rounds)) {
 		preempt_enable();
 		return alloc_slow(c, gfp);
 	}
@@ -394,6 +425,8 @@ static bool is_remote(const void *obj)
 static noinline void free_slow(struct kmem_cache *c, void *obj)
 {
 	serve_requests();
+	if (unlikely(c->flags & SLAB_INIT_FREE))
+		memset(obj, 0, c->shape.size);
 	if (!(c->flags & SLAB_NOMAG) && !in_interrupt() && !is_remote(obj)) {
 		struct mag_cpu *m;
 		bool room;
@@ -417,336 +450,12 @@ void kmem_cache_free(struct kmem_cache *c, void *obj)
 	ASSERT3P(page_head(virt_to_page(obj))->slab_cache, ==, c);
 	preempt_disable();
 	m = this_cpu_ptr(c->percpu);
-	if (unlikely(in_interrupt() || m->rounds >= m->size || (nr_kmem_nodes > 1 && is_remote(obj)))) {
+	if (unlikely(in_interrupt() || m->rounds >= m->size ||
+		     (kmem_free_hooks && ((c->flags & SLAB_INIT_FREE) || is_remote(obj))))) {
 		preempt_enable();
 		free_slow(c, obj);
 		return;
 	}
 	mag_push(m, obj);
 	preempt_enable();
-}
-
-/* ---- draining ---- */
-
-static void drain_cpu_cache(struct kmem_cache *c)
-{
-	struct mag_cpu *m = this_cpu_ptr(c->percpu), old = *m;
-
-	*m = (struct mag_cpu){ 0 };
-	if (old.loaded) {
-		slabs_give(c, old.loaded->round, old.rounds);
-		magazine_free(old.loaded);
-	}
-	if (old.prev) {
-		slabs_give(c, old.prev->round, old.prev_rounds);
-		magazine_free(old.prev);
-	}
-}
-
-void kmem_drain_local(void)
-{
-	struct kmem_cache *c;
-
-	spin_lock(&cache_lock);
-	list_for_each_entry(c, &caches, link)
-		drain_cpu_cache(c);
-	spin_unlock(&cache_lock);
-}
-
-static void drain_node(struct kmem_cache *c, struct kmem_node *n)
-{
-	struct magazine *m;
-
-	for (;;) {
-		spin_lock(&n->depot_lock);
-		m = depot_get_full(&n->depot);
-		if (!m)
-			m = depot_get_empty(&n->depot);
-		spin_unlock(&n->depot_lock);
-		if (!m)
-			break;
-		slabs_give(c, m->round, m->rounds);
-		magazine_free(m);
-	}
-}
-
-static void drain_depot(struct kmem_cache *c)
-{
-	for (u32 k = 0; k < nr_kmem_nodes; k++)
-		drain_node(c, kmem_node(c, k));
-}
-
-static void drop_empty_of(struct kmem_cache *c, struct kmem_node *n)
-{
-	LIST_HEAD(gone);
-	struct page *p, *next;
-	u64 flags;
-
-	spin_lock_irqsave(&n->lock, flags);
-	list_splice_init(&n->empty, &gone);
-	n->nr_slabs -= n->nr_empty;
-	n->nr_empty = 0;
-	spin_unlock_irqrestore(&n->lock, flags);
-	list_for_each_entry_safe(p, next, &gone, slab_list)
-		slab_release(c, p);
-}
-
-/* Frees all empty slabs. */
-static void drop_empty_slabs(struct kmem_cache *c)
-{
-	for (u32 k = 0; k < nr_kmem_nodes; k++)
-		drop_empty_of(c, kmem_node(c, k));
-}
-
-u64 kmem_reap_all(void)
-{
-	struct kmem_cache *c;
-	u64 before = vm_state_sum(NR_SLAB), after;
-
-	if (!kmem_ready)
-		return 0;
-	pcp_request_drain(PCP_DRAIN_SLABS);
-	spin_lock(&cache_lock);
-	list_for_each_entry(c, &caches, link)
-		drain_depot(c);
-	/* Magazine caches were created first, so they are last on the list: by now the
-	 * magazines of all others came back. */
-	list_for_each_entry(c, &caches, link)
-		drop_empty_slabs(c);
-	spin_unlock(&cache_lock);
-	after = vm_state_sum(NR_SLAB);
-	return before > after ? before - after : 0;
-}
-
-/* ---- life of caches ---- */
-
-/* slabdebug: all caches; slabdebug=name,name: those; slabdebug=off: none. */
-static bool wants_debug(const char *name, u32 flags)
-{
-	char buf[128], *rest = buf, *word;
-	int n = cmdline_get("slabdebug", buf, sizeof(buf));
-
-	if (flags & SLAB_NODEBUG)
-		return false;
-	if (n < 0) {
-#ifdef DEBUG
-		return true;
-#else
-		return cmdline_has("slabdebug");
-#endif
-	}
-	if (!n || streq(buf, "on"))
-		return true;
-	while ((word = strsep(&rest, ",")))
-		if (streq(word, name))
-			return true;
-	return false;
-}
-
-static void node_init(struct kmem_node *n)
-{
-	spin_lock_init(&n->lock);
-	spin_lock_init(&n->depot_lock);
-	INIT_LIST_HEAD(&n->partial);
-	INIT_LIST_HEAD(&n->full);
-	INIT_LIST_HEAD(&n->empty);
-}
-
-/* The parts of a cache on nodes but the first: cut from pages, kept for the next cache when one is destroyed. */
-static struct kmem_node *spare_nodes;	/* (cache_lock) linked by their first word */
-static struct kmem_node *node_room;	/* (cache_lock) */
-static u32 node_room_left;
-
-static struct kmem_node *other_nodes_alloc(void)
-{
-	u32 need = nr_kmem_nodes - 1, order = 0;
-	struct kmem_node *n;
-
-	if (!need)
-		return NULL;
-	spin_lock(&cache_lock);
-	n = spare_nodes;
-	if (n) {
-		spare_nodes = *(struct kmem_node **)n;
-	} else {
-		if (node_room_left < need) {
-			while (PAGE_SIZE << order < need * sizeof(*n))
-				order++;
-			node_room = get_free_pages(GFP_NOWAIT | GFP_NOFAIL, order);
-			node_room_left = node_room ? (u32)((PAGE_SIZE << order) / sizeof(*n)) : 0;
-		}
-		if (node_room_left >= need) {
-			n = node_room;
-			node_room += need;
-			node_room_left -= need;
-		}
-	}
-	spin_unlock(&cache_lock);
-	if (!n)
-		panic("mm: no memory for the nodes of an object cache");
-	memset(n, 0, need * sizeof(*n));
-	return n;
-}
-
-static void cache_init(struct kmem_cache *c, const char *name, size_t size, size_t align,
-		       u32 flags, void (*ctor)(void *))
-{
-	struct kmem_node *other = other_nodes_alloc();
-	bool debug = wants_debug(name, flags);
-
-	if (flags & SLAB_HWCACHE_ALIGN)
-		align = max(align, size > 32 ? (size_t)64 : (size_t)8);
-	memset(c, 0, sizeof(*c));
-	strscpy(c->name, name, sizeof(c->name));
-	slab_shape_init(&c->shape, (u32)size, (u32)align, ctor || (flags & SLAB_RCU), debug);
-	c->shape.name = c->name;
-	c->shape.broken = report_broken;
-	c->flags = flags | (debug ? SLAB_NOMAG : 0);
-	c->ctor = ctor;
-	c->other = other;
-	for (u32 k = 0; k < nr_kmem_nodes; k++)
-		node_init(kmem_node(c, k));
-	spin_lock(&cache_lock);
-	c->id = (u32)find_first_zero_bit(ids, KMEM_MAX_CACHES);
-	if (c->id < KMEM_MAX_CACHES - 1) {
-		__set_bit(c->id, ids);
-	} else {
-		/* The last slot stays empty: caches beyond the table share it and go without
-		 * magazines. */
-		c->id = KMEM_MAX_CACHES - 1;
-		c->flags |= SLAB_NOMAG;
-	}
-	c->percpu = &kmem_cpus[c->id];
-	list_add(&c->link, &caches);
-	spin_unlock(&cache_lock);
-}
-
-struct kmem_cache *kmem_cache_create(const char *name, size_t size, size_t align, u32 flags,
-				     void (*ctor)(void *))
-{
-	struct kmem_cache *c = NULL;
-
-	if (size && size <= (PAGE_SIZE << SLAB_MAX_ORDER) / 2 &&
-	    (!align || (is_power_of_2(align) && align <= PAGE_SIZE)))
-		c = kmem_cache_alloc(&cache_cache, GFP_KERNEL);
-	if (!c) {
-		if (flags & SLAB_PANIC)
-			panic("mm: cannot make the cache %s", name);
-		return NULL;
-	}
-	cache_init(c, name, size, align, flags, ctor);
-	return c;
-}
-
-/* Where the objects are that nobody gave back: the first of each slab, some slabs. */
-static void report_leaks(struct kmem_cache *c, struct kmem_node *n)
-{
-	struct list_head *lists[] = { &n->partial, &n->full };
-	u32 left = 8;
-	u64 flags;
-
-	spin_lock_irqsave(&n->lock, flags);
-	for (u32 i = 0; i < ARRAY_SIZE(lists); i++) {
-		struct page *p;
-
-		list_for_each_entry(p, lists[i], slab_list) {
-			if (!left--)
-				break;
-			pr_err("slab %s: %llu objects in use in the slab at %p\n", c->name, p->private, page_address(p));
-		}
-	}
-	spin_unlock_irqrestore(&n->lock, flags);
-}
-
-void kmem_cache_destroy(struct kmem_cache *c)
-{
-	u64 inuse = 0;
-
-	if (!c)
-		return;
-	pcp_request_drain(PCP_DRAIN_SLABS);
-	drain_depot(c);
-	drop_empty_slabs(c);
-	for (u32 k = 0; k < nr_kmem_nodes; k++)
-		inuse += kmem_node(c, k)->inuse;
-	if (inuse) {
-		/* Better to leak the cache than to pull it from under its objects. */
-		pr_err("slab %s: destroyed with %llu objects in use\n", c->name, inuse);
-		for (u32 k = 0; k < nr_kmem_nodes; k++)
-			report_leaks(c, kmem_node(c, k));
-		return;
-	}
-	spin_lock(&cache_lock);
-	list_del(&c->link);
-	if (c->id < KMEM_MAX_CACHES - 1)
-		__clear_bit(c->id, ids);
-	spin_unlock(&cache_lock);
-	if (c->flags & SLAB_RCU)
-		rcu_barrier();
-	if (c->other) {
-		spin_lock(&cache_lock);
-		*(struct kmem_node **)c->other = spare_nodes;
-		spare_nodes = c->other;
-		spin_unlock(&cache_lock);
-	}
-	kmem_cache_free(&cache_cache, c);
-}
-
-void kmem_for_each(void (*fn)(struct kmem_cache *c, void *arg), void *arg)
-{
-	struct kmem_cache *c;
-
-	spin_lock(&cache_lock);
-	list_for_each_entry(c, &caches, link)
-		fn(c, arg);
-	spin_unlock(&cache_lock);
-}
-
-void kmem_usage(struct kmem_cache *c, struct kmem_usage *u)
-{
-	int cpu;
-
-	*u = (struct kmem_usage){ 0 };
-	for (u32 k = 0; k < nr_kmem_nodes; k++) {
-		const struct kmem_node *n = kmem_node(c, k);
-
-		u->cached += READ_ONCE(n->depot.rounds);
-		u->slabs += READ_ONCE(n->nr_slabs);
-		u->active += READ_ONCE(n->inuse);
-	}
-	for_each_online_cpu(cpu) {
-		const struct mag_cpu *m = per_cpu_ptr(c->percpu, cpu);
-
-		if (c->id < KMEM_MAX_CACHES - 1)
-			u->cached += READ_ONCE(m->rounds) + READ_ONCE(m->prev_rounds);
-	}
-	u->total = u->slabs * c->shape.count;
-	u->active = u->active > u->cached ? u->active - u->cached : 0;
-}
-
-u64 kmem_cache_active(struct kmem_cache *c)
-{
-	struct kmem_usage u;
-
-	kmem_usage(c, &u);
-	return u.active;
-}
-
-void kmalloc_init(void);
-
-void kmem_init(void)
-{
-	static const char *const names[MAG_CLASSES] = { "magazine-14", "magazine-30", "magazine-62" };
-
-	nr_kmem_nodes = 0;
-	for (int n = 0; n < MAX_NODES; n++)
-		if (nodes[n])
-			kmem_node_index[n] = (u8)nr_kmem_nodes++;
-	cache_init(&cache_cache, "kmem_cache", sizeof(struct kmem_cache), 64, SLAB_NODEBUG, NULL);
-	for (unsigned int i = 0; i < MAG_CLASSES; i++)
-		cache_init(&mag_caches[i], names[i],
-			   sizeof(struct magazine) + mag_sizes[i] * sizeof(void *), 64,
-			   SLAB_NOMAG | SLAB_NODEBUG, NULL);
-	kmalloc_init();
-	kmem_ready = true;
 }

@@ -5,7 +5,8 @@
  * so any address tells by its low bits whether it lies in a stack or below one.  Mapping and
  * unmapping costs page-table edits and a shootdown, so a stack that is given back stays mapped:
  * on a list of its CPU (no lock), then on a shared list, linked through its lowest word.  Memory
- * pressure unmaps the shared list; such slots are remembered for the next new stack.
+ * pressure has the CPUs put theirs on the shared list (PCP_DRAIN_STACKS) and unmaps that; such slots
+ * are remembered for the next new stack.
  */
 #include <mm/kstack.h>
 
@@ -15,6 +16,7 @@
 #include <mm/slab.h>
 #include <mm/vmalloc.h>
 #include <mm/vmstat.h>
+#include <mm/zone.h>
 #include <x86/pgtable.h>
 
 #define PER_CPU		16
@@ -165,6 +167,21 @@ void kstack_free(void *stack)
 	*(void **)stack = shared;
 	shared = stack;
 	nr_shared++;
+	spin_unlock(&stack_lock);
+}
+
+void kstack_drain_local(void)
+{
+	struct kstack_list *l = this_cpu_ptr(&kstacks);
+
+	spin_lock(&stack_lock);
+	while (l->count) {
+		void *stack = l->stack[--l->count];
+
+		*(void **)stack = shared;
+		shared = stack;
+		nr_shared++;
+	}
 	spin_unlock(&stack_lock);
 }
 

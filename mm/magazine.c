@@ -9,7 +9,8 @@
  * the mix of allocations and frees: the depot's lock is taken once in `size` operations at most.
  *
  * Invariants: `prev` is full, empty, or (after a drain or a first install) anything; depot.full
- * holds magazines with at least one round, depot.empty those with none; rounds is their sum.
+ * holds magazines with at least one round, depot.empty those with none; rounds is their sum;
+ * full_min and empty_min, the least numbers of the interval, are never above the numbers now.
  */
 #include <mm/slab_impl.h>
 
@@ -60,6 +61,7 @@ struct magazine *depot_get_full(struct depot *d)
 	if (m) {
 		d->full = m->next;
 		d->nfull--;
+		d->full_min = min(d->full_min, d->nfull);
 		d->rounds -= m->rounds;
 	}
 	return m;
@@ -72,8 +74,15 @@ struct magazine *depot_get_empty(struct depot *d)
 	if (m) {
 		d->empty = m->next;
 		d->nempty--;
+		d->empty_min = min(d->empty_min, d->nempty);
 	}
 	return m;
+}
+
+void depot_new_interval(struct depot *d)
+{
+	d->full_min = d->nfull;
+	d->empty_min = d->nempty;
 }
 
 /* m becomes loaded, loaded becomes prev, prev goes to the depot. */
@@ -139,6 +148,9 @@ u64 depot_check_one(const struct depot *d, const char **what)
 	for (const struct magazine *m = d->empty; m; m = m->next, nempty++)
 		if (m->rounds)
 			return 1;
+	*what = "working set of a depot";
+	if (d->full_min > d->nfull || d->empty_min > d->nempty)
+		return 1;
 	*what = "depot counts";
 	return nfull != d->nfull || nempty != d->nempty || rounds != d->rounds;
 }

@@ -29,6 +29,7 @@
 
 #include <kernel/rcu.h>
 #include <lib/string.h>
+#include <mm/pagedebug.h>
 #include <mm/vmstat.h>
 #include <mm/zone.h>
 #include "vm.h"
@@ -209,6 +210,8 @@ static void free_moved(struct page *p)
 	p->mapping = NULL;
 	p->private = 0;
 	p->flags &= PG_HOME_MASK | PG_MT_MASK;
+	if (unlikely(page_debug))
+		page_debug_free(p, order, __builtin_return_address(0));
 	zone_free_block(p, order);
 }
 

@@ -21,6 +21,7 @@
 #include <kernel/printk.h>
 #include <lib/assert.h>
 #include <lib/bitops.h>
+#include <mm/pagedebug.h>
 #include <mm/vmstat.h>
 #include <x86/cpu.h>
 
@@ -36,6 +37,11 @@ static __always_inline bool pcp_accepts(const struct pcp *pc, u64 flags)
 }
 
 #define FLAGS_KEPT	(PG_HOME_MASK | PG_MT_MASK)
+
+/* (I) Flags of a page that cannot go on a list as it is.  While page_debug is set also the bits of which every type of an
+ * owned page has one, so that all come by page_free_slow. */
+static u64 free_slow_flags = 1ull << PG_HEAD | 1ull << PG_TAIL | 1ull << PG_LRU | 1ull << PG_MLOCKED |
+			     1ull << PG_PRIVATE1 | 1ull << PG_HUGETLB | 1ull << PG_LOCKED;
 
 static __always_inline void mark_handed_out(struct page *p)
 {
@@ -65,6 +71,8 @@ void prep_pages(struct page *p, unsigned int order, gfp_t gfp)
 	}
 	if (comp)
 		p->flags |= 1ull << PG_HEAD | (u64)order << PG_ORDER_SHIFT;
+	if (unlikely(page_debug))
+		page_debug_alloc(p, order, gfp);
 	if (gfp & GFP_ZERO)
 		clear_pages(page_address(p), 1u << order);
 }
@@ -103,6 +111,8 @@ static void serve(u32 mask)
 
 	if (what & PCP_DRAIN_SLABS)
 		kmem_drain_local();
+	if (what & PCP_DRAIN_STACKS)
+		kstack_drain_local();
 	if (what & PCP_DRAIN_PAGES)
 		pcp_drain_local();
 	__atomic_fetch_and(&this_cpu_ptr(&pcp)->drain, ~what, __ATOMIC_RELEASE);
@@ -183,6 +193,8 @@ static noinline struct page *alloc_page_refill(gfp_t gfp)
 	}
 	if (!p)
 		return zones_alloc(this_node(), gfp, 0);
+	if (unlikely(page_debug))
+		page_debug_alloc(p, 0, gfp);
 	if (gfp & GFP_ZERO)
 		clear_page(page_address(p));
 	return p;
@@ -202,7 +214,7 @@ static __always_inline struct page *alloc_page_fast(gfp_t gfp)
 
 	ASSERT3U(mt, <, MT_HANDED_OUT);
 	preempt_disable();
-	if (unlikely(in_interrupt() || fail_nth_armed))
+	if (unlikely(in_interrupt() || alloc_hooks))
 		goto slow;
 	pc = this_cpu_ptr(&pcp);
 	if ((gfp & GFP_ZERO) && pc->nr_zero[mt]) {
@@ -232,7 +244,7 @@ static struct page *alloc_huge_cached(gfp_t gfp)
 	struct page *p = NULL;
 	struct pcp *pc;
 
-	if (in_interrupt() || fail_nth_armed)
+	if (in_interrupt() || alloc_hooks)
 		return NULL;
 	preempt_disable();
 	pc = this_cpu_ptr(&pcp);
@@ -303,8 +315,8 @@ zone:
 	zone_free_block(p, 0);
 }
 
-/* Compound pages, and pages that still hang on something. */
-static noinline void page_free_slow(struct page *p)
+/* Compound pages, pages that still hang on something, and all when their bytes matter. */
+static noinline void page_free_slow(struct page *p, void *who)
 {
 	unsigned int order = page_flag(p, PG_HEAD) ? page_order(p) : 0;
 	struct pcp *pc;
@@ -317,6 +329,8 @@ static noinline void page_free_slow(struct page *p)
 		mm_page_release(p);
 	p->mapping = NULL;
 	p->private = 0;
+	if (unlikely(page_debug))
+		page_debug_free(p, order, who);
 	if (!order) {
 		pcp_put(p, p->flags);
 		return;
@@ -340,17 +354,14 @@ static noinline void page_free_slow(struct page *p)
 	}
 }
 
-#define FREE_SLOW_FLAGS	(1ull << PG_HEAD | 1ull << PG_TAIL | 1ull << PG_LRU | 1ull << PG_MLOCKED | \
-			 1ull << PG_PRIVATE1 | 1ull << PG_HUGETLB | 1ull << PG_LOCKED)
-
 void page_free_last(struct page *p)
 {
 	u64 flags = p->flags;
 
 	ASSERT3S(p->refcount, ==, 0);
 	ASSERT3S(p->mapcount, ==, 0);
-	if (unlikely(flags & FREE_SLOW_FLAGS))
-		page_free_slow(p);
+	if (unlikely(flags & free_slow_flags))
+		page_free_slow(p, __builtin_return_address(0));
 	else
 		pcp_put(p, flags);
 }
@@ -371,7 +382,7 @@ void pages_put_list(struct page **pages, unsigned int n)
 			continue;
 		flags = p->flags;
 		l = &pc->list[(flags >> PG_MT_SHIFT) & 3];
-		if (unlikely((flags & FREE_SLOW_FLAGS) || l->count >= l->high ||
+		if (unlikely((flags & free_slow_flags) || l->count >= l->high ||
 			     !pcp_accepts(pc, flags) || in_interrupt())) {
 			page_free_last(p);
 			continue;
@@ -396,6 +407,8 @@ void free_pages(struct page *p, unsigned int order)
 	last = __atomic_sub_fetch(&p->refcount, 1, __ATOMIC_ACQ_REL) == 0;
 	for (u64 i = 1; i < 1ull << order; i++)
 		p[i].refcount = 0;
+	for (u64 i = !last; unlikely(page_debug) && i < 1ull << order; i++)
+		page_debug_free(p + i, 0, __builtin_return_address(0));
 	if (last) {
 		p->flags &= FLAGS_KEPT;
 		zone_free_block(p, order);
@@ -494,6 +507,11 @@ void pcp_init(void)
 
 	list_high = (u32)clamp(total / 256, (u64)PCP_BATCH, (u64)PCP_MAX);
 	zero_high = (u32)clamp(total / 512, 16ull, (u64)PCP_ZERO_MAX);
+	if (page_debug) {
+		zero_high = 0;
+		free_slow_flags |= 7ull << PG_TYPE_SHIFT;
+		__atomic_fetch_or(&alloc_hooks, ALLOC_HOOK_DEBUG, __ATOMIC_RELEASE);
+	}
 	preempt_disable();
 	pcp_setup(this_cpu_ptr(&pcp));
 	preempt_enable();

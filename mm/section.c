@@ -26,6 +26,7 @@
 #include <lib/assert.h>
 #include <lib/bitmap.h>
 #include <lib/string.h>
+#include <mm/pagedebug.h>
 #include <x86/cpu.h>
 #include <x86/pgtable.h>
 
@@ -203,6 +204,8 @@ static void free_range(u64 start, u64 end)
 		struct zone *z = &nodes[p.node]->zone[p.zone];
 		u64 flags;
 
+		if (unlikely(page_debug))
+			page_debug_fresh(p.start, p.end);
 		spin_lock_irqsave(&z->lock, flags);
 		buddy_free_range(&z->b, p.start, p.end);
 		spin_unlock_irqrestore(&z->lock, flags);

@@ -50,7 +50,7 @@ void meminfo_show(struct seq_buf *m)
 {
 	u64 total = nr_total_pages(), free = nr_free_pages(), low = 0;
 	u64 shmem = nr_shmem_pages(), cached = max(nr_file_pages(), shmem);	/* one in the other */
-	u64 anon, mapped;
+	u64 anon, mapped, slab_r = vm_state_sum(NR_SLAB_RECLAIMABLE);
 	struct zone *z;
 
 	sum_rss(&anon, &mapped);
@@ -60,8 +60,8 @@ void meminfo_show(struct seq_buf *m)
 		low += z->wmark[WMARK_LOW];
 	kb(m, "MemTotal", total);
 	kb(m, "MemFree", free);
-	/* What could be had without swapping: free memory and file pages, less the reserves. */
-	kb(m, "MemAvailable", min(sat_sub(free, low) + cached - shmem, total));
+	/* What could be had without swapping: free memory, file pages and half of the caches that shrink, less the reserves. */
+	kb(m, "MemAvailable", min(sat_sub(free, low) + cached - shmem + slab_r / 2, total));
 	kb(m, "Buffers", 0);
 	kb(m, "Cached", cached);
 	kb(m, "SwapCached", 0);
@@ -80,9 +80,9 @@ void meminfo_show(struct seq_buf *m)
 	kb(m, "AnonPages", anon);
 	kb(m, "Mapped", min(mapped, cached));
 	kb(m, "Shmem", shmem);
-	kb(m, "KReclaimable", 0);
-	kb(m, "Slab", vm_state_sum(NR_SLAB));
-	kb(m, "SReclaimable", 0);
+	kb(m, "KReclaimable", slab_r);
+	kb(m, "Slab", slab_r + vm_state_sum(NR_SLAB));
+	kb(m, "SReclaimable", slab_r);
 	kb(m, "SUnreclaim", vm_state_sum(NR_SLAB));
 	kb(m, "KernelStack", vm_state_sum(NR_KSTACK_PAGES));
 	kb(m, "PageTables", vm_state_sum(NR_PAGETABLE));

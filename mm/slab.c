@@ -133,14 +133,20 @@ static noinline void check_free(const struct slab_shape *s, void *obj)
 		s->broken(s, obj, "free object written to");
 }
 
-static noinline void check_used(const struct slab_shape *s, const struct page *p, void *obj)
+/* => it is an object in use, if with a broken redzone: it can be taken back */
+static noinline bool check_used(const struct slab_shape *s, const struct page *p, void *obj)
 {
-	if (!slab_holds(s, p, obj))
+	if (!slab_holds(s, p, obj)) {
 		s->broken(s, obj, "freed address is no object");
-	else if (red_is(s, obj, RED_FREE))
+		return false;
+	}
+	if (red_is(s, obj, RED_FREE)) {
 		s->broken(s, obj, "object freed twice");
-	else if (!red_is(s, obj, RED_USED))
+		return false;
+	}
+	if (!red_is(s, obj, RED_USED))
 		s->broken(s, obj, "redzone overwritten");
+	return true;
 }
 
 void *slab_take(const struct slab_shape *s, struct page *p)
@@ -157,18 +163,20 @@ void *slab_take(const struct slab_shape *s, struct page *p)
 	return obj;
 }
 
-void slab_give(const struct slab_shape *s, struct page *p, void *obj)
+bool slab_give(const struct slab_shape *s, struct page *p, void *obj)
 {
-	ASSERT(p->private);
 	if (unlikely(s->red)) {
-		check_used(s, p, obj);
+		if (!check_used(s, p, obj))
+			return false;
 		set_red(s, obj, RED_FREE);
 		if (s->poison)
 			fill_poison(s, obj);
 	}
+	ASSERT(p->private);
 	*link_of(s, obj) = p->slab_free;
 	p->slab_free = obj;
 	p->private--;
+	return true;
 }
 
 u64 slab_check_one(const struct slab_shape *s, const struct page *p, slab_report_fn report)

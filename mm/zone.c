@@ -17,11 +17,13 @@
 
 #include <kernel/cmdline.h>
 #include <kernel/printk.h>
+#include <kernel/rcu.h>
 #include <lib/assert.h>
 #include <lib/bitops.h>
 #include <lib/math64.h>
 #include <lib/string.h>
 #include <mm/kstack.h>
+#include <mm/pagedebug.h>
 #include <mm/section.h>
 #include <mm/slab.h>
 #include <mm/vmstat.h>
@@ -121,17 +123,36 @@ static bool grow_zones(struct zone **list, gfp_t gfp)
 	return false;
 }
 
+/*
+ * What caches can give: in the first round what is beyond their working sets, and of unused names an eighth; from the
+ * second on everything, what each CPU keeps for itself too.  => pages, at least 1 when anything was freed
+ */
+static u64 shrink_caches(unsigned int round)
+{
+	u64 objects = shrink_objects ? shrink_objects(round ? 0 : 3) : 0, pages;
+
+	if (objects)
+		rcu_barrier();	/* most objects are freed a grace period late */
+	if (!round) {
+		pages = kmem_trim();
+	} else {
+		pcp_request_drain(PCP_DRAIN_PAGES | PCP_DRAIN_STACKS);
+		pages = kmem_reap_all();
+	}
+	return pages + kstack_reap() + (objects != 0);
+}
+
 static struct page *reclaim_and_retry(struct zone **list, gfp_t gfp, unsigned int order)
 {
-	for (int round = 0; round < 4; round++) {
+	count_vm_event(ALLOCSTALL);
+	for (unsigned int round = 0; round < 4; round++) {
+		u64 freed = shrink_caches(round);
 		struct page *p;
-		u64 freed = kstack_reap() + kmem_reap_all();
 
-		pcp_drain_all();
 		if (mm_reclaim_pages)
 			freed += mm_reclaim_pages(gfp, order);
 		p = try_zones(list, gfp, order, WMARK_MIN);
-		if (p || !freed)
+		if (p || (!freed && round))
 			return p;
 	}
 	return NULL;
@@ -447,6 +468,7 @@ void mm_init_physical(const struct handoff *h __unused)
 {
 	struct zone *z;
 
+	page_debug_init();
 	zones_init();
 	sections_init();
 	zones_set_watermarks();

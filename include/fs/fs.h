@@ -346,7 +346,7 @@ int generic_file_mmap(struct file *f, struct vma *v);
 int generic_getattr(struct inode *i, struct kstat *st); /* what getattr NULL does */
 int generic_setattr(struct inode *i, struct iattr *a); /* what setattr NULL does */
 struct dentry *dentry_lookup(struct dentry *parent, const char *name, u32 len); /* cached only; referenced or NULL */
-void shrink_dcache(u64 n);
+u64 shrink_dcache(u64 n);
 
 /* File systems. */
 struct fs_type {

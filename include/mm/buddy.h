@@ -59,6 +59,8 @@ void buddy_free_range(struct buddy *b, u64 pfn, u64 end);
 u64 buddy_set_mobility(struct buddy *b, u64 pfn, enum mobility mt);
 /* Takes exactly [pfn, pfn + n) out of the free lists; false (nothing done) unless all is free. */
 bool buddy_take_range(struct buddy *b, u64 pfn, u64 n);
+/* The first page of the free block that covers pfn, and its order; NULL: pfn is not free. */
+struct page *buddy_block_of(const struct buddy *b, u64 pfn, unsigned int *order);
 /* The largest order with a free block, or -1. */
 int buddy_largest(const struct buddy *b);
 /* Free blocks of one order, of all kinds. */

@@ -37,7 +37,8 @@ void slab_format(const struct slab_shape *s, struct page *p, void *mem, u32 colo
 		 void (*ctor)(void *));
 /* One object. => the slab is not full */
 void *slab_take(const struct slab_shape *s, struct page *p);
-void slab_give(const struct slab_shape *s, struct page *p, void *obj);
+/* => false: it is no object in use, said s->broken (checking on), and nothing was done */
+bool slab_give(const struct slab_shape *s, struct page *p, void *obj);
 /* obj is the address of an object of this slab. */
 bool slab_holds(const struct slab_shape *s, const struct page *p, const void *obj);
 
@@ -72,6 +73,8 @@ struct depot {
 	struct magazine *full, *empty;
 	u32 nfull, nempty;
 	u64 rounds;		/* in the full ones */
+	/* The least of nfull and nempty since depot_new_interval: what nobody needed. */
+	u32 full_min, empty_min;
 };
 
 static __always_inline void *mag_pop(struct mag_cpu *c)
@@ -94,6 +97,8 @@ void mag_install(struct mag_cpu *c, struct depot *d, struct magazine *m);
 void depot_put(struct depot *d, struct magazine *m, u32 rounds);
 struct magazine *depot_get_full(struct depot *d);
 struct magazine *depot_get_empty(struct depot *d);
+/* The working set is measured from now on. */
+void depot_new_interval(struct depot *d);
 /* => 0 when the structure is sound */
 u64 mag_check_one(const struct mag_cpu *c, const char **what);
 u64 depot_check_one(const struct depot *d, const char **what);
@@ -102,6 +107,11 @@ u64 depot_check_one(const struct depot *d, const char **what);
 
 #define KMEM_MAX_CACHES	160
 #define MAG_CLASSES	3
+extern const u32 mag_sizes[MAG_CLASSES];	/* rounds */
+#define DEPOT_MAX_FULL	16	/* full magazines a depot keeps */
+#define DEPOT_INTERVAL	1024	/* visits over which waiting is counted */
+#define DEPOT_CONTENDED	64	/* so many of them waited: larger magazines */
+#define DEPOT_SHARE	64	/* of memory that the magazines of one cache may come to hold */
 
 /* What a cache has on one node: its slabs there, and the depot of the magazines of its CPUs. */
 struct kmem_node {
@@ -111,7 +121,7 @@ struct kmem_node {
 	u64 nr_slabs, inuse;		/* (lock) slabs; objects outside slabs */
 
 	spinlock_t depot_lock;	/* thread context only */
-	u32 contended;			/* (depot_lock) times it was waited for */
+	u32 visits, contended;		/* (depot_lock) of this interval: all, those that waited for the lock */
 	struct depot depot;		/* (depot_lock) */
 };
 
@@ -124,13 +134,27 @@ struct kmem_cache {
 	char name[24];
 
 	u32 colour;			/* (a) */
-	u32 mag_class;			/* (a) size of new magazines: only grows */
+	u32 mag_class;			/* (a) size of new magazines: grows; 0 again when all was taken back */
 	struct list_head link;		/* (cache_lock) */
 	struct kmem_node *other;	/* (I) the nodes but the first */
 	struct kmem_node first;
 };
 #define SLAB_NOMAG	0x100u		/* objects go to the slabs directly */
 #define SLAB_NODEBUG	0x200u
+#define SLAB_CHECKED	0x400u		/* object checking whatever the command line says */
+#define SLAB_INIT_ALLOC	0x800u		/* cleared when handed out (mm/pagedebug.h) */
+#define SLAB_INIT_FREE	0x1000u		/* cleared when given back */
+
+extern u8 kmem_free_hooks;	/* (I) why a free may need the slow path: several nodes, init_on_free */
+extern u64 kmem_leaks;		/* (a) caches destroyed with objects in use */
+
+/* Shared by mm/kmem.c and mm/kmem_cache.c. */
+extern struct kmem_cache mag_caches[MAG_CLASSES];
+void slab_release(struct kmem_cache *c, struct page *p);
+void slabs_give(struct kmem_cache *c, void **objs, u32 n);
+void magazine_free(struct magazine *m);
+/* This visit to the depot had to wait.  Larger magazines come less often, if memory allows them. => depot_lock */
+void kmem_depot_waited(struct kmem_cache *c, struct kmem_node *n);
 
 extern u32 nr_kmem_nodes;	/* (I) nodes with memory */
 extern u8 kmem_node_index[64];	/* (I) by node number */

@@ -28,9 +28,12 @@
 	X(VMA_LOCK_RETRY, "vma_lock_retry")					\
 	X(NR_FOLL_PIN_ACQUIRED, "nr_foll_pin_acquired")				\
 	X(NR_FOLL_PIN_RELEASED, "nr_foll_pin_released")				\
-	X(SLABS_MADE, "slabs_made") X(SLABS_FREED, "slabs_freed")
+	X(SLABS_MADE, "slabs_made") X(SLABS_FREED, "slabs_freed")		\
+	X(SLABS_SCANNED, "slabs_scanned") X(ALLOCSTALL, "allocstall_normal") \
+	X(MAGAZINE_GROWN, "magazine_grown")
 
 #define VM_STATES(X)								\
+	X(NR_SLAB_RECLAIMABLE, "nr_slab_reclaimable")				\
 	X(NR_SLAB, "nr_slab_unreclaimable") X(NR_PAGETABLE, "nr_page_table_pages") \
 	X(NR_KSTACK_PAGES, "nr_kernel_stack_pages") X(NR_VMALLOC, "nr_vmalloc_pages") \
 	X(NR_ANON_THPS, "nr_anon_transparent_hugepages") X(NR_MLOCK, "nr_mlock") \

@@ -104,6 +104,7 @@ struct pcp {
 };
 #define PCP_DRAIN_PAGES	1u
 #define PCP_DRAIN_SLABS	2u
+#define PCP_DRAIN_STACKS 4u
 
 DECLARE_PER_CPU(struct pcp, pcp);
 
@@ -130,9 +131,12 @@ u64 pcp_pages(void);
 u64 pcp_pages_node(int node);
 u64 pcp_check(void);
 void kmem_drain_local(void);
+/* This CPU's spare kernel stacks become common property. => preemption off, not in an interrupt */
+void kstack_drain_local(void);
 void page_waits_init(void);
 
 /* Doors upward, defined by the virtual half when it has them. */
+__weak u64 shrink_objects(unsigned int priority);	/* mm/shrinker.h */
 /* Frees pages by dropping caches or swapping: how many. */
 __weak u64 mm_reclaim_pages(gfp_t gfp, unsigned int order);
 /* A block made by moving pages away (mm/compact.c). => sleeps */

@@ -24,6 +24,7 @@
 #include <fs/internal.h>
 #include <kernel/printk.h>
 #include <lib/string.h>
+#include <mm/shrinker.h>
 #include <mm/slab.h>
 #include <mm/vmalloc.h>
 
@@ -45,6 +46,19 @@ static DEFINE_SPINLOCK(lru_lock);
 static LIST_HEAD(lru); /* (lru_lock) newest first */
 static u64 lru_count; /* (lru_lock) */
 
+static u64 unused_names(void)
+{
+	return READ_ONCE(lru_count);
+}
+
+/* Names that were used since they were last looked at stay for this time: twice around takes them all. */
+static u64 drop_names(u64 n)
+{
+	return shrink_dcache(2 * n);
+}
+
+static struct shrinker dcache_shrinker = { .name = "dentry", .count = unused_names, .scan = drop_names };
+
 static void dentry_ctor(void *p)
 {
 	struct dentry *d = p;
@@ -62,11 +76,13 @@ void dcache_init(void)
 	u64 n = roundup_pow_of_two(clamp_t(u64, nr_total_pages() / 16, 4096, 1u << 20));
 	unsigned order = ilog2(n * sizeof(*dcache_buckets) >> PAGE_SHIFT);
 
-	dentry_cache = kmem_cache_create("dentry", sizeof(struct dentry), 64, SLAB_PANIC | SLAB_HWCACHE_ALIGN, dentry_ctor);
+	dentry_cache = kmem_cache_create("dentry", sizeof(struct dentry), 64, SLAB_PANIC | SLAB_HWCACHE_ALIGN | SLAB_RECLAIM,
+					 dentry_ctor);
 	dcache_buckets = get_free_pages(GFP_KERNEL | GFP_ZERO | GFP_NOFAIL, order);
 	dcache_shift = 64 - ilog2(n);
 	for (u32 i = 0; i < NR_BUCKET_LOCKS; i++)
 		spin_lock_init(&bucket_locks[i]);
+	shrinker_register(&dcache_shrinker);
 }
 
 static inline spinlock_t *bucket_lock(u64 b)
@@ -442,8 +458,10 @@ void dentry_drop(struct dentry *d)
 		dentry_put(d);
 }
 
-void shrink_dcache(u64 n)
+u64 shrink_dcache(u64 n)
 {
+	u64 freed = 0;
+
 	while (n--) {
 		struct dentry *d = NULL;
 		spin_lock(&lru_lock);
@@ -457,7 +475,7 @@ void shrink_dcache(u64 n)
 		}
 		spin_unlock(&lru_lock);
 		if (!d)
-			return;
+			break;
 		/* The lock pins d: only a killer that holds it makes it dead, and takes it off the list. */
 		if (d->refs > 0)
 			lru_del_locked(d);
@@ -467,9 +485,11 @@ void shrink_dcache(u64 n)
 			continue;
 		}
 		d = dentry_kill(d);
+		freed++;
 		if (d)
 			dentry_put(d);
 	}
+	return freed;
 }
 
 /* A referenced live child, or NULL when there is none. */

@@ -36,7 +36,7 @@ static void inode_ctor(void *p)
 
 void inode_cache_init(void)
 {
-	inode_cache = kmem_cache_create("inode", sizeof(struct inode), 64, SLAB_PANIC | SLAB_HWCACHE_ALIGN, inode_ctor);
+	inode_cache = kmem_cache_create("inode", sizeof(struct inode), 64, SLAB_PANIC | SLAB_HWCACHE_ALIGN | SLAB_RECLAIM, inode_ctor);
 }
 
 struct timespec64 current_time(void)
