@@ -241,17 +241,16 @@ static void show_rollup(struct mm *mm, struct seq_buf *s)
 {
 	struct usage u = { 0 };
 	struct vma *v, *last = NULL;
+	size_t line = s->len;
 
 	for_each_vma(v, mm) {
 		count_vma(&u, v);
 		last = v;
 	}
-	if (!last)
-		return;
-	seq_printf(s, "%08llx-%08llx ---p 00000000 00:00 0 ", list_first_entry(&mm->vma_list, struct vma, list)->start, last->end);
-	for (int i = 0; i < 26; i++)
-		seq_putc(s, ' ');
-	seq_puts(s, "[rollup]\n");
+	seq_printf(s, "%08llx-%08llx ---p 00000000 00:00 0 ", last ? list_first_entry(&mm->vma_list, struct vma, list)->start : 0,
+		   last ? last->end : 0);
+	seq_pad_to(s, line, 72);
+	seq_puts(s, " [rollup]\n");
 	show_usage(s, &u, true);
 }
 
@@ -330,6 +329,34 @@ int mm_maps_show(struct mm *mm, struct seq_buf *s, int detail, const struct memp
 	up_read(&mm->lock);
 	kfree(buf);
 	return 0;
+}
+
+/* --- files --- */
+
+struct file *mm_mapped_file(struct mm *mm, u64 start, u64 end)
+{
+	struct file *f = NULL;
+
+	down_read(&mm->lock);
+	struct vma *v = vma_find(mm, start);
+	if (v && v->start == start && v->end == end && v->file)
+		f = vma_file_get(v->file);
+	up_read(&mm->lock);
+	return f;
+}
+
+bool mm_next_mapped(struct mm *mm, u64 from, u64 *start, u64 *end)
+{
+	down_read(&mm->lock);
+	struct vma *v = vma_find(mm, from);
+	while (v && (!v->file || v->start < from))
+		v = vma_next(v);
+	if (v) {
+		*start = v->start;
+		*end = v->end;
+	}
+	up_read(&mm->lock);
+	return v;
 }
 
 /* --- totals --- */

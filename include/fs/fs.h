@@ -78,6 +78,7 @@ struct inode_ops {
 	int (*tmpfile)(struct inode *dir, struct file *f, u32 mode);
 	/* Link text: pointer valid while the inode is referenced; or a jump (proc fd links): sets *jump to a referenced path. */
 	const char *(*get_link)(struct inode *i, struct path *jump, char *buf, u64 n);
+	int (*may_follow)(struct inode *i); /* of a jump, beyond reading it; NULL: anyone. 0 or -errno */
 	int (*getattr)(struct inode *i, struct kstat *st); /* NULL: generic */
 	int (*setattr)(struct inode *i, struct iattr *a); /* NULL: generic; permission already checked; rwsem held */
 	int (*permission)(struct inode *i, int mask); /* NULL: generic mode bits. => must not sleep (called under RCU) */

@@ -50,6 +50,7 @@ struct proc_node { /* inode->private of dynamic inodes */
 	const struct pid_entry *entry; /* NULL: the process directory */
 	bool thread; /* below task/ */
 	s32 fd; /* -1, or a descriptor */
+	u64 start, end; /* map_files: the mapping; ns: which (start) */
 };
 struct task;
 struct pid_entry {
@@ -62,15 +63,19 @@ struct pid_entry {
 	const struct file_ops *fops;
 	bool guarded; /* needs ptrace-like access */
 	bool process_only; /* not in task/TID */
+	bool thread_only; /* only there */
 };
 extern const struct pid_entry pid_entries[];
 extern const u32 nr_pid_entries;
 struct task *proc_node_task(struct inode *i); /* referenced, or NULL when gone */
 bool proc_may_look(struct task *t); /* same owner or capable */
+int proc_look_permission(struct inode *i, int mask); /* .permission of directories for those who may look */
+bool proc_emit_dots(struct file *f, struct dir_sink *s); /* "." and ".."; false when the sink is full */
+void proc_dynamic_dentry(struct dentry *d, struct inode *i); /* a name that is looked up on every walk */
 struct inode *proc_pid_inode(struct super *s, struct pid *p, const struct pid_entry *e, bool thread, s32 fd, u32 mode);
 struct dentry *proc_lookup_pid(struct inode *dir, struct dentry *d, bool thread);
-extern const struct inode_ops pid_dir_iops, fd_dir_iops, fdinfo_dir_iops, task_dir_iops, fd_link_iops;
-extern const struct file_ops pid_dir_fops, fd_dir_fops, fdinfo_dir_fops, task_dir_fops;
+extern const struct inode_ops pid_dir_iops, fd_dir_iops, fdinfo_dir_iops, task_dir_iops, fd_link_iops, map_files_iops, ns_dir_iops;
+extern const struct file_ops pid_dir_fops, fd_dir_fops, fdinfo_dir_fops, task_dir_fops, map_files_fops, ns_dir_fops, pagemap_fops, mem_fops;
 u64 proc_ino(struct pid *p, u32 what);
 void proc_system_init(void);
 void proc_sysctl_init(void);
@@ -80,5 +85,21 @@ void sysfs_thp_init(void);
 void sysfs_hugetlb_init(void); /* and /proc/sys/vm/nr_hugepages */
 void pid_stat_show(struct seq_buf *s, struct task *t);
 void pid_status_show(struct seq_buf *s, struct task *t);
+/* proc_mem.c */
+void cmdline_show(struct seq_buf *s, struct task *t);
+void environ_show(struct seq_buf *s, struct task *t);
+void auxv_show(struct seq_buf *s, struct task *t);
+void maps_show(struct seq_buf *s, struct task *t);
+void smaps_show(struct seq_buf *s, struct task *t);
+void rollup_show(struct seq_buf *s, struct task *t);
+void numa_maps_show(struct seq_buf *s, struct task *t);
+void pagetables_show(struct seq_buf *s, struct task *t);
+void statm_show(struct seq_buf *s, struct task *t);
+int clear_refs_write(struct task *t, const char *text, u64 n);
+/* proc_wait.c */
+void syscall_show(struct seq_buf *s, struct task *t);
+void stack_show(struct seq_buf *s, struct task *t);
+void wchan_show(struct seq_buf *s, struct task *t);
+void children_show(struct seq_buf *s, struct task *t);
 
 #endif

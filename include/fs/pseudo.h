@@ -17,5 +17,7 @@ struct super *pseudo_mount(struct fs_type *t, const char *source, u32 flags, con
 
 /* An open file on a new inode of @mode. ERR_PTR. => may sleep */
 struct file *pseudo_file(struct pseudo_fs *p, u32 mode, const struct file_ops *ops, u32 oflags);
+/* The same under another name, with a number of its own that several may share; read-only. */
+struct file *pseudo_file_as(struct pseudo_fs *p, const char *name, u64 ino, u32 mode, const struct file_ops *ops);
 
 #endif

@@ -37,6 +37,12 @@ static inline int isxdigit(int c)
 	return isdigit(c) || ((c | 0x20) >= 'a' && (c | 0x20) <= 'f');
 }
 
+/* The value of a hexadecimal digit, or -1. */
+static inline int hex_digit(int c)
+{
+	return isdigit(c) ? c - '0' : isxdigit(c) ? (c | 0x20) - 'a' + 10 : -1;
+}
+
 static inline int isspace(int c)
 {
 	return c == ' ' || (c >= '\t' && c <= '\r');

@@ -283,6 +283,10 @@ struct file *shmem_zero_file(u64 size, u64 vmflags); /* for MAP_SHARED|MAP_ANONY
 
 /* /proc text. => take the locks themselves */
 struct mempolicy;
+/* The file of the mapping that is exactly there: referenced, or NULL. => takes m */
+struct file *mm_mapped_file(struct mm *mm, u64 start, u64 end);
+/* The first mapping of a file that starts at @from or above; false: none. => takes m */
+bool mm_next_mapped(struct mm *mm, u64 from, u64 *start, u64 *end);
 int mm_maps_show(struct mm *mm, struct seq_buf *s, int detail, const struct mempolicy *task); /* @task: its policy, for numa_maps */ /* 0 maps, 1 smaps, 2 smaps_rollup, 3 numa_maps */
 void mm_status_show(struct mm *mm, struct seq_buf *s); /* VmPeak: ... lines of status */
 void mm_pagetables_show(struct mm *mm, struct seq_buf *s); /* the tables themselves */

@@ -58,7 +58,8 @@ struct cred {
 #define CAP_SETFCAP 31
 #define CAP_WAKE_ALARM 35
 #define CAP_BLOCK_SUSPEND 36
-#define CAP_LAST 40
+#define CAP_CHECKPOINT_RESTORE 40
+#define CAP_LAST CAP_CHECKPOINT_RESTORE
 #define CAP_ALL ((1ull << (CAP_LAST + 1)) - 1)
 
 bool capable(int cap); /* of the running task */

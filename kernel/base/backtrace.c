@@ -8,6 +8,7 @@
  */
 #include <kernel/printk.h>
 #include <lib/printf.h>
+#include <sched/thread.h>
 #include <x86/layout.h>
 #include <x86/pgtable.h>
 #include <x86/ptregs.h>
@@ -64,6 +65,27 @@ static void print_address(u64 ip, const char *mark)
 		printk(LOG_EMERG, "  %s%s", mark, name);
 	else
 		printk(LOG_EMERG, "  %s0x%016llx", mark, ip);
+}
+
+u32 backtrace_waiting(const struct thread *t, u64 *ips, u32 max)
+{
+	u64 low = (u64)t->kstack, top = t->arch.kstack_top, ksp = READ_ONCE(t->arch.ksp), fp;
+	u32 n = 0;
+
+	/* arch_switch_to left R15 to RBX, RBP and its return address */
+	if (!low || ksp < low || ksp > top - 64)
+		return 0;
+	fp = READ_ONCE(((u64 *)ksp)[5]);
+	ips[n++] = READ_ONCE(((u64 *)ksp)[6]);
+	while (n < max && !(fp & 7) && fp >= low && fp <= top - 16) {
+		u64 ip = READ_ONCE(((u64 *)fp)[1]), next = READ_ONCE(((u64 *)fp)[0]);
+
+		if (!ip || next <= fp)
+			break;
+		ips[n++] = ip;
+		fp = next;
+	}
+	return n;
 }
 
 void backtrace(const struct pt_regs *regs)

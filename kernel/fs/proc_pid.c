@@ -1,5 +1,6 @@
 /*
- * The files of a process directory (proc(5)): links, descriptors, threads, and the small texts. stat and status are in proc_stat.c.
+ * The files of a process directory (proc(5)): links, descriptors, threads, and the small texts. stat and status are in proc_stat.c,
+ * what shows its memory in proc_mem.c, what a thread is doing in proc_wait.c.
  *
  * Another task's memory and files are reached through task_mm_get and task_files_get, which give a reference or NULL when the
  * task has already given them up.
@@ -11,7 +12,6 @@
 #include <lib/seq_buf.h>
 #include <lib/string.h>
 #include <mm/failinject.h>
-#include <mm/slab.h>
 #include <proc/impl.h>
 #include <proc/task.h>
 #include <x86/uaccess.h>
@@ -148,15 +148,14 @@ static struct dentry *fd_lookup(struct inode *dir, struct dentry *d, bool info)
 		i->ops = &none;
 		i->fops = &fdinfo_fops;
 	}
-	d->flags |= DENTRY_NOCACHE | DENTRY_REVALIDATE;
-	dentry_add(d, i);
+	proc_dynamic_dentry(d, i);
 	return NULL;
 }
 static struct dentry *fd_dir_lookup(struct inode *dir, struct dentry *d) { return fd_lookup(dir, d, false); }
 static struct dentry *fdinfo_dir_lookup(struct inode *dir, struct dentry *d) { return fd_lookup(dir, d, true); }
 
-/* Only the owner may look into fd, whatever the mode says for others. */
-static int fd_dir_permission(struct inode *i, int mask)
+/* Only the owner may look in there, whatever the mode says for others. */
+int proc_look_permission(struct inode *i, int mask)
 {
 	struct task *t = proc_node_task(i);
 
@@ -166,10 +165,10 @@ static int fd_dir_permission(struct inode *i, int mask)
 	task_put(t);
 	return !look ? -EACCES : mask & MAY_WRITE ? -EACCES : 0;
 }
-const struct inode_ops fd_dir_iops = { .lookup = fd_dir_lookup, .permission = fd_dir_permission };
-const struct inode_ops fdinfo_dir_iops = { .lookup = fdinfo_dir_lookup, .permission = fd_dir_permission };
+const struct inode_ops fd_dir_iops = { .lookup = fd_dir_lookup, .permission = proc_look_permission };
+const struct inode_ops fdinfo_dir_iops = { .lookup = fdinfo_dir_lookup, .permission = proc_look_permission };
 
-static bool emit_dots(struct file *f, struct dir_sink *s)
+bool proc_emit_dots(struct file *f, struct dir_sink *s)
 {
 	if (f->pos == 0) {
 		if (!dir_emit(s, ".", 1, f->inode->ino, DT_DIR, 1))
@@ -194,7 +193,7 @@ static int fd_iterate(struct file *f, struct dir_sink *s)
 	struct files *fl = task_files_get(t);
 	u32 type = f->inode->ops == &fd_dir_iops ? DT_LNK : DT_REG;
 
-	if (fl && emit_dots(f, s))
+	if (proc_emit_dots(f, s) && fl)
 		for (u32 fd; (fd = files_next_open(fl, f->pos - 2)) != ~0u; f->pos = fd + 3) {
 			char name[16];
 			int len = snprintf(name, sizeof(name), "%u", fd);
@@ -237,7 +236,7 @@ static int task_iterate(struct file *f, struct dir_sink *s)
 
 	if (!t)
 		return -ENOENT;
-	if (emit_dots(f, s))
+	if (proc_emit_dots(f, s))
 		for (pid_t nr; (nr = next_thread(t, f->pos - 2)); f->pos = nr + 3) {
 			char name[16];
 			int len = snprintf(name, sizeof(name), "%d", nr);
@@ -251,66 +250,6 @@ static int task_iterate(struct file *f, struct dir_sink *s)
 const struct file_ops task_dir_fops = { .iterate = task_iterate, .llseek = text_llseek };
 
 /* Texts ------------------------------------------------------------------------------------------------------------------------ */
-
-/* A stretch of the process's memory as bytes. */
-static void show_memory(struct seq_buf *s, struct mm *mm, u64 from, u64 to)
-{
-	char *page = kmalloc(PAGE_SIZE, GFP_KERNEL);
-
-	for (u64 at = from; page && at < to;) {
-		s64 n = mm_access(mm, at, page, min_t(u64, to - at, PAGE_SIZE), false, true);
-
-		if (n <= 0)
-			break;
-		seq_write(s, page, n);
-		at += n;
-	}
-	kfree(page);
-}
-
-static void cmdline_show(struct seq_buf *s, struct task *t)
-{
-	struct mm *mm = task_mm_get(t);
-
-	if (!mm)
-		return;
-	show_memory(s, mm, mm->arg_start, mm->arg_end);
-	/* setproctitle: a missing final NUL means that the text goes on over the environment */
-	if (s->len && s->buf[s->len - 1] && mm->env_end > mm->arg_end) {
-		size_t from = s->len;
-
-		show_memory(s, mm, mm->env_start, mm->env_end);
-		for (size_t i = from; i < s->len; i++)
-			if (!s->buf[i]) {
-				s->len = i;
-				break;
-			}
-	}
-	mm_put(mm);
-}
-
-static void environ_show(struct seq_buf *s, struct task *t)
-{
-	struct mm *mm = task_mm_get(t);
-
-	if (!mm)
-		return;
-	show_memory(s, mm, mm->env_start, mm->env_end);
-	mm_put(mm);
-}
-
-static void auxv_show(struct seq_buf *s, struct task *t)
-{
-	struct mm *mm = task_mm_get(t);
-	u32 n = 0;
-
-	if (!mm)
-		return;
-	while (n + 2 < ARRAY_SIZE(mm->auxv) && mm->auxv[n])
-		n += 2;
-	seq_write(s, mm->auxv, (n + 2) * sizeof(u64));
-	mm_put(mm);
-}
 
 static void comm_show(struct seq_buf *s, struct task *t)
 {
@@ -328,59 +267,6 @@ static int comm_write(struct task *t, const char *text, u64 n)
 			*c = 0;
 	task_set_comm(t, name);
 	return 0;
-}
-
-static void maps_text(struct seq_buf *s, struct task *t, int detail)
-{
-	struct mm *mm = task_mm_get(t);
-	struct mempolicy policy;
-
-	if (!mm)
-		return;
-	spin_lock(&t->alloc_lock);
-	policy = t->mempolicy;
-	spin_unlock(&t->alloc_lock);
-	mm_maps_show(mm, s, detail, &policy);
-	mm_put(mm);
-}
-static void pagetables_show(struct seq_buf *s, struct task *t)
-{
-	struct mm *mm = task_mm_get(t);
-
-	if (!mm)
-		return;
-	mm_pagetables_show(mm, s);
-	mm_put(mm);
-}
-static void maps_show(struct seq_buf *s, struct task *t) { maps_text(s, t, 0); }
-static void smaps_show(struct seq_buf *s, struct task *t) { maps_text(s, t, 1); }
-static void rollup_show(struct seq_buf *s, struct task *t) { maps_text(s, t, 2); }
-static void numa_maps_show(struct seq_buf *s, struct task *t) { maps_text(s, t, 3); }
-
-static int clear_refs_write(struct task *t, const char *text, u64 n)
-{
-	struct mm *mm = task_mm_get(t);
-	int r = -ESRCH;
-
-	if (mm) {
-		r = n && text[0] >= '1' && text[0] <= '5' ? mm_clear_refs(mm, text[0] - '0') : -EINVAL;
-		mm_put(mm);
-	}
-	return r;
-}
-
-static void statm_show(struct seq_buf *s, struct task *t)
-{
-	struct mm *mm = task_mm_get(t);
-	u64 v[7] = { 0 };
-
-	if (mm) {
-		mm_statm(mm, v);
-		mm_put(mm);
-	}
-	seq_printf(s, "%llu %llu %llu %llu %llu %llu %llu\n", (unsigned long long)v[0], (unsigned long long)v[1],
-		   (unsigned long long)v[2], (unsigned long long)v[3], (unsigned long long)v[4], (unsigned long long)v[5],
-		   (unsigned long long)v[6]);
 }
 
 static const struct { const char *name, *unit; } limit_names[RLIM_NLIMITS] = {
@@ -467,9 +353,9 @@ static void schedstat_show(struct seq_buf *s, struct task *t)
 	seq_printf(s, "%llu 0 %llu\n", (unsigned long long)sched_runtime_ns(&t->thread),
 		   (unsigned long long)(t->thread.nvcsw + t->thread.nivcsw));
 }
-static void wchan_show(struct seq_buf *s, struct task *t) { (void)t; seq_puts(s, "0"); }
 static void personality_show(struct seq_buf *s, struct task *t) { seq_printf(s, "%08x\n", t->personality); }
 static void cgroup_show(struct seq_buf *s, struct task *t) { (void)t; seq_puts(s, "0::/\n"); }
+static void cpuset_show(struct seq_buf *s, struct task *t) { (void)t; seq_puts(s, "/\n"); }
 static void id_map_show(struct seq_buf *s, struct task *t) { (void)t; seq_printf(s, "%10u %10u %10u\n", 0u, 0u, 4294967295u); }
 static void setgroups_show(struct seq_buf *s, struct task *t) { (void)t; seq_puts(s, "allow\n"); }
 static void loginuid_show(struct seq_buf *s, struct task *t) { (void)t; seq_puts(s, "4294967295"); }
@@ -489,98 +375,6 @@ static int coredump_filter_write(struct task *t, const char *text, u64 n)
 		t->signal->coredump_filter = v & 0x1ff;
 	return err;
 }
-
-/* pagemap: an array of u64 by page number, read at any multiple of 8. */
-static s64 pagemap_read(struct file *f, struct iov_iter *to, loff_t *pos)
-{
-	struct task *t = proc_node_task(f->inode);
-	struct mm *mm = t && proc_may_look(t) ? task_mm_get(t) : NULL;
-	u64 buf[64];
-	s64 done = 0, r = 0;
-	bool hide = !(f->cred->cap_effective >> CAP_SYS_ADMIN & 1); /* of who opened it */
-
-	if (t)
-		task_put(t);
-	if (!mm)
-		return t ? 0 : -ESRCH;
-	if (*pos & 7 || to->count & 7)
-		r = -EINVAL;
-	while (!r && to->count) {
-		u64 n = min_t(u64, to->count / 8, ARRAY_SIZE(buf)), first = *pos / 8;
-
-		if (first >= TASK_SIZE_MAX >> PAGE_SHIFT)
-			break;
-		n = min_t(u64, n, (TASK_SIZE_MAX >> PAGE_SHIFT) - first);
-		r = mm_pagemap_read(mm, first, n, buf);
-		if (r < 0)
-			break;
-		r = 0;
-		for (u64 i = 0; hide && i < n; i++)
-			buf[i] &= ~PAGEMAP_PFN;
-		u64 got = copy_to_iter(to, buf, n * 8);
-		done += got;
-		*pos += got;
-		if (got < n * 8)
-			r = -EFAULT;
-	}
-	mm_put(mm);
-	return done ?: r;
-}
-static const struct file_ops pagemap_fops = { .read = pagemap_read, .llseek = text_llseek };
-
-/* mem: the address space as a file. */
-static s64 mem_rw(struct file *f, struct iov_iter *it, loff_t *pos, bool write)
-{
-	struct mm *mm = f->private;
-	char *page = kmalloc(PAGE_SIZE, GFP_KERNEL);
-	s64 done = 0, r = page ? 0 : -ENOMEM;
-
-	if (!page || !mm_get_not_zero(mm)) {
-		kfree(page);
-		return r;
-	}
-	while (it->count && !r) {
-		u64 n = min_t(u64, it->count, PAGE_SIZE - (*pos & (PAGE_SIZE - 1)));
-
-		if (write && copy_from_iter(page, it, n) != n)
-			r = -EFAULT;
-		s64 got = r ?: mm_access(mm, *pos, page, n, write, true);
-		if (got <= 0) {
-			r = -EIO;
-			break;
-		}
-		if (!write && copy_to_iter(it, page, got) != (u64)got)
-			r = -EFAULT;
-		*pos += got;
-		done += got;
-	}
-	mm_put(mm);
-	kfree(page);
-	return done ?: r;
-}
-static s64 mem_read(struct file *f, struct iov_iter *to, loff_t *pos) { return mem_rw(f, to, pos, false); }
-static s64 mem_write(struct file *f, struct iov_iter *from, loff_t *pos) { return mem_rw(f, from, pos, true); }
-static int mem_open(struct inode *i, struct file *f)
-{
-	struct task *t = proc_node_task(i);
-	struct mm *mm = t && proc_may_look(t) ? task_mm_get(t) : NULL;
-
-	if (t)
-		task_put(t);
-	if (!mm)
-		return t ? -EACCES : -ESRCH;
-	mm_grab(mm); /* the struct, not the mappings */
-	mm_put(mm);
-	f->private = mm;
-	return 0;
-}
-static void mem_release(struct inode *i, struct file *f)
-{
-	(void)i;
-	if (f->private)
-		mm_drop(f->private);
-}
-static const struct file_ops mem_fops = { .open = mem_open, .read = mem_read, .write = mem_write, .llseek = text_llseek, .release = mem_release };
 
 /* Which allocation of the thread, counted from now, will fail: for tests of error paths. Linux has it as well. */
 static void fail_nth_show(struct seq_buf *s, struct task *t)
@@ -633,6 +427,14 @@ const struct pid_entry pid_entries[] = {
 	REG("smaps_rollup", 0444, rollup_show, .guarded = true),
 	REG("pagemap", 0400, NULL, .fops = &pagemap_fops),
 	REG("wchan", 0444, wchan_show),
+	REG("syscall", 0400, syscall_show, .guarded = true),
+	REG("stack", 0400, stack_show, .guarded = true),
+	REG("children", 0444, children_show, .thread_only = true),
+	REG("sessionid", 0444, loginuid_show),
+	REG("projid_map", 0444, id_map_show),
+	REG("cpuset", 0444, cpuset_show),
+	DIR("map_files", 0500, map_files_iops, map_files_fops, .process_only = true),
+	DIR("ns", 0511, ns_dir_iops, ns_dir_fops),
 	REG("schedstat", 0444, schedstat_show),
 	REG("cgroup", 0444, cgroup_show),
 	REG("oom_score", 0444, oom_score_show),

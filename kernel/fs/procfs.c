@@ -219,7 +219,7 @@ struct inode *proc_pid_inode(struct super *s, struct pid *p, const struct pid_en
 			inode_put(i);
 		return NULL;
 	}
-	*n = (struct proc_node){ pid_get(p), e, thread, fd };
+	*n = (struct proc_node){ .pid = pid_get(p), .entry = e, .thread = thread, .fd = fd };
 	i->private = n;
 	i->ino = proc_ino(p, fd >= 0 ? 0x10000 + (u32)fd : e ? (u32)(e - pid_entries) + 1 : 0);
 	i->nlink = S_ISDIR(mode) ? 2 : 1;
@@ -264,7 +264,7 @@ static bool proc_revalidate(struct dentry *d)
 static const struct super_ops proc_super_ops = { .evict_inode = proc_evict, .revalidate = proc_revalidate };
 static const struct super_ops sysfs_super_ops;
 
-static void dynamic_dentry(struct dentry *d, struct inode *i)
+void proc_dynamic_dentry(struct dentry *d, struct inode *i)
 {
 	d->flags |= DENTRY_NOCACHE | DENTRY_REVALIDATE;
 	dentry_add(d, i);
@@ -310,7 +310,7 @@ struct dentry *proc_lookup_pid(struct inode *dir, struct dentry *d, bool thread)
 		return ERR_PTR(-ENOMEM);
 	i->ops = &pid_dir_iops;
 	i->fops = &pid_dir_fops;
-	dynamic_dentry(d, i);
+	proc_dynamic_dentry(d, i);
 	return NULL;
 }
 
@@ -321,6 +321,11 @@ static struct dentry *proc_root_lookup(struct inode *dir, struct dentry *d)
 static const struct inode_ops proc_root_iops = { .lookup = proc_root_lookup };
 static const struct inode_ops static_dir_iops;
 
+static bool has_entry(const struct proc_node *n, const struct pid_entry *e)
+{
+	return !(n->thread ? e->process_only : e->thread_only);
+}
+
 static struct dentry *pid_dir_lookup(struct inode *dir, struct dentry *d)
 {
 	struct proc_node *n = dir->private;
@@ -328,12 +333,12 @@ static struct dentry *pid_dir_lookup(struct inode *dir, struct dentry *d)
 	for (u32 k = 0; k < nr_pid_entries; k++) {
 		const struct pid_entry *e = &pid_entries[k];
 
-		if (strlen(e->name) != d->name.len || memcmp(e->name, d->name.name, d->name.len) || (n->thread && e->process_only))
+		if (strlen(e->name) != d->name.len || memcmp(e->name, d->name.name, d->name.len) || !has_entry(n, e))
 			continue;
 		struct inode *i = proc_pid_inode(dir->super, n->pid, e, n->thread, -1, e->mode);
 		if (!i)
 			return ERR_PTR(-ENOMEM);
-		dynamic_dentry(d, i);
+		proc_dynamic_dentry(d, i);
 		return NULL;
 	}
 	return ERR_PTR(-ENOENT);
@@ -344,20 +349,12 @@ static int pid_dir_iterate(struct file *f, struct dir_sink *s)
 {
 	struct proc_node *n = f->inode->private;
 
-	if (f->pos == 0) {
-		if (!dir_emit(s, ".", 1, f->inode->ino, DT_DIR, 1))
-			return 0;
-		f->pos = 1;
-	}
-	if (f->pos == 1) {
-		if (!dir_emit(s, "..", 2, 1, DT_DIR, 2))
-			return 0;
-		f->pos = 2;
-	}
+	if (!proc_emit_dots(f, s))
+		return 0;
 	while (f->pos - 2 < nr_pid_entries) {
 		const struct pid_entry *e = &pid_entries[f->pos - 2];
 
-		if (!(n->thread && e->process_only) &&
+		if (has_entry(n, e) &&
 		    !dir_emit(s, e->name, strlen(e->name), proc_ino(n->pid, (u32)(e - pid_entries) + 1), (e->mode & S_IFMT) >> 12, f->pos + 1))
 			return 0;
 		f->pos++;

@@ -39,3 +39,15 @@ struct file *pseudo_file(struct pseudo_fs *p, u32 mode, const struct file_ops *o
 
 	return i ? inode_file(m, i, p->type.name, DENTRY_PSEUDO, ops, oflags) : ERR_PTR(-ENOMEM);
 }
+
+struct file *pseudo_file_as(struct pseudo_fs *p, const char *name, u64 ino, u32 mode, const struct file_ops *ops)
+{
+	struct mount *m = pseudo_mnt(p);
+	struct inode *i = m ? inode_new(m->super, mode) : NULL;
+
+	if (!i)
+		return ERR_PTR(-ENOMEM);
+	i->ino = ino;
+	i->fops = ops;
+	return inode_file(m, i, name, DENTRY_PSEUDO, ops, O_RDONLY);
+}

@@ -250,6 +250,8 @@ static const char *link_text(struct walk *w, struct path *link, struct inode *i)
 		return ERR_PTR(-ECHILD);
 	} else if (!i->ops->get_link) {
 		text = ERR_PTR(-EINVAL);
+	} else if (i->ops->may_follow && i->ops->may_follow(i)) {
+		text = ERR_PTR(i->ops->may_follow(i));
 	} else {
 		buf = kmalloc(PATH_MAX, GFP_KERNEL);
 		text = buf ? i->ops->get_link(i, &jump, buf, PATH_MAX) : ERR_PTR(-ENOMEM);
