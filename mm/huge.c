@@ -18,7 +18,7 @@
 #include <mm/mempolicy.h>
 #include "vm.h"
 
-int thp_enabled = THP_ALWAYS, thp_defrag = THP_MADVISE;
+int thp_enabled = THP_ALWAYS, thp_defrag = DEFRAG_MADVISE;
 
 bool huge_eligible(const struct vma *v, u64 addr)
 {
@@ -39,7 +39,8 @@ static u64 huge_bits(const struct vma *v)
 
 static struct page *huge_alloc(const struct vma *v, u64 addr)
 {
-	bool work = thp_defrag == THP_ALWAYS || (thp_defrag == THP_MADVISE && v->flags & VM_HUGEPAGE);
+	bool advised = v->flags & VM_HUGEPAGE;
+	bool work = thp_defrag == DEFRAG_ALWAYS || (advised && (thp_defrag == DEFRAG_MADVISE || thp_defrag == DEFRAG_DEFER_MADVISE));
 
 	return alloc_vma_pages(GFP_MOVABLE | GFP_COMP | GFP_NOWARN | (work ? GFP_WAIT : 0), HPAGE_ORDER, v, addr & PMD_MASK);
 }

@@ -1,9 +1,10 @@
 /*
  * Background promotion: a kernel thread that looks for aligned 2 MiB ranges mapped by small pages and collapses them.
  *
- * Every scan_sleep_ms it looks at up to pages_to_scan entries, going round all address spaces. A range is worth it when it may hold a
- * huge page, no page in it is shared or pinned, and at most max_none entries are empty: those become memory. Looking is done
- * with mm->lock held for reading; the collapse takes it for writing, for one range at a time, and checks everything again.
+ * Every sleep_ms it looks at up to pages_to_scan entries of each address space. A range is worth it when it may hold a huge page, no
+ * page in it is pinned, at most max_shared are shared with others and at most max_none entries are empty: those become memory. Looking is done
+ * with mm->lock held for reading; the collapse takes it for writing, for one range at a time, and checks everything again. When
+ * no huge page is to be had (defrag says whether work is done for one) the round ends, and the next begins after alloc_sleep_ms.
  *
  * The walk holds a user reference of the address space it is at, so that its place in the list stays.
  */
@@ -12,31 +13,23 @@
 #include <kernel/wait.h>
 #include "vm.h"
 
-u64 khugepaged_pages_to_scan = 4096, khugepaged_sleep_ms = 10000, khugepaged_max_none = 255;
+u64 khugepaged_pages_to_scan = 4096, khugepaged_sleep_ms = 10000, khugepaged_alloc_sleep_ms = 60000, khugepaged_defrag = 1;
+u64 khugepaged_max_none = 511, khugepaged_max_shared = 256, khugepaged_max_swap = 64;
 u64 khugepaged_full_scans, khugepaged_collapsed;
 static struct thread *scanner; /* (I) after start */
 
-/* Does a table hold enough pages that are ours alone? Only a hint: the lock is not held. */
+static struct huge_limits limits(void)
+{
+	return (struct huge_limits){ READ_ONCE(khugepaged_max_none), READ_ONCE(khugepaged_max_shared), READ_ONCE(khugepaged_defrag) };
+}
+
+/* Only a hint: the table's lock is not held. */
 static bool worth_it(const pte_t *table)
 {
-	u64 none = 0;
+	struct huge_limits max = limits();
+	unsigned present;
 
-	for (unsigned i = 0; i < PTRS; i++) {
-		pte_t e = pte_read(&table[i]);
-		struct page *p;
-
-		if (!pte_present(e) || e.v & PTE_SPECIAL) {
-			if (!pte_none(e) && !(e.v & PTE_SPECIAL))
-				return false;
-			if (++none > khugepaged_max_none)
-				return false;
-			continue;
-		}
-		p = pte_frame(e);
-		if (page_flag(p, PG_HEAD) || page_flag(p, PG_TAIL) || page_type(p) != PT_ANON || !page_exclusive(p) || p->private)
-			return false;
-	}
-	return true;
+	return huge_look(table, &max, &present) && present;
 }
 
 /* First candidate at or after *addr; *budget entries may be looked at. False: none in this mm, or the budget is spent. */
@@ -66,27 +59,35 @@ static bool find_candidate(struct mm *mm, u64 *addr, s64 *budget)
 	return found;
 }
 
-static void collapse_at(struct mm *mm, u64 base)
+/* 0, or -ENOMEM: no huge page is to be had. */
+static int collapse_at(struct mm *mm, u64 base)
 {
+	struct huge_limits max = limits();
 	struct vma *v;
+	int err = 0;
 
 	down_write(&mm->lock);
 	v = vma_at(mm, base);
-	if (v && huge_eligible(v, base) && !huge_collapse(v, base))
-		khugepaged_collapsed++;
+	if (v && huge_eligible(v, base)) {
+		err = huge_collapse(v, base, &max);
+		khugepaged_collapsed += !err;
+	}
 	mm_up_write(mm);
+	return err == -ENOMEM ? err : 0;
 }
 
-/* Goes on where the last round's budget of this mm was spent. */
-static void scan_mm(struct mm *mm, s64 budget)
+/* Goes on where the last round's budget of this mm was spent. 0 or -ENOMEM. */
+static int scan_mm(struct mm *mm, s64 budget)
 {
 	u64 addr = mm->thp_scan;
+	int err = 0;
 
-	while (budget > 0 && find_candidate(mm, &addr, &budget)) {
-		collapse_at(mm, addr);
+	while (!err && budget > 0 && find_candidate(mm, &addr, &budget)) {
+		err = collapse_at(mm, addr);
 		addr += PMD_SIZE;
 	}
-	mm->thp_scan = budget > 0 ? 0 : addr;
+	mm->thp_scan = err || budget <= 0 ? addr : 0;
+	return err;
 }
 
 /* The mm after @prev (NULL: the first), with a user reference; @prev's is dropped. NULL at the end of the list. */
@@ -110,18 +111,28 @@ static struct mm *next_mm(struct mm *prev)
 	return found;
 }
 
+static void pause_ms(u64 ms)
+{
+	set_current_state(TASK_INTERRUPTIBLE);
+	schedule_until(ktime_ns() + ms * NSEC_PER_MSEC);
+	set_current_state(TASK_RUNNING);
+}
+
 static int khugepaged(void *arg)
 {
+	int err = 0;
+
 	for (;;) {
 		struct mm *mm = NULL;
 
-		set_current_state(TASK_INTERRUPTIBLE);
-		schedule_until(ktime_ns() + khugepaged_sleep_ms * NSEC_PER_MSEC);
-		set_current_state(TASK_RUNNING);
+		pause_ms(err ? READ_ONCE(khugepaged_alloc_sleep_ms) : READ_ONCE(khugepaged_sleep_ms));
+		err = 0;
 		if (thp_enabled == THP_NEVER)
 			continue;
+		/* without memory for one there is none for the next: the rest of the round is skipped */
 		while ((mm = next_mm(mm)))
-			scan_mm(mm, khugepaged_pages_to_scan);
+			if (!err && (err = scan_mm(mm, khugepaged_pages_to_scan)))
+				count_vm_event(THP_COLLAPSE_FAILED);
 		khugepaged_full_scans++;
 	}
 	return 0;

@@ -95,6 +95,21 @@ void split_page(struct page *p, unsigned order)
 	}
 }
 
+void join_pages(struct page *p, unsigned order)
+{
+	u64 home = PG_HOME_MASK | PG_MT_MASK, type = (u64)PT_KERNEL << PG_TYPE_SHIFT;
+
+	for (u64 i = 1; i < 1ull << order; i++) {
+		p[i].mapping = NULL;
+		p[i].private = 0;
+		p[i].head = p;
+		/* whoever looks at frames from outside sees a tail with its head */
+		__atomic_store_n(&p[i].flags, (p[i].flags & home) | type | 1ull << PG_TAIL, __ATOMIC_RELEASE);
+	}
+	p->flags = (p->flags & home) | type | 1ull << PG_HEAD | (u64)order << PG_ORDER_SHIFT;
+	p->refcount = 1;
+}
+
 void *get_free_pages(gfp_t gfp, unsigned order)
 {
 	struct page *p = alloc_pages(gfp, order);

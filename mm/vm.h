@@ -213,7 +213,12 @@ int huge_split_pmd(struct vma *v, pmd_t *pmd, u64 addr);
 int huge_split_at(struct vma *v, u64 addr); /* when a huge page straddles addr */
 int huge_split_edges(struct vma *v, u64 start, u64 end);
 int huge_collapse_range(struct vma *v, u64 start, u64 end); /* MADV_COLLAPSE. => m write */
-int huge_collapse(struct vma *v, u64 base); /* one aligned 2 MiB range; 0 or -errno. => m write */
+/* What a promotion may use: empty places, pages shared with other processes, and work (compaction) for the page. */
+struct huge_limits { unsigned none, shared; bool work; };
+/* One aligned 2 MiB range. 0, -EINVAL: no table there, -ENOMEM, -EAGAIN: not now. => m write */
+int huge_collapse(struct vma *v, u64 base, const struct huge_limits *max);
+/* Could what the table maps become one page, and how? 0: no. Without the table's lock only a hint. */
+int huge_look(const pte_t *table, const struct huge_limits *max, unsigned *present);
 int huge_copy_pmd(struct mm *mm, struct vma *dst, struct vma *src, u64 addr, pmd_t *dpmd, pmd_t *spmd);
 
 /* hugetlb_vm.c: VMAs with VM_HUGETLB. Addresses are aligned to their page size; entries have the lock of their table page. */

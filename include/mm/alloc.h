@@ -44,6 +44,8 @@ void free_pages(struct page *p, unsigned order);
 void pages_put_list(struct page **pages, unsigned n);
 /* Splits an order-n block into single pages with a reference each. */
 void split_page(struct page *p, unsigned order);
+/* The other way: 2^order single pages in order, all of refcount and mapcount 0, become a compound page of reference 1 (PT_KERNEL). */
+void join_pages(struct page *p, unsigned order);
 /* Address forms (direct map). */
 void *get_free_pages(gfp_t gfp, unsigned order);
 void put_free_pages(void *va, unsigned order);

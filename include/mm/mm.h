@@ -304,8 +304,12 @@ void khugepaged_start(void); /* background promotion; threads can be made */
 void khugepaged_wake(void); /* the policy changed: look now */
 /* Huge-page policy and its numbers, behind /sys/kernel/mm/transparent_hugepage. */
 enum { THP_ALWAYS, THP_MADVISE, THP_NEVER };
+/* Work (reclaim, compaction) for a huge page at a fault: always, not at once (khugepaged does), not at once but for advised memory, for
+ * advised memory only, never. */
+enum { DEFRAG_ALWAYS, DEFRAG_DEFER, DEFRAG_DEFER_MADVISE, DEFRAG_MADVISE, DEFRAG_NEVER };
 extern int thp_enabled, thp_defrag;
-extern u64 khugepaged_pages_to_scan, khugepaged_sleep_ms, khugepaged_max_none, khugepaged_full_scans, khugepaged_collapsed;
+extern u64 khugepaged_pages_to_scan, khugepaged_sleep_ms, khugepaged_alloc_sleep_ms, khugepaged_defrag;
+extern u64 khugepaged_max_none, khugepaged_max_shared, khugepaged_max_swap, khugepaged_full_scans, khugepaged_collapsed;
 extern struct page *zero_page;
 extern u64 overcommit_memory, overcommit_ratio, overcommit_kbytes, user_reserve_kbytes, max_map_count, mmap_min_addr; /* sysctls */
 

@@ -22,7 +22,8 @@
 	X(COMPACT_MIGRATE_SCANNED, "compact_migrate_scanned")			\
 	X(COMPACT_ISOLATED, "compact_isolated")					\
 	X(THP_FAULT_ALLOC, "thp_fault_alloc") X(THP_FAULT_FALLBACK, "thp_fault_fallback") \
-	X(THP_COLLAPSE_ALLOC, "thp_collapse_alloc") X(THP_SPLIT_PAGE, "thp_split_page") \
+	X(THP_COLLAPSE_ALLOC, "thp_collapse_alloc") X(THP_COLLAPSE_INPLACE, "thp_collapse_inplace") \
+	X(THP_COLLAPSE_FAILED, "thp_collapse_alloc_failed") X(THP_SPLIT_PAGE, "thp_split_page") \
 	X(THP_SPLIT_PMD, "thp_split_pmd") X(OOM_KILL, "oom_kill")		\
 	X(VMA_LOCK_SUCCESS, "vma_lock_success") X(VMA_LOCK_ABORT, "vma_lock_abort")	\
 	X(VMA_LOCK_RETRY, "vma_lock_retry")					\

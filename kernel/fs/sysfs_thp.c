@@ -45,21 +45,26 @@ static void pmd_size_show(struct seq_buf *s, void *arg) { seq_printf(s, "%llu\n"
 static void number_show(struct seq_buf *s, void *arg) { seq_printf(s, "%llu\n", *(u64 *)arg); }
 
 static const char *const enabled_words[] = { "always", "madvise", "never", NULL };
-/* When to work for a huge page at a fault: we do so for advised memory, or never. */
-static const char *const defrag_words[] = { "always", "madvise", "never", NULL };
+static const char *const defrag_words[] = { "always", "defer", "defer+madvise", "madvise", "never", NULL }; /* DEFRAG_* */
 static struct choice enabled = { &thp_enabled, enabled_words }, defrag = { &thp_defrag, defrag_words };
 
 #define DIR "kernel/mm/transparent_hugepage/"
+#define KDIR DIR "khugepaged/"
+#define PAUSE(p, var) \
+	{ .path = (p), .mode = 0644, .show = sysctl_show, .write = pause_write, .arg = &(struct sysctl){ &(var), 0, 1u << 31 } }
 static const struct proc_file files[] = {
 	{ .path = DIR "enabled", .mode = 0644, .show = choice_show, .write = choice_write, .arg = &enabled },
 	{ .path = DIR "defrag", .mode = 0644, .show = choice_show, .write = choice_write, .arg = &defrag },
 	{ .path = DIR "hpage_pmd_size", .mode = 0444, .show = pmd_size_show },
-	SYSCTL_U64(DIR "khugepaged/pages_to_scan", khugepaged_pages_to_scan, 1, 1 << 30),
-	{ .path = DIR "khugepaged/scan_sleep_millisecs", .mode = 0644, .show = sysctl_show, .write = pause_write,
-	  .arg = &(struct sysctl){ &khugepaged_sleep_ms, 1, 1 << 30 } },
-	SYSCTL_U64(DIR "khugepaged/max_ptes_none", khugepaged_max_none, 0, 511),
-	{ .path = DIR "khugepaged/full_scans", .mode = 0444, .show = number_show, .arg = &khugepaged_full_scans },
-	{ .path = DIR "khugepaged/pages_collapsed", .mode = 0444, .show = number_show, .arg = &khugepaged_collapsed },
+	SYSCTL_U64(KDIR "pages_to_scan", khugepaged_pages_to_scan, 1, 1 << 30),
+	PAUSE(KDIR "scan_sleep_millisecs", khugepaged_sleep_ms),
+	PAUSE(KDIR "alloc_sleep_millisecs", khugepaged_alloc_sleep_ms),
+	SYSCTL_U64(KDIR "defrag", khugepaged_defrag, 0, 1),
+	SYSCTL_U64(KDIR "max_ptes_none", khugepaged_max_none, 0, 511),
+	SYSCTL_U64(KDIR "max_ptes_shared", khugepaged_max_shared, 0, 511),
+	SYSCTL_U64(KDIR "max_ptes_swap", khugepaged_max_swap, 0, 511),
+	{ .path = KDIR "full_scans", .mode = 0444, .show = number_show, .arg = &khugepaged_full_scans },
+	{ .path = KDIR "pages_collapsed", .mode = 0444, .show = number_show, .arg = &khugepaged_collapsed },
 };
 
 void sysfs_thp_init(void)

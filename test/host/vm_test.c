@@ -108,6 +108,18 @@ bool page_get_unless_zero(struct page *p)
 	return p->refcount ? p->refcount++, true : false;
 }
 
+void join_pages(struct page *p, unsigned order)
+{
+	for (u32 i = 0; i < 1u << order; i++) {
+		VERIFY(!p[i].refcount && !p[i].mapcount);
+		p[i].flags = (u64)PT_KERNEL << PG_TYPE_SHIFT | 1ull << (i ? PG_TAIL : PG_HEAD);
+		p[i].mapping = NULL;
+		p[i].head = p;
+	}
+	p->flags |= (u64)order << PG_ORDER_SHIFT;
+	p->refcount = 1;
+}
+
 void split_page(struct page *p, unsigned order)
 {
 	for (u32 i = 0; i < 1u << order; i++) {

@@ -7,6 +7,7 @@
  */
 #include "check.h"
 #include <fcntl.h>
+#include <pthread.h>
 #include <sys/mman.h>
 #include <sys/uio.h>
 #include <time.h>
@@ -195,6 +196,116 @@ TEST(collapse)
 	CHECK_EQ(full, 6144);
 	CHECK(filled(p, 3 * H, 11));
 	munmap(p, 3 * H);
+}
+
+/* The number a line of /proc/vmstat has. */
+static long vmstat(const char *name)
+{
+	FILE *f = fopen("/proc/vmstat", "r");
+	char line[128];
+	long n = -1;
+
+	while (f && fgets(line, sizeof line, f))
+		if (!strncmp(line, name, strlen(name)) && line[strlen(name)] == ' ')
+			n = atol(line + strlen(name));
+	if (f)
+		fclose(f);
+	return n;
+}
+
+static unsigned long frame(const void *p)
+{
+	int fd = open("/proc/self/pagemap", O_RDONLY);
+	unsigned long e = 0;
+
+	if (pread(fd, &e, 8, (unsigned long)p / P * 8) != 8)
+		e = 0;
+	close(fd);
+	return e & ((1ul << 55) - 1);
+}
+
+static struct { char *p; volatile bool stop; volatile long passes, wrong; } watched;
+
+static void *watch(void *arg)
+{
+	while (!watched.stop) {
+		if (!filled(watched.p, H, 31))
+			watched.wrong++;
+		watched.passes++;
+	}
+	return arg;
+}
+
+/* What a split left behind becomes the same huge page again: same frame, same bytes, seen by a thread that reads all the time. */
+TEST(collapse_in_place)
+{
+	char *p = area(1);
+	pthread_t t;
+	unsigned long f;
+	long before = vmstat("thp_collapse_inplace"), copied = vmstat("thp_collapse_alloc");
+
+	REQUIRE(p && policy("always") && before >= 0);
+	CHECK_OK(madvise(p, H, MADV_HUGEPAGE));
+	fill(p, H, 31);
+	REQUIRE(policy("madvise")); /* nobody else's memory is promoted meanwhile */
+	CHECK_OK(madvise(p, H, MADV_NOHUGEPAGE));
+	CHECK_EQ(smaps("AnonHugePages", p, p + H), 2048);
+	f = frame(p);
+	CHECK_NE(f, 0);
+	watched.p = p;
+	REQUIRE(!pthread_create(&t, NULL, watch, NULL));
+	for (int i = 0; i < 50; i++) {
+		CHECK_OK(mprotect(p + i * P, P, PROT_READ));
+		CHECK_OK(mprotect(p + i * P, P, RW));
+		CHECK_EQ(smaps("AnonHugePages", p, p + H), 0);
+		CHECK_OK(madvise(p, H, MADV_HUGEPAGE));
+		CHECK_OK(madvise(p, H, MADV_COLLAPSE));
+		CHECK_EQ(smaps("AnonHugePages", p, p + H), 2048);
+		CHECK_EQ(frame(p), f);
+		CHECK_OK(madvise(p, H, MADV_NOHUGEPAGE));
+	}
+	watched.stop = true;
+	pthread_join(t, NULL);
+	CHECK_EQ(watched.wrong, 0);
+	CHECK_GT(watched.passes, 0);
+	CHECK_GE(vmstat("thp_collapse_inplace") - before, 50);
+	CHECK_EQ(vmstat("thp_collapse_alloc"), copied);
+	*(volatile int *)(p + 7 * P) = 38; /* and it can be written */
+	CHECK(filled(p, H, 31));
+	munmap(p, H);
+	policy("always");
+}
+
+/* A page shared with a child, or a place out of order, has to be copied; both sides keep their bytes. */
+TEST(collapse_by_copy)
+{
+	char *p = area(1);
+	long before;
+	int fds[2];
+	char c;
+	pid_t pid;
+
+	REQUIRE(p && !pipe(fds) && policy("madvise"));
+	CHECK_OK(madvise(p, H, MADV_NOHUGEPAGE));
+	fill(p, H, 77);
+	pid = fork();
+	if (!pid) {
+		close(fds[1]);
+		_exit(read(fds[0], &c, 1) == 0 && filled(p, H, 77) ? 0 : 1);
+	}
+	close(fds[0]);
+	CHECK_OK(madvise(p, H, MADV_HUGEPAGE));
+	before = vmstat("thp_collapse_alloc");
+	CHECK_OK(madvise(p, H, MADV_COLLAPSE));
+	CHECK_EQ(vmstat("thp_collapse_alloc") - before, 1);
+	CHECK(filled(p, H, 77));
+	fill(p, H, 78); /* the child does not see it */
+	close(fds[1]);
+	CHECK_EQ(waitpid(pid, (int *)&before, 0), pid);
+	CHECK_EQ((int)before, 0);
+	CHECK(filled(p, H, 78));
+	munmap(p, H);
+	policy("always");
 }
 
 /*
