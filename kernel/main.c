@@ -7,6 +7,7 @@
  */
 #include <boot/handoff.h>
 #include <drivers/drivers.h>
+#include <fs/aio.h>
 #include <fs/devpts.h>
 #include <fs/mqueue.h>
 #include <fs/fs.h>
@@ -144,6 +145,7 @@ void __noreturn kernel_main(const struct handoff *h)
 	ipc_msg_proc_init();		/* /proc/sysvipc */
 	ipc_sem_proc_init();
 	ipc_shm_proc_init();
+	aio_init();			/* /proc/sys/fs/aio-nr */
 	userfaultfd_init();		/* /dev/userfaultfd */
 	memtype_init();			/* caching types are checked */
 	proc_kpage_init();		/* /proc/kpagecount */

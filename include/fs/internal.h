@@ -239,6 +239,7 @@ int do_faccessat(int dirfd, const char *name, int mode, int flags);
 struct file *path_open(const struct path *p, int oflags); /* takes its own references; for the kernel */
 
 /* ---- read_write.c, iov.c ---- */
+int rwf_checks(struct file *f, int flags); /* of preadv2(2): 0, -EOPNOTSUPP */
 s64 vfs_read(struct file *f, struct iov_iter *to, loff_t *pos);
 s64 vfs_write(struct file *f, struct iov_iter *from, loff_t *pos);
 loff_t vfs_llseek(struct file *f, loff_t off, int whence);

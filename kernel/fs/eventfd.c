@@ -2,6 +2,7 @@
  * eventfd(2): a 64-bit counter with readiness. All under the lock of its wait queue: a reader sleeps while the count is
  * zero, a writer while the sum would reach the maximum.
  */
+#include <fs/aio.h>
 #include <fs/fdtable.h>
 #include <fs/poll.h>
 #include <lib/printf.h>
@@ -126,6 +127,26 @@ static const struct file_ops eventfd_fops = {
 	.release = eventfd_release,
 	.show_fdinfo = eventfd_fdinfo,
 };
+
+bool is_eventfd(const struct file *f)
+{
+	return f->ops == &eventfd_fops;
+}
+
+/* From inside the kernel nobody waits for room: a full counter stays full. */
+bool eventfd_signal(struct file *f, u64 n)
+{
+	struct eventfd *e = f->private;
+	u64 flags;
+
+	if (!is_eventfd(f))
+		return false;
+	spin_lock_irqsave(&e->wait.lock, flags);
+	e->count = n > EVENTFD_MAX - e->count ? EVENTFD_MAX : e->count + n;
+	spin_unlock_irqrestore(&e->wait.lock, flags);
+	wake_up_poll(&e->wait, POLLIN | POLLRDNORM);
+	return true;
+}
 
 long sys_eventfd2(u32 count, s32 flags)
 {

@@ -121,7 +121,7 @@ static long rw_here(struct file *f, struct iov_iter *it, bool write)
 }
 
 /* RWF_* flags this kernel honours: everything here is in memory, so synchronous and high-priority ask for nothing more. */
-static int rwf_checks(struct file *f, int flags)
+int rwf_checks(struct file *f, int flags)
 {
 	if (flags & ~(RWF_HIPRI | RWF_DSYNC | RWF_SYNC | RWF_NOWAIT | RWF_APPEND))
 		return -EOPNOTSUPP;
