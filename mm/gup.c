@@ -22,7 +22,7 @@
 #include <lib/string.h>
 #include <mm/migrate.h>
 #include <mm/zone.h>
-#include "vm.h"
+#include "lru.h"
 
 #define GET_WRITE 1u
 #define GET_FORCE 2u
@@ -144,7 +144,7 @@ static struct page *take_mapped(struct vma *v, u64 addr, unsigned how)
 			if (how & GET_WRITE && page_type(head) == PT_FILE && !page_flag(head, PG_DIRTY))
 				page_set_flag(head, PG_DIRTY);
 			if (how & GET_WRITE && page_type(head) == PT_ANON && unlikely(page_flag(head, PG_LAZYFREE)))
-				page_clear_flag(head, PG_LAZYFREE); /* the entry's dirty bit will not tell */
+				lru_del(head); /* the entry's dirty bit will not tell */
 		}
 	}
 	spin_unlock(lock);

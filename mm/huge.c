@@ -16,7 +16,7 @@
  * without effort; otherwise small pages, silently. Locking: the PMD table's pt_lock; PMD lock before PTE lock.
  */
 #include <mm/mempolicy.h>
-#include "vm.h"
+#include "lru.h"
 
 int thp_enabled = THP_ALWAYS, thp_defrag = DEFRAG_MADVISE;
 
@@ -109,11 +109,13 @@ static bool split_page_of(struct page *head)
 	s32 want = HPAGE_PAGES;
 	struct anon_group *anon = head->anon;
 	u64 index = head->index;
+	bool listed = page_flag(head, PG_LRU);
 
 	if (READ_ONCE(head->mapcount) != HPAGE_PAGES || head->private)
 		return false;
 	if (!__atomic_compare_exchange_n(&head->refcount, &want, 0, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
 		return false;
+	lru_del(head);
 	head->refcount = 1;
 	head->mapcount = 0;
 	split_page(head, HPAGE_ORDER); /* from a compound to single pages of reference 1 */
@@ -125,6 +127,8 @@ static bool split_page_of(struct page *head)
 		p->index = index + i;
 		p->mapcount = 1;
 		p->private = 0;
+		if (listed)
+			lru_add(&p, 1);
 	}
 	count_vm_event(THP_SPLIT_PAGE);
 	return true;

@@ -136,7 +136,7 @@ static int act(struct vma *v, u64 start, u64 end, int advice)
 	case MADV_PAGEOUT:
 		if (v->flags & (VM_LOCKED | VM_PFNMAP | VM_HUGETLB))
 			return -EINVAL;
-		age_range(v, start, end); /* there is no swap to page out to */
+		(advice == MADV_COLD ? age_range : lazyfree_pageout)(v, start, end);
 		return 0;
 	case MADV_COLLAPSE:
 		return huge_collapse_range(v, start, end);

@@ -32,7 +32,7 @@
 #include <mm/pagedebug.h>
 #include <mm/vmstat.h>
 #include <mm/zone.h>
-#include "vm.h"
+#include "lru.h"
 
 #define MAX_LOCKS 64
 #define MAX_ENTRIES 1024 /* a huge page mapped in parts by two address spaces */
@@ -188,10 +188,10 @@ static void store_entries(struct migration *m, u64 from, u64 to)
 	}
 }
 
-#define FLAGS_MOVED (1ull << PG_DIRTY | 1ull << PG_UPTODATE | 1ull << PG_ACTIVE | 1ull << PG_REFERENCED | 1ull << PG_SWAPBACKED)
+#define FLAGS_MOVED (1ull << PG_DIRTY | 1ull << PG_UPTODATE | 1ull << PG_REFERENCED | 1ull << PG_SWAPBACKED)
 
 /* The new page becomes what the old one is. */
-static void take_identity(struct page *to, const struct page *p, s32 refs, s32 maps)
+static void take_identity(struct page *to, struct page *p, s32 refs, s32 maps)
 {
 	page_set_type(to, page_type(p));
 	to->flags |= p->flags & FLAGS_MOVED;
@@ -199,6 +199,7 @@ static void take_identity(struct page *to, const struct page *p, s32 refs, s32 m
 	to->index = p->index;
 	to->private = 0;
 	to->mapcount = maps;
+	lru_moved(p, to);
 	to->refcount = refs;
 }
 

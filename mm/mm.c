@@ -12,12 +12,13 @@
 #include <kernel/random.h>
 #include <mm/check.h>
 #include <mm/hugetlb.h>
-#include "vm.h"
+#include "lru.h"
 
 static struct kmem_cache *mm_cache;
 LIST_HEAD(all_mms);
 DEFINE_SPINLOCK(mm_list_lock);
 struct page *zero_page;
+s32 oom_victims;
 static unsigned mm_cpus; /* (I) */
 u64 max_map_count = MAX_MAP_COUNT, mmap_min_addr = 65536;
 
@@ -46,6 +47,8 @@ void mm_init(void)
 	hugetlb_init_sizes();
 	check_register("mm", mm_check_all);
 	check_register("rmap", rmap_check);
+	lru_init();
+	check_register("lru", lru_check);
 	check_register("frames", frames_check);
 }
 
@@ -155,6 +158,8 @@ void mm_put(struct mm *mm)
 	list_del(&mm->mm_list);
 	spin_unlock(&mm_list_lock);
 	mm_empty(mm);
+	if (unlikely(mm->flags & MMF_OOM_VICTIM))
+		__atomic_fetch_sub(&oom_victims, 1, __ATOMIC_RELAXED);
 	if (mm->exe_file)
 		vma_file_put(mm->exe_file);
 	mm->exe_file = NULL;

@@ -3,6 +3,7 @@
  *
  *	pins	each page has references for its mappings and its pins, and no more lasting pins than pins; all pins together are
  *		those that were acquired and not released, all lasting ones nr_pinned_longterm
+ *	lists	a page has PG_LRU and PG_LAZYFREE or neither; as many pages have them as the lists of lru.c count
  *
  * Pages change while they are looked at, without a lock that could stop them. So a page that seems wrong is looked at again after a
  * pause, and so are sums: what stays wrong is told.
@@ -11,13 +12,13 @@
 #include <kernel/wait.h>
 #include <mm/check.h>
 #include <mm/section.h>
-#include "vm.h"
+#include "lru.h"
 
 #define TRIES 6
 #define PAUSE_NS (3 * NSEC_PER_MSEC)
 
 struct frame_sums {
-	u64 pins, pins_long, bad;
+	u64 pins, pins_long, listed, bad;
 };
 
 static void pause_a_little(void)
@@ -47,6 +48,13 @@ static const char *pins_wrong(const struct page *p)
 	return NULL;
 }
 
+static const char *list_wrong(const struct page *p)
+{
+	u64 both = 1ull << PG_LRU | 1ull << PG_LAZYFREE, has = READ_ONCE(p->flags) & both;
+
+	return page_type(p) == PT_ANON && has && has != both ? "on a list without permission to be taken, or the other way round" : NULL;
+}
+
 static void check_frame(const struct page *p, struct frame_sums *s)
 {
 	const char *what = NULL;
@@ -54,15 +62,17 @@ static void check_frame(const struct page *p, struct frame_sums *s)
 	for (int i = 0; i < TRIES && (!i || what); i++) {
 		if (i)
 			pause_a_little();
-		what = in_use(p) ? pins_wrong(p) : NULL;
+		what = !in_use(p) ? NULL : pins_wrong(p) ?: list_wrong(p);
 	}
 	if (what && s->bad++ < 20)
-		pr_err("check: page %#llx: %s: refcount %d, mapcount %d, pins %#llx\n", page_to_pfn(p), what, p->refcount, p->mapcount,
-		       p->private);
+		pr_err("check: page %#llx: %s: flags %#llx, refcount %d, mapcount %d, pins %#llx\n", page_to_pfn(p), what, p->flags,
+		       p->refcount, p->mapcount, p->private);
 	if (!in_use(p))
 		return;
 	s->pins += page_pins(p);
 	s->pins_long += page_pins_long(p);
+	if (page_flag(p, PG_LRU))
+		s->listed += page_flag(p, PG_HEAD) ? HPAGE_PAGES : 1;
 }
 
 static void walk_frames(struct frame_sums *s)
@@ -100,7 +110,8 @@ u64 frames_check(void)
 			pause_a_little();
 		walk_frames(&s);
 		bad = expect("pins", s.pins, vm_event_sum(NR_FOLL_PIN_ACQUIRED) - vm_event_sum(NR_FOLL_PIN_RELEASED), quiet) +
-		      expect("lasting pins", s.pins_long, vm_state_sum(NR_PINNED_LONG), quiet);
+		      expect("lasting pins", s.pins_long, vm_state_sum(NR_PINNED_LONG), quiet) +
+		      expect("listed pages", s.listed, lru_pages(-1, LRU_ACTIVE) + lru_pages(-1, LRU_INACTIVE), quiet);
 		if (s.bad)
 			break;
 	}

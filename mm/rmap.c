@@ -141,14 +141,16 @@ static bool walk_vma(struct rmap_walk *w, struct vma *v, struct page *p, u64 n)
 	return true;
 }
 
-static void walk_anon(struct page *p, struct rmap_walk *w, u64 n)
+void rmap_walk_anon(struct page *p, struct rmap_walk *w)
 {
+	u64 n = page_flag(p, PG_HEAD) ? HPAGE_PAGES : 1;
 	struct anon_group *g;
 	struct vma *v;
 
 	rcu_read_lock();
 	g = READ_ONCE(p->anon);
-	if (READ_ONCE(p->mapcount) > 0) {
+	smp_rmb(); /* the group before the proof that it was the page's: a mapped page's group lives, and its memory stays a group's */
+	if (READ_ONCE(p->mapcount) > 0 && page_type(p) == PT_ANON && READ_ONCE(p->anon) == g) {
 		spin_lock(&g->lock);
 		if (READ_ONCE(p->mapcount) > 0 && p->anon == g) {
 			list_for_each_entry(v, &g->vmas, anon_link)
@@ -166,7 +168,7 @@ void rmap_walk(struct page *p, struct rmap_walk *w)
 	struct mapping *m;
 
 	if (page_type(p) == PT_ANON) {
-		walk_anon(p, w, n);
+		rmap_walk_anon(p, w);
 		return;
 	}
 	m = READ_ONCE(p->mapping);

@@ -13,7 +13,7 @@
 #include <mm/section.h>
 #include <mm/slab_impl.h>
 #include <mm/vmstat.h>
-#include "vm.h"
+#include "lru.h"
 
 static void kb(struct seq_buf *m, const char *name, u64 pages)
 {
@@ -28,6 +28,18 @@ static void kb(struct seq_buf *m, const char *name, u64 pages)
 static u64 sat_sub(u64 a, u64 b)
 {
 	return a > b ? a - b : 0;
+}
+
+u64 nr_mlocked_pages(void)
+{
+	struct mm *mm;
+	u64 n = 0;
+
+	spin_lock(&mm_list_lock);
+	list_for_each_entry(mm, &all_mms, mm_list)
+		n += READ_ONCE(mm->locked_vm);
+	spin_unlock(&mm_list_lock);
+	return n;
 }
 
 /* Pages mapped, summed over the address spaces: a page shared by fork counts once in each. */
@@ -50,6 +62,7 @@ void meminfo_show(struct seq_buf *m)
 {
 	u64 total = nr_total_pages(), free = nr_free_pages(), low = 0;
 	u64 shmem = nr_shmem_pages(), cached = max(nr_file_pages(), shmem);	/* one in the other */
+	u64 active = lru_pages(-1, LRU_ACTIVE), inactive = lru_pages(-1, LRU_INACTIVE);
 	u64 anon, mapped, slab_r = vm_state_sum(NR_SLAB_RECLAIMABLE);
 	struct zone *z;
 
@@ -60,19 +73,20 @@ void meminfo_show(struct seq_buf *m)
 		low += z->wmark[WMARK_LOW];
 	kb(m, "MemTotal", total);
 	kb(m, "MemFree", free);
-	/* What could be had without swapping: free memory, file pages and half of the caches that shrink, less the reserves. */
-	kb(m, "MemAvailable", min(sat_sub(free, low) + cached - shmem + slab_r / 2, total));
+	/* What could be had without swapping: free memory, what may be evicted and half of the caches that shrink, less the reserves. */
+	kb(m, "MemAvailable", min(sat_sub(free, low) + active + inactive + slab_r / 2, total));
 	kb(m, "Buffers", 0);
 	kb(m, "Cached", cached);
 	kb(m, "SwapCached", 0);
-	kb(m, "Active", anon);
-	kb(m, "Inactive", cached);
-	kb(m, "Active(anon)", anon);
-	kb(m, "Inactive(anon)", shmem);
-	kb(m, "Active(file)", 0);
-	kb(m, "Inactive(file)", cached - shmem);
-	kb(m, "Unevictable", vm_state_sum(NR_MLOCK));
-	kb(m, "Mlocked", vm_state_sum(NR_MLOCK));
+	/* the lists of mm/lru.c; without swap all other user memory is on none */
+	kb(m, "Active", active);
+	kb(m, "Inactive", inactive);
+	kb(m, "Active(anon)", 0);
+	kb(m, "Inactive(anon)", 0);
+	kb(m, "Active(file)", active);
+	kb(m, "Inactive(file)", inactive);
+	kb(m, "Unevictable", sat_sub(anon + cached, active + inactive));
+	kb(m, "Mlocked", min(nr_mlocked_pages(), anon + cached));
 	kb(m, "SwapTotal", 0);
 	kb(m, "SwapFree", 0);
 	kb(m, "Dirty", vm_state_sum(NR_DIRTY));
@@ -112,6 +126,12 @@ void node_meminfo_show(struct seq_buf *m, int node)
 	seq_printf(m, "Node %d MemTotal:       %8llu kB\n", node, total * 4);
 	seq_printf(m, "Node %d MemFree:        %8llu kB\n", node, free * 4);
 	seq_printf(m, "Node %d MemUsed:        %8llu kB\n", node, sat_sub(total, free) * 4);
+	seq_printf(m, "Node %d Active:         %8llu kB\n", node, lru_pages(node, LRU_ACTIVE) * 4);
+	seq_printf(m, "Node %d Inactive:       %8llu kB\n", node, lru_pages(node, LRU_INACTIVE) * 4);
+	seq_printf(m, "Node %d Active(anon):   %8llu kB\n", node, 0ull);
+	seq_printf(m, "Node %d Inactive(anon): %8llu kB\n", node, 0ull);
+	seq_printf(m, "Node %d Active(file):   %8llu kB\n", node, lru_pages(node, LRU_ACTIVE) * 4);
+	seq_printf(m, "Node %d Inactive(file): %8llu kB\n", node, lru_pages(node, LRU_INACTIVE) * 4);
 	hugetlb_node_meminfo_show(m, node);
 }
 
@@ -197,9 +217,15 @@ void pagetypeinfo_show(struct seq_buf *m)
 void zoneinfo_show(struct seq_buf *m)
 {
 	struct zone *z;
+	int node = -1;
 
 	for_each_zone(z) {
 		seq_printf(m, "Node %d, zone %8s\n", z->node, zone_names[z->nr]);
+		if (z->node != node) {
+			node = z->node;
+			seq_puts(m, "  per-node stats\n");
+			lru_vmstat_show(m, node, "      ");
+		}
 		seq_printf(m, "  pages free     %llu\n", z->b.nr_free + z->deferred);
 		seq_puts(m, "        boost    0\n");
 		seq_printf(m, "        min      %llu\n        low      %llu\n        high     %llu\n",

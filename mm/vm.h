@@ -182,7 +182,8 @@ s64 mmap_locked(struct mm *mm, struct file *file, u64 addr, u64 len, u64 vmflags
 /* lazyfree.c. => m read; no huge page straddles the ends */
 void lazyfree_mark(struct vma *v, u64 start, u64 end); /* MADV_FREE */
 void softdirty_clear(struct vma *v); /* clear_refs 4. => m write */
-void age_range(struct vma *v, u64 start, u64 end); /* not accessed, as far as we know */
+void age_range(struct vma *v, u64 start, u64 end); /* MADV_COLD: not accessed, as far as we know */
+void lazyfree_pageout(struct vma *v, u64 start, u64 end); /* MADV_PAGEOUT: what may go, goes */
 
 /* pkeys.c. => m write */
 void pkeys_init(struct mm *mm);
@@ -248,12 +249,15 @@ struct rmap_walk {
 	bool (*fn)(struct rmap_walk *w, struct vma *v, u64 addr, pte_t *entry, bool huge);
 	void *arg;
 };
-void rmap_walk(struct page *p, struct rmap_walk *w);
+void rmap_walk(struct page *p, struct rmap_walk *w); /* => a reference, or something that keeps the page what it is */
+/* The same for what was an anonymous page when it was last looked at; it may be anything by now, then nothing is found. => no lock, no reference */
+void rmap_walk_anon(struct page *p, struct rmap_walk *w);
 typedef bool (*rmap_vma_fn)(struct rmap_walk *w, struct vma *v, struct page *p, u64 n);
 void mapping_walk_vmas(struct mapping *m, struct page *p, struct rmap_walk *w, rmap_vma_fn fn, u64 n);
 void mapping_walk_vmas_locked(struct mapping *m, struct page *p, struct rmap_walk *w, rmap_vma_fn fn, u64 n); /* => rmap_lock held */
 bool mapping_drop_page(struct mapping *m, struct page *p);
 
+u64 nr_mlocked_pages(void); /* show.c: that address spaces have locked, whether they are there or not (mlock2 on fault) */
 extern struct list_head all_mms; /* (mm_list_lock) */
 extern spinlock_t mm_list_lock;
 

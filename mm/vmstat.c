@@ -7,6 +7,7 @@
 #include <mm/hugetlb.h>
 #include <mm/show.h>
 #include <x86/tlb.h>
+#include "lru.h"
 
 DEFINE_PER_CPU(u64, vm_events[NR_VM_EVENTS]);
 DEFINE_PER_CPU(s64, vm_states[NR_VM_STATES]);
@@ -57,6 +58,8 @@ void vmstat_show(struct seq_buf *m)
 	struct tlb_stats t;
 
 	seq_printf(m, "nr_free_pages %llu\n", nr_free_pages());
+	lru_vmstat_show(m, -1, "");
+	seq_printf(m, "nr_mlock %llu\n", nr_mlocked_pages());
 	for (unsigned int i = 0; i < NR_VM_STATES; i++)
 		seq_printf(m, "%s %llu\n", state_names[i], vm_state_sum(i));
 	for (unsigned int i = 0; i < NR_NUMA_EVENTS; i++)
@@ -85,6 +88,7 @@ void node_numastat_show(struct seq_buf *m, int node)
 void node_vmstat_show(struct seq_buf *m, int node)
 {
 	seq_printf(m, "nr_free_pages %llu\n", nr_free_pages_node(node));
+	lru_vmstat_show(m, node, "");
 	for (unsigned int i = 0; i < NR_NUMA_EVENTS; i++)
 		seq_printf(m, "%s %llu\n", numa_names[i], numa_event_sum(node, i));
 }

@@ -177,8 +177,8 @@ struct mm {
 };
 #define MMF_NO_THP 1u
 #define MMF_OOM_VICTIM 2u
+extern s32 oom_victims; /* (a) mms with it that are not empty yet */
 #define MMF_DUMPABLE 4u
-#define MMF_LAZYFREE 8u /* some page may have PG_LAZYFREE */
 
 /* Life cycle. mm_alloc: empty, users=count=1, or NULL. mm_put drops a user (teardown by the last one; may sleep); mm_drop drops a count. */
 struct mm *mm_alloc(void);

@@ -40,7 +40,7 @@ enum page_type { PT_RESERVED, PT_FREE, PT_PCP, PT_SLAB, PT_TABLE, PT_ANON, PT_FI
 #define PG_ISOLATED 15
 #define PG_WAITERS 16
 #define PG_PRIVATE1 17 /* ANON: PG_LAZYFREE; FILE of a memfd_secret: out of the direct map */
-#define PG_LAZYFREE PG_PRIVATE1 /* may be taken while its entry is clean (mm/lazyfree.c) */
+#define PG_LAZYFREE PG_PRIVATE1 /* may be taken while its entry is clean (mm/lazyfree.c); with PG_LRU */
 #define PG_MT_SHIFT 32 /* mobility type of a free block: 2 bits */
 #define PG_TYPE_SHIFT 40
 #define PG_ORDER_SHIFT 44
@@ -79,7 +79,7 @@ struct page {
 		};
 	};
 	u64 private; /* owner's: swap entry, pin count... */
-	u64 spare;
+	u64 spare; /* SLAB: first object; PG_LRU: whose list (mm/lru.c) */
 };
 _Static_assert(sizeof(struct page) == 64, "one cache line a page");
 

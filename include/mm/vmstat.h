@@ -15,7 +15,10 @@
 	X(PGFAULT_COW, "pgfault_cow") X(PGFAULT_COW_REUSE, "pgfault_cow_reuse")	\
 	X(PGFAULT_FILE, "pgfault_file") X(PGFAULT_AROUND, "pgfault_around")	\
 	X(PGPGIN, "pgpgin") X(PGPGOUT, "pgpgout") X(PSWPIN, "pswpin")		\
-	X(PSWPOUT, "pswpout") X(PGSCAN, "pgscan") X(PGSTEAL, "pgsteal")		\
+	X(PSWPOUT, "pswpout") X(PGSCAN_DIRECT, "pgscan_direct")		\
+	X(PGSTEAL_DIRECT, "pgsteal_direct") X(PGREFILL, "pgrefill")		\
+	X(PGACTIVATE, "pgactivate") X(PGDEACTIVATE, "pgdeactivate")		\
+	X(PGLAZYFREE, "pglazyfree") X(PGLAZYFREED, "pglazyfreed")		\
 	X(PGMIGRATE_SUCCESS, "pgmigrate_success") X(PGMIGRATE_FAIL, "pgmigrate_fail") \
 	X(COMPACT_STALL, "compact_stall") X(COMPACT_SUCCESS, "compact_success")	\
 	X(COMPACT_FAIL, "compact_fail")						\
@@ -37,7 +40,7 @@
 	X(NR_SLAB_RECLAIMABLE, "nr_slab_reclaimable")				\
 	X(NR_SLAB, "nr_slab_unreclaimable") X(NR_PAGETABLE, "nr_page_table_pages") \
 	X(NR_KSTACK_PAGES, "nr_kernel_stack_pages") X(NR_VMALLOC, "nr_vmalloc_pages") \
-	X(NR_ANON_THPS, "nr_anon_transparent_hugepages") X(NR_MLOCK, "nr_mlock") \
+	X(NR_ANON_THPS, "nr_anon_transparent_hugepages") \
 	X(NR_DIRTY, "nr_dirty") X(NR_WRITEBACK, "nr_writeback")			\
 	X(NR_PERCPU, "nr_percpu_pages") X(NR_PINNED_LONG, "nr_pinned_longterm")
 

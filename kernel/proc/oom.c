@@ -14,6 +14,9 @@
 #include <proc/task.h>
 
 #define VICTIM_WAIT_NS (20 * NSEC_PER_MSEC)
+#define VICTIM_GONE_NS (2 * NSEC_PER_SEC) /* by then its memory is free, or somebody else holds it */
+
+static u64 last_kill; /* (oom_mutex) */
 
 static DEFINE_MUTEX(oom_mutex);
 
@@ -54,7 +57,10 @@ static struct task *choose(u64 nodes, bool *dying)
 	struct task *t, *best = NULL;
 	s64 most = 0;
 
-	*dying = false;
+	/* it may have left the list of those with memory, and still be giving it back */
+	*dying = READ_ONCE(oom_victims) > 0 && ktime_ns() - last_kill < VICTIM_GONE_NS;
+	if (*dying)
+		return NULL;
 	rcu_read_lock();
 	list_for_each_entry_rcu(t, &all_tasks, tasks) {
 		struct mm *mm = READ_ONCE(t->thread.mm);
@@ -87,7 +93,9 @@ static void kill_victim(struct task *t)
 
 	if (!mm)
 		return;
-	mm->flags |= MMF_OOM_VICTIM;
+	if (!(__atomic_fetch_or(&mm->flags, MMF_OOM_VICTIM, __ATOMIC_RELAXED) & MMF_OOM_VICTIM))
+		__atomic_fetch_add(&oom_victims, 1, __ATOMIC_RELAXED);
+	last_kill = ktime_ns();
 	count_vm_event(OOM_KILL);
 	pr_err("Out of memory: Killed process %d (%s) total-vm:%llukB, anon-rss:%llukB, file-rss:%llukB, shmem-rss:%llukB, "
 	       "UID:%u pgtables:%llukB oom_score_adj:%d\n",

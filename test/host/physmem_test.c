@@ -2,7 +2,7 @@
 // SOURCES: mm/magazine.c mm/kmem.c mm/kmem_cache.c mm/pagedebug.c mm/kmalloc.c mm/arena.c mm/vmalloc.c mm/kstack.c mm/check.c
 // SOURCES: mm/compact.c mm/failinject.c mm/vmstat.c mm/show.c kernel/lib/string.c kernel/lib/seq_buf.c
 // SOURCES: kernel/lib/rbtree.c kernel/lib/bitmap.c kernel/lib/xarray.c kernel/lib/parse.c
-// CFLAGS: -DHOST_TEST -DDEBUG -DPAGE_ARRAY_BASE=0x210000000000ull
+// CFLAGS: -DHOST_TEST -DDEBUG -DPAGE_ARRAY_BASE=0x210000000000ull -fno-sanitize=alignment
 // CFLAGS: -DVMALLOC_START=0x220000000000ull -DVMALLOC_END=0x22ffffffffffull -Wno-format
 /*
  * The whole physical and object level on the host: "physical memory" is a memory file, the direct
@@ -133,6 +133,8 @@ void mutex_lock_slow(struct mutex *m __unused) { panic("a mutex is taken twice")
 void mutex_unlock_slow(struct mutex *m __unused) {}
 void cond_resched(void) {}
 u64 mm_rss(const struct mm *mm __unused, int kind __unused) { return 0; }
+u64 lru_pages(int node __unused, int kind __unused) { return 0; }
+void lru_vmstat_show(struct seq_buf *m __unused, int node __unused, const char *indent __unused) {}
 
 static struct rcu_head *rcu_list;
 

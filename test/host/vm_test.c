@@ -1,6 +1,6 @@
 // SOURCES: mm/vmatree.c mm/vma.c mm/mm.c mm/mmap.c mm/munmap.c mm/mprotect.c mm/mremap.c mm/madvise.c mm/mlock.c mm/fault.c
 // SOURCES: mm/filemap.c mm/fork.c mm/huge.c mm/collapse.c mm/rmap.c mm/mapping.c mm/zap.c mm/ptwalk.c mm/commit.c mm/gup.c
-// SOURCES: mm/vmcheck.c mm/pkeys.c mm/lazyfree.c kernel/lib/rbtree.c kernel/lib/xarray.c
+// SOURCES: mm/vmcheck.c mm/pkeys.c mm/lazyfree.c mm/lru.c kernel/lib/rbtree.c kernel/lib/xarray.c
 // CFLAGS: -DHOST_TEST -DDEBUG -include test/host/vmsim.h -fno-sanitize=alignment
 /*
  * The whole virtual half against a shadow model, on a simulated machine: real page tables and struct pages in an array, a
@@ -10,7 +10,7 @@
  * the MMU is the model's; no cached translation gives more than the tables do; a page that is freed is in no cache; the
  * kernel's own checkers find nothing. At the end every page is free again.
  */
-#include "../../mm/vm.h"
+#include "../../mm/lru.h"
 #include "mm/check.h"
 #include "check.h"
 #include "mm/uffd.h"
@@ -95,6 +95,7 @@ void page_free_last(struct page *p)
 	VERIFY3S(p->mapcount, ==, 0);
 	VERIFY3U(p->private, ==, 0);
 	VERIFY(!page_flag(p, PG_TAIL) && used[at]);
+	mm_page_release(p);
 	no_translation_to(at, n);
 	memset(used + at, 0, n);
 	memset(memory + ((u64)at << PAGE_SHIFT), 0x5a, (u64)n << PAGE_SHIFT);
@@ -255,6 +256,10 @@ struct migration *migration_alloc(void) { return NULL; }
 void migration_free(struct migration *m) {}
 int migrate_page(struct migration *m, struct page *p, struct page *to) { return -EBUSY; }
 u64 frames_check(void) { return 0; }
+/* one node, nothing in /proc */
+u64 node_online_map = 1;
+int this_node(void) { return 0; }
+void seq_printf(struct seq_buf *m, const char *fmt, ...) {}
 /* nobody sets a NUMA policy here */
 bool mempolicy_used;
 struct page *alloc_vma_policy(gfp_t gfp, unsigned order, const struct vma *v, u64 addr) { abort(); }
@@ -804,6 +809,32 @@ static void op_pin(struct proc *pr)
 	pin.lost = false;
 }
 
+/* Pages of nobody's now read as zeros, where MADV_FREE allowed it; what was not taken is what it was. */
+static void op_lazyfree(struct proc *pr)
+{
+	u32 at, n;
+
+	pick(&at, &n);
+	(void)do_madvise(pr->mm, va_of(at), (u64)n << PAGE_SHIFT, MADV_FREE);
+	if (check_rand_below(2))
+		read_page(pr, at);
+	if (check_rand_below(2))
+		write_page(pr, at + n / 2);
+	if (check_rand_below(3) == 0)
+		(void)do_madvise(pr->mm, va_of(at), (u64)n << PAGE_SHIFT, MADV_PAGEOUT);
+	else if (check_rand_below(3) == 0)
+		(void)mm_reclaim_pages(GFP_KERNEL, 0);
+	for (pr = procs; pr < procs + PROCS; pr++)
+		for (u32 i = 0; pr->mm && i < PAGES; i++) {
+			pmd_t *pmd = pt_pmd(pr->mm, va_of(i));
+
+			if (!pr->p[i].mapped || pr->p[i].file >= 0)
+				continue;
+			if (!pmd || pte_none(*pmd) || (pmd_has_table(*pmd) && pte_none(table_of(*pmd)[pte_index(va_of(i))])))
+				pr->p[i].val = 0;
+		}
+}
+
 static void op_truncate(void)
 {
 	int f = check_rand_below(NR_FILES);
@@ -845,6 +876,7 @@ static void step(void)
 	case 15: op_fork(pr); break;
 	case 16 ... 17: op_access(pr); break;
 	case 18 ... 20: op_pin(pr); break;
+	case 22: op_lazyfree(pr); break;
 	case 21: if (check_rand_below(4) == 0) op_truncate(); break;
 	default:
 		for (int i = 0; i < 12; i++) {
@@ -909,7 +941,7 @@ static void run(int steps, bool failures)
 		fail_in = 0;
 		tlb_check();
 		if (i % 16 == 0) {
-			CHECK_EQ(mm_check_all(), 0);
+			CHECK_EQ(mm_check_all() + lru_check(), 0);
 			CHECK_EQ(rmap_check(), 0);
 		}
 		CHECK_EQ(preempt_count, 0);

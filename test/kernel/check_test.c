@@ -10,7 +10,7 @@
 #include <mm/vmalloc.h>
 #include <mm/zone.h>
 #include <uapi/mman.h>
-#include "../../mm/vm.h"
+#include "../../mm/lru.h"
 
 #define BASE 0x10000000ull
 
@@ -160,4 +160,28 @@ KTEST(check_pins)
 	mm_unpin_pages(&p, 1, PIN_WRITE | PIN_LONGTERM);
 	KCHECK_EQ(page_pins(p), 0);
 	mm_put(mm);
+}
+
+/* ---- lists of what can be evicted ---- */
+
+KTEST(check_lru)
+{
+	struct mm *mm = touched_mm(4);
+	struct page *p, *q;
+
+	KCHECK_EQ(do_madvise(mm, BASE, 2 * PAGE_SIZE, MADV_FREE), 0);
+	p = pte_frame(*pt_pte(mm, BASE));
+	q = pte_frame(*pt_pte(mm, BASE + 3 * PAGE_SIZE));
+	KCHECK(page_flag(p, PG_LRU) && !page_flag(q, PG_LRU));
+	EXPECT_COMPLAINT(p->flags, p->flags & ~(1ull << PG_LRU), lru_check());
+	EXPECT_COMPLAINT(p->flags, p->flags & ~(1ull << PG_LAZYFREE), lru_check() + frames_check());
+	EXPECT_COMPLAINT(p->flags, p->flags | 1ull << PG_ACTIVE, lru_check());
+	EXPECT_COMPLAINT(p->flags, p->flags | 1ull << PG_HEAD, lru_check());
+	EXPECT_COMPLAINT(p->flags, p->flags ^ 1ull << PG_NODE_SHIFT, lru_check());
+	EXPECT_COMPLAINT(p->flags, p->flags ^ 1ull << PG_TYPE_SHIFT, lru_check());
+	EXPECT_COMPLAINT(p->spare, p->spare + 1, lru_check());
+	/* on a list by its flags only */
+	EXPECT_COMPLAINT(q->flags, q->flags | 1ull << PG_LRU | 1ull << PG_LAZYFREE, frames_check());
+	mm_put(mm);
+	KCHECK_EQ(lru_pages(-1, LRU_INACTIVE), 0);
 }
