@@ -371,6 +371,25 @@ static inline bool counts_as_writer(const struct vma *v)
 	return (v->flags & (VM_SHARED | VM_MAYWRITE)) == (VM_SHARED | VM_MAYWRITE);
 }
 
+bool mapping_deny_seal(struct mapping *m, const struct vma *v)
+{
+	s32 n = READ_ONCE(m->writable);
+
+	if (!counts_as_writer(v))
+		return true;
+	do {
+		if (n < 0)
+			return false;
+	} while (!try_cmpxchg(&m->writable, &n, n + 1));
+	return true;
+}
+
+void mapping_allow_seal(struct mapping *m, const struct vma *v)
+{
+	if (counts_as_writer(v))
+		__atomic_fetch_sub(&m->writable, 1, __ATOMIC_RELAXED);
+}
+
 void mapping_add_vma(struct mapping *m, struct vma *v)
 {
 	down_write(&m->rmap_lock);
@@ -384,8 +403,7 @@ void mapping_del_vma(struct mapping *m, struct vma *v)
 {
 	down_write(&m->rmap_lock);
 	mapping_vma_remove_locked(m, v);
-	if (counts_as_writer(v))
-		__atomic_fetch_sub(&m->writable, 1, __ATOMIC_RELAXED);
+	mapping_allow_seal(m, v);
 	up_write(&m->rmap_lock);
 }
 

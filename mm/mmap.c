@@ -98,6 +98,7 @@ static bool extend_neighbour(struct mm *mm, const struct vma *like)
 	return false;
 }
 
+/* On success whoever links @v gives mapping_allow_seal back after it: a seal must not come between the look and the count. */
 static int attach_file(struct vma *v, struct file *file)
 {
 	int err;
@@ -106,8 +107,7 @@ static int attach_file(struct vma *v, struct file *file)
 	err = vma_file_mmap(file, v);
 	if (err)
 		return err;
-	if (v->mapping && (v->flags & (VM_SHARED | VM_MAYWRITE)) == (VM_SHARED | VM_MAYWRITE) &&
-	    READ_ONCE(v->mapping->writable) < 0)
+	if (v->mapping && !mapping_deny_seal(v->mapping, v))
 		return -EPERM;
 	vma_set_prot(v);
 	return 0;
@@ -142,8 +142,11 @@ s64 mmap_locked(struct mm *mm, struct file *file, u64 addr, u64 len, u64 vmflags
 		goto free;
 	vma_link(mm, v);
 	vmflags = v->flags;
-	if (file)
+	if (file) {
+		if (v->mapping)
+			mapping_allow_seal(v->mapping, v);
 		vma_try_merge(v);
+	}
 done:
 	vma_stat(mm, vmflags, n);
 	if (vmflags & VM_LOCKED)

@@ -55,6 +55,10 @@ u64 mapping_next_index(struct mapping *m, u64 start);
 /* Default ops for regular files whose pages live in v->mapping. */
 extern const struct vma_ops filemap_vma_ops;
 void mapping_add_vma(struct mapping *m, struct vma *v);
+/* Before @v, which may be written through, is linked: counts it ahead, so that no seal comes in between; false: sealed already. Once linked
+ * mapping_add_vma counts it, and mapping_allow_seal takes this count back. */
+bool mapping_deny_seal(struct mapping *m, const struct vma *v);
+void mapping_allow_seal(struct mapping *m, const struct vma *v);
 void mapping_del_vma(struct mapping *m, struct vma *v);
 u64 nr_file_pages(void);
 u64 nr_shmem_pages(void);

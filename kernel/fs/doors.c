@@ -95,16 +95,14 @@ int vma_file_mmap(struct file *f, struct vma *v)
 	return f->ops->mmap(f, v);
 }
 
-/* Seals of memfds against shared mappings (fcntl(2), F_ADD_SEALS). */
+/* Seals of memfds against shared mappings (fcntl(2), F_ADD_SEALS): one that cannot be made writable later is allowed. */
 static int seal_checks(struct file *f, u64 prot, u64 *may)
 {
 	u32 seals = f->inode->seals;
 
 	if (!(f->fmode & FMODE_WRITE))
 		return 0;
-	if (seals & F_SEAL_WRITE)
-		return -EPERM;
-	if (seals & F_SEAL_FUTURE_WRITE) {
+	if (seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) {
 		if (prot & PROT_WRITE)
 			return -EPERM;
 		*may &= ~VM_MAYWRITE;

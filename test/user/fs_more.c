@@ -99,6 +99,10 @@ TEST(seals)
 	CHECK_OK(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE));
 	CHECK_ERRNO(pwrite(fd, "x", 1, 0), EPERM);
 	CHECK_ERRNO((long)mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0), EPERM);
+	map = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0);
+	CHECK(map != MAP_FAILED);
+	CHECK_ERRNO(mprotect(map, 4096, PROT_READ | PROT_WRITE), EACCES);
+	munmap(map, 4096);
 	map = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
 	CHECK(map != MAP_FAILED);
 	map[0] = 1;
