@@ -90,25 +90,9 @@ static int scan_mm(struct mm *mm, s64 budget)
 	return err;
 }
 
-/* The mm after @prev (NULL: the first), with a user reference; @prev's is dropped. NULL at the end of the list. */
-static struct mm *next_mm(struct mm *prev)
+static bool not_dying(const struct mm *mm)
 {
-	struct list_head *at;
-	struct mm *found = NULL;
-
-	spin_lock(&mm_list_lock);
-	for (at = prev ? prev->mm_list.next : all_mms.next; at != &all_mms; at = at->next) {
-		struct mm *mm = list_entry(at, struct mm, mm_list);
-
-		if (mm->flags & MMF_OOM_VICTIM || !mm_get_not_zero(mm))
-			continue;
-		found = mm;
-		break;
-	}
-	spin_unlock(&mm_list_lock);
-	if (prev)
-		mm_put(prev);
-	return found;
+	return !(READ_ONCE(mm->flags) & MMF_OOM_VICTIM);
 }
 
 static void pause_ms(u64 ms)
@@ -130,7 +114,7 @@ static int khugepaged(void *arg)
 		if (thp_enabled == THP_NEVER)
 			continue;
 		/* without memory for one there is none for the next: the rest of the round is skipped */
-		while ((mm = next_mm(mm)))
+		while ((mm = mm_next(mm, not_dying)))
 			if (!err && (err = scan_mm(mm, khugepaged_pages_to_scan)))
 				count_vm_event(THP_COLLAPSE_FAILED);
 		khugepaged_full_scans++;

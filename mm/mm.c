@@ -14,9 +14,11 @@
 #include <mm/hugetlb.h>
 #include "lru.h"
 
+struct mm_list { spinlock_t lock; struct hlist_head mms; };
+
 static struct kmem_cache *mm_cache;
-LIST_HEAD(all_mms);
-DEFINE_SPINLOCK(mm_list_lock);
+/* All address spaces, each on the list of the CPU that published it: fork and exit share no line with other CPUs'. */
+static DEFINE_PER_CPU(struct mm_list, mm_lists) __aligned(64);
 struct page *zero_page;
 s32 oom_victims;
 static unsigned mm_cpus; /* (I) */
@@ -27,7 +29,6 @@ struct mm init_mm = {
 	.count = 1,
 	.lock = RWSEM_INIT(init_mm.lock),
 	.vma_list = LIST_HEAD_INIT(init_mm.vma_list),
-	.mm_list = LIST_HEAD_INIT(init_mm.mm_list),
 	.page_table_lock = SPINLOCK_INIT,
 };
 
@@ -84,15 +85,51 @@ struct mm *mm_alloc(void)
 	mm->mmap_base = TASK_SIZE_DEFAULT;
 	mm->flags = MMF_DUMPABLE;
 	pkeys_init(mm);
-	INIT_LIST_HEAD(&mm->mm_list);
 	return mm;
 }
 
 void mm_publish(struct mm *mm)
 {
-	spin_lock(&mm_list_lock);
-	list_add_tail(&mm->mm_list, &all_mms);
-	spin_unlock(&mm_list_lock);
+	preempt_disable();
+	struct mm_list *l = this_cpu_ptr(&mm_lists);
+	mm->mm_list_cpu = smp_processor_id();
+	spin_lock(&l->lock);
+	hlist_add_head(&mm->mm_list, &l->mms);
+	spin_unlock(&l->lock);
+	preempt_enable();
+}
+
+static void mm_unpublish(struct mm *mm)
+{
+	struct mm_list *l = per_cpu_ptr(&mm_lists, mm->mm_list_cpu);
+
+	if (unlikely(hlist_unhashed(&mm->mm_list))) /* its making failed */
+		return;
+	spin_lock(&l->lock);
+	hlist_del(&mm->mm_list);
+	spin_unlock(&l->lock);
+}
+
+struct mm *mm_next(struct mm *prev, bool (*wanted)(const struct mm *))
+{
+	struct mm *found = NULL;
+
+	for (int cpu = prev ? prev->mm_list_cpu : 0; cpu < READ_ONCE(nr_cpus) && !found; cpu++) {
+		struct mm_list *l = per_cpu_ptr(&mm_lists, cpu);
+
+		spin_lock(&l->lock);
+		/* the reference keeps prev on its list */
+		struct hlist_node *n = prev && cpu == prev->mm_list_cpu ? prev->mm_list.next : l->mms.first;
+		for (; n && !found; n = n->next) {
+			struct mm *mm = container_of(n, struct mm, mm_list);
+			if ((!wanted || wanted(mm)) && mm_get_not_zero(mm))
+				found = mm;
+		}
+		spin_unlock(&l->lock);
+	}
+	if (prev)
+		mm_put(prev);
+	return found;
 }
 
 void mm_get(struct mm *mm)
@@ -154,9 +191,7 @@ void mm_put(struct mm *mm)
 {
 	if (likely(__atomic_sub_fetch(&mm->users, 1, __ATOMIC_ACQ_REL)))
 		return;
-	spin_lock(&mm_list_lock);
-	list_del(&mm->mm_list);
-	spin_unlock(&mm_list_lock);
+	mm_unpublish(mm);
 	mm_empty(mm);
 	if (unlikely(mm->flags & MMF_OOM_VICTIM))
 		__atomic_fetch_sub(&oom_victims, 1, __ATOMIC_RELAXED);

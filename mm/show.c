@@ -32,28 +32,22 @@ static u64 sat_sub(u64 a, u64 b)
 
 u64 nr_mlocked_pages(void)
 {
-	struct mm *mm;
 	u64 n = 0;
 
-	spin_lock(&mm_list_lock);
-	list_for_each_entry(mm, &all_mms, mm_list)
+	for (struct mm *mm = NULL; (mm = mm_next(mm, NULL));)
 		n += READ_ONCE(mm->locked_vm);
-	spin_unlock(&mm_list_lock);
 	return n;
 }
 
 /* Pages mapped, summed over the address spaces: a page shared by fork counts once in each. */
 static void sum_rss(u64 *anon, u64 *file)
 {
-	struct mm *mm;
 	s64 a = 0, f = 0;
 
-	spin_lock(&mm_list_lock);
-	list_for_each_entry(mm, &all_mms, mm_list) {
+	for (struct mm *mm = NULL; (mm = mm_next(mm, NULL));) {
 		a += mm_rss(mm, RSS_ANON);
 		f += mm_rss(mm, RSS_FILE) + mm_rss(mm, RSS_SHMEM);
 	}
-	spin_unlock(&mm_list_lock);
 	*anon = a > 0 ? (u64)a : 0;
 	*file = f > 0 ? (u64)f : 0;
 }

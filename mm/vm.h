@@ -258,7 +258,5 @@ void mapping_walk_vmas_locked(struct mapping *m, struct page *p, struct rmap_wal
 bool mapping_drop_page(struct mapping *m, struct page *p);
 
 u64 nr_mlocked_pages(void); /* show.c: that address spaces have locked, whether they are there or not (mlock2 on fault) */
-extern struct list_head all_mms; /* (mm_list_lock) */
-extern spinlock_t mm_list_lock;
 
 #endif

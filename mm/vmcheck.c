@@ -241,17 +241,9 @@ u64 mm_check(struct mm *mm)
 /* Calls the check for every live mm; each is held by a user reference meanwhile, so it cannot go under us. */
 static u64 for_all(bool rmap)
 {
-	struct mm *mm, *prev = NULL;
 	u64 bad = 0;
 
-	spin_lock(&mm_list_lock);
-	list_for_each_entry(mm, &all_mms, mm_list) {
-		if (!mm_get_not_zero(mm))
-			continue;
-		spin_unlock(&mm_list_lock);
-		if (prev)
-			mm_put(prev);
-		prev = mm;
+	for (struct mm *mm = NULL; (mm = mm_next(mm, NULL));) {
 		if (rmap)
 			down_read(&mm->lock);
 		else {
@@ -263,11 +255,7 @@ static u64 for_all(bool rmap)
 			up_read(&mm->lock);
 		else
 			mm_up_write(mm);
-		spin_lock(&mm_list_lock);
 	}
-	spin_unlock(&mm_list_lock);
-	if (prev)
-		mm_put(prev);
 	return bad;
 }
 

@@ -135,7 +135,7 @@ struct super {
 	s32 refs;
 	struct list_head inodes; /* (lock) */
 	spinlock_t lock;
-	u64 next_ino; /* (a) */
+	bool root_numbered; /* (a) the first inode has its number, 1 */
 	u32 id; /* minor number of dev */
 	u32 max_links;
 };

@@ -165,7 +165,8 @@ struct mm {
 	u64 vdso; /* base, 0 none */
 	u32 membarrier_state;
 	u64 thp_scan; /* khugepaged's: where to look next */
-	struct list_head mm_list; /* all mms */
+	struct hlist_node mm_list; /* (lock of the list) all mms, a list for each CPU */
+	int mm_list_cpu; /* (I) whose list */
 	u16 pkey_map; /* (m write) protection keys given out; 0 without the hardware */
 	s16 pkey_exec_only; /* (m write) key of execute-only mappings; -1 none yet */
 	s32 uffd_count; /* (a) userfaultfd contexts */
@@ -184,6 +185,9 @@ extern s32 oom_victims; /* (a) mms with it that are not empty yet */
 struct mm *mm_alloc(void);
 /* It is found by those who go over all address spaces from now on. => whoever edits it takes its lock from here on */
 void mm_publish(struct mm *mm);
+/* The next of all published ones after @prev (NULL: the first) that is alive and @wanted (NULL: any), with a user reference;
+ * @prev's is dropped. NULL at the end. => @wanted is called under a spinlock; may sleep */
+struct mm *mm_next(struct mm *prev, bool (*wanted)(const struct mm *));
 void mm_get(struct mm *mm);
 bool mm_get_not_zero(struct mm *mm);
 void mm_put(struct mm *mm);

@@ -3,6 +3,7 @@
 #define PROC_CRED_H
 
 #include <kernel/rcu.h>
+#include <proc/spread.h>
 #include <lib/list.h>
 #include <lib/types.h>
 
@@ -12,7 +13,8 @@ struct group_info { s32 refs; u32 n; gid_t gid[]; };
 struct user {
 	s32 refs; /* (a) */
 	uid_t uid; /* (I) */
-	s32 processes, sigpending, inflight; /* (a) threads; queued signals; files in messages of local sockets */
+	struct spread processes; /* its threads */
+	s32 sigpending, inflight; /* (a) queued signals; files in messages of local sockets */
 	u64 mq_bytes; /* (a) */
 	struct hlist_node hash;
 };

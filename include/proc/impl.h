@@ -4,7 +4,6 @@
  *
  * Lock order inside proc:
  *   tasklist_lock -> sighand->lock -> user/timer internals
- *   tasklist_lock -> pid_lock
  *   task->alloc_lock is innermost but for files' and fs' own spinlocks; it is never taken with
  *   tasklist_lock or a sighand lock held.
  * tasklist_lock is read in interrupt context (terminal signals), so writers turn interrupts off;
@@ -62,8 +61,11 @@ struct sighand *task_lock_sighand(struct task *t, u64 *flags);
 static inline void task_unlock_sighand(struct sighand *s, u64 flags) { spin_unlock_irqrestore(&s->lock, flags); }
 void task_set_comm(struct task *t, const char *name);
 
+void task_born(void); /* counts it */
+
 /* pid.c */
 void pid_init(void);
+u64 pid_check(void); /* of the table of numbers */
 struct pid *pid_alloc(pid_t want); /* want 0: next. One reference and a number; ERR_PTR */
 void pid_free_unused(struct pid *p);
 void pid_put(struct pid *p);

@@ -27,7 +27,6 @@ struct pid { /* a number with the tasks that use it; RCU-safe lookup */
 	s32 refs; /* (a) */
 	pid_t nr;
 	struct hlist_head tasks[NR_PIDK]; /* (tasklist_lock) */
-	struct hlist_node hash;
 	wait_queue_t poll_wait; /* pidfd */
 	struct rcu_head rcu;
 };
@@ -86,7 +85,6 @@ struct task {
 	struct list_head children, sibling; /* (tasklist_lock) */
 	struct task *group_leader; /* (tasklist_lock) */
 	struct list_head thread_group; /* (tasklist_lock) list of the group, headed by signal->threads */
-	struct list_head tasks; /* (tasklist_lock; RCU) all group leaders */
 	struct pid *pids[NR_PIDK];
 	struct hlist_node pid_links[NR_PIDK];
 	u32 __user *set_child_tid, *clear_child_tid;
@@ -129,8 +127,9 @@ static inline struct task *task_of(struct thread *t) { return (struct task *)t; 
 
 extern rwlock_t tasklist_lock;
 extern struct task *init_task_ptr; /* PID 1 */
-#define for_each_process(t) list_for_each_entry(t, &all_tasks, tasks)
-extern struct list_head all_tasks;
+/* The leader of the process with the lowest number >= *@from, which then is that number + 1; NULL: no more. => RCU or tasklist_lock */
+struct task *process_next(pid_t *from);
+#define for_each_process(t) for (pid_t after_ = 1; ((t) = process_next(&after_)) != NULL;)
 
 /* References. task_find: RCU or referenced by _get form. */
 struct task *task_find(pid_t pid); /* => rcu_read_lock */
@@ -160,9 +159,9 @@ int run_init(void);
 void proc_init(void);
 /* Number 0: never runs, parent of init and of all kernel threads. */
 extern struct task boot_task;
-extern s32 nr_tasks; /* (tasklist_lock) threads that exist, and the ceiling */
-extern s32 max_threads;
-extern u64 total_forks;
+extern struct spread nr_tasks; /* threads that exist */
+extern s32 max_threads; /* their ceiling, exact but for forks under way */
+u64 total_forks(void); /* since boot */
 extern s32 pid_max; /* kernel.pid_max; change with pid_set_max */
 int pid_set_max(s32 n);
 pid_t pid_last(void); /* last number given, for /proc/loadavg */

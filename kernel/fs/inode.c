@@ -66,6 +66,29 @@ static void inode_set_special(struct inode *i, u32 mode)
 	}
 }
 
+#define INO_BATCH 1024
+
+/*
+ * The root of a file system, made before all others, is number 1. The others come from numbers this CPU has taken a batch of,
+ * common to all file systems, so that making files on several CPUs writes no line they share but once a batch.
+ */
+static u64 next_ino(struct super *s)
+{
+	static u64 batches;
+	static DEFINE_PER_CPU(u64, ino);
+	u64 n;
+
+	if (unlikely(!READ_ONCE(s->root)) && !__atomic_exchange_n(&s->root_numbered, true, __ATOMIC_RELAXED))
+		return 1;
+	preempt_disable();
+	n = this_cpu_read(ino);
+	if (unlikely(!(n % INO_BATCH)))
+		n = __atomic_add_fetch(&batches, 1, __ATOMIC_RELAXED) * INO_BATCH;
+	this_cpu_write(ino, n + 1);
+	preempt_enable();
+	return n;
+}
+
 struct inode *inode_new(struct super *s, u32 mode)
 {
 	struct inode *i = kmem_cache_alloc(inode_cache, GFP_KERNEL);
@@ -83,7 +106,7 @@ struct inode *inode_new(struct super *s, u32 mode)
 	i->link = NULL;
 	i->nlink = 1;
 	i->refs = 1;
-	i->ino = __atomic_fetch_add(&s->next_ino, 1, __ATOMIC_RELAXED);
+	i->ino = next_ino(s);
 	i->rdev = 0;
 	i->size = 0;
 	i->mapping.size = 0;

@@ -110,7 +110,7 @@ static void stat(struct seq_buf *s, void *a)
 			irqs += irq_count(v, cpu);
 	}
 	seq_printf(s, "intr %llu\nctxt %llu\nbtime %llu\nprocesses %llu\nprocs_running %llu\nprocs_blocked 0\nsoftirq 0 0 0 0 0 0 0 0 0 0 0\n",
-		   (ull)irqs, (ull)sched_switches(), (ull)((ktime_real_ns() - ktime_ns()) / NSEC_PER_SEC), (ull)total_forks, (ull)nr_running());
+		   (ull)irqs, (ull)sched_switches(), (ull)((ktime_real_ns() - ktime_ns()) / NSEC_PER_SEC), (ull)total_forks(), (ull)nr_running());
 }
 
 /* The CPUs' own interrupts have names that programs look for, and a line even when there was none. */

@@ -382,15 +382,10 @@ static int root_static(struct file *f, struct dir_sink *s)
 
 static pid_t next_process(pid_t from)
 {
-	struct task *t;
-	pid_t best = 0;
-
-	read_lock(&tasklist_lock);
-	for_each_process(t)
-		if (t->pid >= from && (!best || t->pid < best))
-			best = t->pid;
-	read_unlock(&tasklist_lock);
-	return best;
+	rcu_read_lock();
+	bool found = process_next(&from);
+	rcu_read_unlock();
+	return found ? from - 1 : 0;
 }
 
 static int proc_root_iterate(struct file *f, struct dir_sink *s)

@@ -21,7 +21,6 @@ struct super *super_alloc(const char *fstype, const struct super_ops *ops, u64 m
 	s->id = __atomic_fetch_add(&next_minor, 1, __ATOMIC_RELAXED) & 0xfffff;
 	s->dev = MKDEV(0, s->id);
 	s->refs = 1;
-	s->next_ino = 1;
 	s->max_links = 0x7fffffff;
 	INIT_LIST_HEAD(&s->inodes);
 	spin_lock_init(&s->lock);

@@ -102,11 +102,12 @@ static u64 proc_check(void)
 	u64 bad = 0, flags;
 	s64 n = 0;
 
+	bad += pid_check();
 	write_lock_irqsave(&tasklist_lock, flags);
 	for_each_process(t)
 		bad += check_group(t, &n);
-	if (n != nr_tasks)
-		bad += wrong(&boot_task, "number of tasks", nr_tasks, n);
+	if (n != spread_sum(&nr_tasks))
+		bad += wrong(&boot_task, "number of tasks", spread_sum(&nr_tasks), n);
 	write_unlock_irqrestore(&tasklist_lock, flags);
 	return bad;
 }

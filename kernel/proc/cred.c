@@ -18,7 +18,7 @@
 #define USER_HASH_BITS 6
 static DEFINE_SPINLOCK(users_lock);
 static struct hlist_head user_hash[1 << USER_HASH_BITS]; /* (users_lock) */
-static struct user user_of_root = { .refs = 1, .processes = 1 };
+static struct user user_of_root = { .refs = 1 };
 static struct kmem_cache *cred_cache;
 
 struct cred init_cred = {
@@ -32,10 +32,34 @@ struct cred init_cred = {
 void cred_init(void)
 {
 	cred_cache = kmem_cache_create("cred", sizeof(struct cred), 0, SLAB_PANIC, NULL);
+	VERIFY(!spread_init(&user_of_root.processes));
+	spread_add(&user_of_root.processes, 1);
 	hlist_add_head(&user_of_root.hash, &user_hash[hash_32(0, USER_HASH_BITS)]);
 }
 
 /* ---- users ---- */
+
+static struct user *user_alloc(uid_t uid)
+{
+	struct user *u = kzalloc(sizeof(*u), GFP_KERNEL);
+
+	if (u && spread_init(&u->processes)) {
+		kfree(u);
+		return NULL;
+	}
+	if (u) {
+		u->refs = 1;
+		u->uid = uid;
+	}
+	return u;
+}
+
+static void user_free(struct user *u)
+{
+	if (u)
+		spread_fini(&u->processes);
+	kfree(u);
+}
 
 struct user *user_get(struct user *u)
 {
@@ -63,11 +87,9 @@ struct user *user_find(uid_t uid)
 	spin_unlock_irqrestore(&users_lock, flags);
 	if (u)
 		return u;
-	fresh = kzalloc(sizeof(*fresh), GFP_KERNEL);
+	fresh = user_alloc(uid);
 	if (!fresh)
 		return NULL;
-	fresh->refs = 1;
-	fresh->uid = uid;
 	spin_lock_irqsave(&users_lock, flags);
 	u = user_lookup_locked(uid); /* somebody else may have been quicker */
 	if (!u) {
@@ -76,7 +98,7 @@ struct user *user_find(uid_t uid)
 		fresh = NULL;
 	}
 	spin_unlock_irqrestore(&users_lock, flags);
-	kfree(fresh);
+	user_free(fresh);
 	return u;
 }
 
@@ -95,7 +117,7 @@ void user_put(struct user *u)
 		hlist_del(&u->hash);
 	spin_unlock_irqrestore(&users_lock, flags);
 	if (last)
-		kfree(u);
+		user_free(u);
 }
 
 /* ---- credentials ---- */
@@ -179,8 +201,8 @@ void cred_commit(struct cred *c)
 
 	identity_changed(t, old, c);
 	if (c->user != old->user) {
-		__atomic_fetch_add(&c->user->processes, 1, __ATOMIC_RELAXED);
-		__atomic_fetch_sub(&old->user->processes, 1, __ATOMIC_RELAXED);
+		spread_add(&c->user->processes, 1);
+		spread_add(&old->user->processes, -1);
 	}
 	rcu_assign_pointer(t->cred, c);
 	if (t->thread.mm) /* mm cannot ask: capabilities are this layer's */

@@ -33,8 +33,6 @@ static void take_over(struct task *t, struct task *leader)
 	pid_transfer(leader, t, PIDK_TGID);
 	pid_transfer(leader, t, PIDK_PGID);
 	pid_transfer(leader, t, PIDK_SID);
-	list_add_tail_rcu(&t->tasks, &leader->tasks);
-	list_del_rcu(&leader->tasks);
 	list_replace_init(&leader->sibling, &t->sibling);
 	t->group_leader = t;
 	leader->group_leader = t;

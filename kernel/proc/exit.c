@@ -280,13 +280,12 @@ static void account_dead_thread(struct task *t)
 
 static void unhash_task(struct task *t, bool leader)
 {
-	nr_tasks--;
+	spread_add(&nr_tasks, -1);
 	pid_detach(t, PIDK_PID);
 	if (leader) {
 		pid_detach(t, PIDK_TGID);
 		pid_detach(t, PIDK_PGID);
 		pid_detach(t, PIDK_SID);
-		list_del_rcu(&t->tasks);
 		list_del_init(&t->sibling);
 	}
 }
@@ -304,7 +303,7 @@ static struct task *release_one(struct task *t)
 	struct sighand *sighand;
 	bool is_leader = t == leader;
 
-	__atomic_fetch_sub(&t->cred->user->processes, 1, __ATOMIC_RELAXED);
+	spread_add(&t->cred->user->processes, -1);
 	write_lock_irq(&tasklist_lock);
 	if (unlikely(t->ptrace))
 		ptrace_unlink(t);

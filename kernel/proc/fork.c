@@ -60,19 +60,20 @@ static int copy_creds(struct task *t, const struct task *from, u64 f)
 {
 	struct user *u = from->cred->user;
 
-	if (READ_ONCE(u->processes) >= (s64)min_t(u64, from->signal->rlim[RLIMIT_NPROC].rlim_cur, S32_MAX) &&
-	    u->uid && !capable(CAP_SYS_RESOURCE) && !capable(CAP_SYS_ADMIN))
+	/* Two forks at one time may both see the last place free: over by one for each CPU at most. */
+	if (u->uid && spread_reaches(&u->processes, (s64)min_t(u64, from->signal->rlim[RLIMIT_NPROC].rlim_cur, S32_MAX)) &&
+	    !capable(CAP_SYS_RESOURCE) && !capable(CAP_SYS_ADMIN))
 		return -EAGAIN;
-	if (READ_ONCE(nr_tasks) >= READ_ONCE(max_threads))
+	if (spread_reaches(&nr_tasks, READ_ONCE(max_threads)))
 		return -EAGAIN;
 	t->cred = cred_get(from->cred);
-	__atomic_fetch_add(&u->processes, 1, __ATOMIC_RELAXED);
+	spread_add(&u->processes, 1);
 	return 0;
 }
 
 static void put_creds(struct task *t)
 {
-	__atomic_fetch_sub(&t->cred->user->processes, 1, __ATOMIC_RELAXED);
+	spread_add(&t->cred->user->processes, -1);
 	cred_put(t->cred);
 }
 
@@ -285,7 +286,7 @@ static void task_uncopy(struct task *t, u64 f)
 		fs_put(t->fs);
 	if (t->files)
 		files_put(t->files);
-	__atomic_fetch_sub(&t->cred->user->processes, 1, __ATOMIC_RELAXED);
+	spread_add(&t->cred->user->processes, -1);
 	sched_thread_release(&t->thread);
 	task_put(t);
 }
@@ -310,11 +311,10 @@ static void attach_thread(struct task *t, struct task *leader)
 static void attach_leader(struct task *t, struct task *from)
 {
 	t->group_leader = t;
-	t->signal->tty = from->signal->tty; /* only now: a hang-up walks all_tasks to take it away */
+	t->signal->tty = from->signal->tty; /* only now: a hang-up walks all processes to take it away */
 	list_add_tail(&t->thread_group, &t->signal->threads);
 	list_add_tail(&t->sibling, &t->real_parent->children);
-	smp_wmb(); /* complete before RCU walkers of all_tasks can meet it */
-	list_add_tail(&t->tasks, &all_tasks);
+	/* from here on walkers under RCU may meet it: it is complete */
 	pid_attach(t, PIDK_PID, t->pids[PIDK_PID]);
 	pid_attach(t, PIDK_TGID, t->pids[PIDK_PID]);
 	pid_attach(t, PIDK_PGID, from->group_leader->pids[PIDK_PGID] ?: t->pids[PIDK_PID]);
@@ -355,8 +355,7 @@ static int task_attach(struct task *t, const struct clone_args_k *a, u64 seq)
 			attach_thread(t, from->group_leader);
 		else
 			attach_leader(t, from);
-		nr_tasks++;
-		total_forks++;
+		task_born();
 		if (unlikely(from->ptrace) && (a->flags & CLONE_PTRACE || traced_event(a)))
 			ptrace_inherit(t);
 	}

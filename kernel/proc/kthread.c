@@ -38,13 +38,11 @@ static void attach_kernel_task(struct task *t, struct task *parent)
 	t->group_leader = t;
 	list_add_tail(&t->thread_group, &t->signal->threads);
 	list_add_tail(&t->sibling, &parent->children);
-	list_add_tail(&t->tasks, &all_tasks);
 	pid_attach(t, PIDK_PID, p);
 	pid_attach(t, PIDK_TGID, p);
 	pid_attach(t, PIDK_PGID, p);
 	pid_attach(t, PIDK_SID, p);
-	nr_tasks++;
-	total_forks++;
+	task_born();
 	write_unlock_irq(&tasklist_lock);
 }
 
@@ -66,7 +64,7 @@ static struct task *kernel_task_alloc(pid_t want, struct sighand *sighand)
 	t->pids[PIDK_PID] = pid_get(p);
 	t->pid = t->tgid = p->nr;
 	t->cred = cred_get(&init_cred);
-	__atomic_fetch_add(&init_cred.user->processes, 1, __ATOMIC_RELAXED);
+	spread_add(&init_cred.user->processes, 1);
 	memcpy(t->signal->rlim, boot_task.signal->rlim, sizeof(t->signal->rlim));
 	__atomic_fetch_add(&sighand->refs, 1, __ATOMIC_RELAXED);
 	t->sighand = sighand;

@@ -62,7 +62,7 @@ static struct task *choose(u64 nodes, bool *dying)
 	if (*dying)
 		return NULL;
 	rcu_read_lock();
-	list_for_each_entry_rcu(t, &all_tasks, tasks) {
+	for_each_process(t) {
 		struct mm *mm = READ_ONCE(t->thread.mm);
 		s64 points;
 

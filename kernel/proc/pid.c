@@ -1,113 +1,237 @@
 /*
  * Numbers of threads, processes, groups and sessions.
  *
- * struct pid ties a number to the tasks that use it, one list a kind. Numbers come from an id
- * allocator, cyclically, so that a number is not used again soon; 1 is kept for init, and after the
- * first round numbers below RESERVED_PIDS are not given any more.
+ * struct pid ties a number to the tasks that use it, one list a kind. A number is given while its slot in the table of numbers
+ * is empty: taking it is one compare-and-swap of the slot, giving it back one store, looking it up three loads. The table
+ * is a tree of pages, 512 to 1, made as numbers are first given and never freed: 8 bytes for each number ever used.
  *
- * Locks: the lists change under tasklist_lock (write) and are walked under it or under RCU; the
- * number allocator and the hash chains change under pid_lock, with interrupts off, because it nests
- * in tasklist_lock. Lookups are lock-free: pids are freed by RCU.
+ * Which number comes next: numbers are given in order, so that one is not used again soon. Each CPU takes them from a run of its own
+ * of RUN numbers, and a new run from the cursor when that is used up: CPUs that fork side by side write no common
+ * line (a run is four lines of the table), and what one CPU gives rises. A run is a hint, not a right: who wants a certain
+ * number (set_tid) or has gone through all runs in vain tries slots anywhere, so that fork fails only when all numbers are taken.
+ * A run that was left while the others went on (STALE_RUNS) is given up, as its numbers would be used again soon after the next round.
+ * 1 is kept for init, and after the first round numbers below RESERVED_PIDS are not given any more.
  *
- * Life: pid_alloc (one reference: the attachments') -> attached -> the last pid_detach takes it out
- * of the hash, gives the number back and drops that reference -> freed when tasks that were born
- * with it, pidfds and terminals have dropped theirs.
+ * Locks: the lists change under tasklist_lock (write) and are walked under it or under RCU; the cursor under
+ * cursor_lock; the table with compare-and-swap. Lookups are lock-free: pids are freed by RCU.
  *
- * Cost: allocation is one look per level of the bitmap tree and a list insertion; lookup one hash
- * and a chain of on average n/4096.
+ * Life: pid_alloc (one reference: the attachments') -> attached -> the last pid_detach empties the slot and drops that
+ * reference -> freed when tasks that were born with it, pidfds and terminals have dropped theirs.
  */
+#include <kernel/cpumask.h>
+#include <kernel/printk.h>
 #include <lib/assert.h>
 #include <lib/err.h>
-#include <lib/ida.h>
 #include <mm/slab.h>
-#include <mm/vmalloc.h>
 #include <proc/impl.h>
 
-#define PID_HASH_BITS 12
 #define RESERVED_PIDS 300
 #define PID_MAX_DEFAULT 32768
 #define PID_MAX_LIMIT (4 << 20)
+#define RUN 32
+#define STALE_RUNS (4 * (u32)cpus_possible())
+
+#define NODE_BITS 9
+#define NODE_SLOTS (1 << NODE_BITS) /* a page of pointers */
+#define TOP_SLOTS (PID_MAX_LIMIT >> 2 * NODE_BITS)
+struct leaf { struct pid *pid[NODE_SLOTS]; };
+struct inner { struct leaf *leaf[NODE_SLOTS]; };
+
+struct run {
+	pid_t next, end; /* what is left */
+	pid_t last; /* given last, 0 none */
+	u32 taken; /* runs_taken then */
+};
 
 s32 pid_max = PID_MAX_DEFAULT;
-static DEFINE_SPINLOCK(pid_lock);
-static struct hlist_head pid_hash[1 << PID_HASH_BITS]; /* (pid_lock; RCU) */
-static struct ida pid_ida; /* (pid_lock) */
-static u64 pid_storage[IDA_WORDS(PID_MAX_DEFAULT)];
-static pid_t last_pid;
+static struct inner *top[TOP_SLOTS]; /* nodes appear (a) and stay */
+static DEFINE_PER_CPU(struct run, this_run);
+static DEFINE_SPINLOCK(cursor_lock);
+static pid_t cursor = 2; /* (cursor_lock) the next run begins here */
+static u32 runs_taken; /* (cursor_lock) */
 static struct kmem_cache *pid_cache;
-
-static inline struct hlist_head *hash_of(pid_t nr)
-{
-	return &pid_hash[(u32)nr & ((1 << PID_HASH_BITS) - 1)];
-}
 
 void pid_init(void)
 {
 	pid_cache = kmem_cache_create("pid", sizeof(struct pid), 64, SLAB_PANIC, NULL);
-	ida_init(&pid_ida, pid_storage, PID_MAX_DEFAULT);
-	VERIFY(ida_take(&pid_ida, 0) == 0);
-	pid_ida.next = 2;
 }
 
-/* The allocator's storage is as large as pid_max at its greatest; growing copies what is taken. */
 int pid_set_max(s32 n)
 {
-	u64 *storage = NULL, flags;
-	struct ida bigger;
-
 	if (n <= RESERVED_PIDS || n > PID_MAX_LIMIT)
 		return -EINVAL;
-	if (n > pid_ida.size) {
-		storage = vzalloc(IDA_WORDS((u64)n) * 8);
-		if (!storage)
-			return -ENOMEM;
-		ida_init(&bigger, storage, n);
-	}
-	spin_lock_irqsave(&pid_lock, flags);
-	if (storage && n > pid_ida.size) {
-		for (u32 i = 0; i < pid_ida.size; i++)
-			if (ida_taken(&pid_ida, i))
-				VERIFY(ida_take(&bigger, i) == 0);
-		bigger.next = pid_ida.next;
-		u64 *old = pid_ida.level[0];
-		pid_ida = bigger;
-		storage = old == pid_storage ? NULL : old;
-	}
-	pid_max = n;
-	spin_unlock_irqrestore(&pid_lock, flags);
-	vfree(storage);
+	WRITE_ONCE(pid_max, n);
 	return 0;
 }
 
 pid_t pid_last(void)
 {
-	return READ_ONCE(last_pid);
+	const struct run *best = NULL;
+
+	for (int cpu = 0; cpu < nr_cpus; cpu++) {
+		const struct run *r = per_cpu_ptr(&this_run, cpu);
+		if (r->last && (!best || (s32)(r->taken - best->taken) > 0))
+			best = r;
+	}
+	return best ? best->last : 0;
 }
 
-static int take_number(pid_t want)
-{
-	int nr;
+/* ---- the table ---- */
 
-	if (want) {
-		nr = want < pid_max ? ida_take(&pid_ida, want) : -EINVAL;
-		return nr < 0 ? (nr == -EBUSY ? -EEXIST : nr) : want;
+static inline struct leaf *leaf_of(pid_t nr)
+{
+	struct inner *n = (u32)nr < PID_MAX_LIMIT ? rcu_dereference(top[nr >> 2 * NODE_BITS]) : NULL;
+
+	return n ? rcu_dereference(n->leaf[nr >> NODE_BITS & (NODE_SLOTS - 1)]) : NULL;
+}
+
+/* Makes the node that *@at points to. False: no memory. */
+static bool grow(void **at)
+{
+	void *node, *none = NULL;
+
+	if (READ_ONCE(*at))
+		return true;
+	node = kzalloc(PAGE_SIZE, GFP_KERNEL);
+	if (!node)
+		return false;
+	if (!try_cmpxchg(at, &none, node))
+		kfree(node);
+	return true;
+}
+
+/* The slot of @nr, which is below the limit; NULL: no memory. => may sleep */
+static struct pid **slot_make(pid_t nr)
+{
+	struct leaf *l = leaf_of(nr);
+
+	if (unlikely(!l)) {
+		if (!grow((void **)&top[nr >> 2 * NODE_BITS]) ||
+		    !grow((void **)&top[nr >> 2 * NODE_BITS]->leaf[nr >> NODE_BITS & (NODE_SLOTS - 1)]))
+			return NULL;
+		l = leaf_of(nr);
 	}
-	if (pid_ida.next < RESERVED_PIDS) { /* first round */
-		nr = ida_alloc_range(&pid_ida, pid_ida.next, pid_max);
-		pid_ida.next = nr + 1;
-	} else {
-		nr = ida_alloc_cyclic(&pid_ida, RESERVED_PIDS, pid_max);
+	return &l->pid[nr & (NODE_SLOTS - 1)];
+}
+
+struct pid *pid_find(pid_t nr)
+{
+	struct leaf *l = leaf_of(nr);
+
+	return l ? rcu_dereference(l->pid[nr & (NODE_SLOTS - 1)]) : NULL;
+}
+
+/* What is in the table at the first number >= *@from that is taken, which *@from then is; NULL: nothing more. => RCU */
+static struct pid *pid_next(pid_t *from)
+{
+	for (u64 nr = (u32)*from; nr < PID_MAX_LIMIT; nr++) {
+		struct leaf *l = leaf_of((pid_t)nr);
+		struct pid *p = l ? rcu_dereference(l->pid[nr & (NODE_SLOTS - 1)]) : NULL;
+
+		if (p) {
+			*from = (pid_t)nr;
+			return p;
+		}
+		if (!l)
+			nr |= NODE_SLOTS - 1;
 	}
-	if (nr < 0)
-		return -EAGAIN;
-	last_pid = nr;
+	return NULL;
+}
+
+struct task *process_next(pid_t *from)
+{
+	struct pid *p;
+
+	for (; (p = pid_next(from)); ++*from) {
+		struct task *t = pid_task(p, PIDK_TGID);
+		if (t) {
+			++*from;
+			return t;
+		}
+	}
+	return NULL;
+}
+
+u64 pid_check(void)
+{
+	struct pid *p;
+	u64 bad = 0;
+
+	rcu_read_lock();
+	for (pid_t nr = 0; (p = pid_next(&nr)); nr++) {
+		if (p->nr == nr && READ_ONCE(p->refs) >= 0)
+			continue;
+		pr_err("pid_check: entry %d: number is %d, references %d\n", nr, p->nr, p->refs);
+		bad++;
+	}
+	rcu_read_unlock();
+	return bad;
+}
+
+/* ---- giving numbers ---- */
+
+static void run_take(struct run *r)
+{
+	s32 limit = READ_ONCE(pid_max);
+
+	spin_lock(&cursor_lock);
+	if (cursor >= limit)
+		cursor = RESERVED_PIDS;
+	r->next = cursor;
+	r->end = min((cursor | (RUN - 1)) + 1, limit);
+	cursor = r->end;
+	r->taken = ++runs_taken;
+	spin_unlock(&cursor_lock);
+}
+
+static pid_t next_number(void)
+{
+	preempt_disable();
+	struct run *r = this_cpu_ptr(&this_run);
+	if (unlikely(r->next >= r->end || READ_ONCE(runs_taken) - r->taken > STALE_RUNS))
+		run_take(r);
+	pid_t nr = r->last = r->next++;
+	preempt_enable();
 	return nr;
+}
+
+/* 0, -EEXIST, -ENOMEM. Complete before others can find it: the swap orders. */
+static int place(struct pid *p, pid_t nr)
+{
+	struct pid **slot = slot_make(nr), *none = NULL;
+
+	if (unlikely(!slot))
+		return -ENOMEM;
+	p->nr = nr;
+	return !READ_ONCE(*slot) && try_cmpxchg(slot, &none, p) ? 0 : -EEXIST;
+}
+
+/* Runs came round without a free number: are there any at all? */
+static noinline int place_anywhere(struct pid *p)
+{
+	int err = -EEXIST;
+
+	for (pid_t nr = RESERVED_PIDS; nr < READ_ONCE(pid_max) && err == -EEXIST; nr++)
+		err = place(p, nr);
+	return err == -EEXIST ? -EAGAIN : err;
+}
+
+static int place_next(struct pid *p)
+{
+	int err = -EEXIST;
+
+	for (s32 tries = 0; err == -EEXIST; tries++) {
+		if (unlikely(tries > READ_ONCE(pid_max)))
+			return place_anywhere(p);
+		err = place(p, next_number());
+	}
+	return err;
 }
 
 struct pid *pid_alloc(pid_t want)
 {
 	struct pid *p = kmem_cache_alloc(pid_cache, GFP_KERNEL);
-	u64 flags;
+	int err;
 
 	if (unlikely(!p))
 		return ERR_PTR(-ENOMEM);
@@ -115,18 +239,14 @@ struct pid *pid_alloc(pid_t want)
 	for (int k = 0; k < NR_PIDK; k++)
 		INIT_HLIST_HEAD(&p->tasks[k]);
 	init_wait_queue(&p->poll_wait);
-	spin_lock_irqsave(&pid_lock, flags);
-	int nr = take_number(want);
-	if (likely(nr > 0)) {
-		p->nr = nr;
-		hlist_add_head_rcu(&p->hash, hash_of(nr));
-	}
-	spin_unlock_irqrestore(&pid_lock, flags);
-	if (unlikely(nr < 0)) {
-		kmem_cache_free(pid_cache, p);
-		return ERR_PTR(nr);
-	}
-	return p;
+	if (likely(!want))
+		err = place_next(p);
+	else
+		err = want < READ_ONCE(pid_max) ? place(p, want) : -EINVAL;
+	if (likely(!err))
+		return p;
+	kmem_cache_free(pid_cache, p);
+	return ERR_PTR(err);
 }
 
 static void pid_free_rcu(struct rcu_head *h)
@@ -143,28 +263,13 @@ void pid_put(struct pid *p)
 /* Nobody is attached any more: the number is free for others. */
 static void pid_retire(struct pid *p)
 {
-	u64 flags;
-
-	spin_lock_irqsave(&pid_lock, flags);
-	hlist_del_rcu(&p->hash);
-	ida_free(&pid_ida, p->nr);
-	spin_unlock_irqrestore(&pid_lock, flags);
+	__atomic_store_n(&leaf_of(p->nr)->pid[p->nr & (NODE_SLOTS - 1)], NULL, __ATOMIC_RELEASE);
 	pid_put(p);
 }
 
 void pid_free_unused(struct pid *p)
 {
 	pid_retire(p);
-}
-
-struct pid *pid_find(pid_t nr)
-{
-	struct pid *p;
-
-	hlist_for_each_entry_rcu(p, hash_of(nr), hash)
-		if (p->nr == nr)
-			return p;
-	return NULL;
 }
 
 struct task *pid_task(struct pid *p, enum pid_kind kind)

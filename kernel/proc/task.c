@@ -28,10 +28,10 @@
 #include <x86/fpu.h>
 
 rwlock_t tasklist_lock = RWLOCK_INIT;
-LIST_HEAD(all_tasks);
 struct task *init_task_ptr;
-s32 nr_tasks, max_threads;
-u64 total_forks;
+s32 max_threads;
+struct spread nr_tasks;
+static DEFINE_PER_CPU(u64, forks);
 
 static struct kmem_cache *task_cache, *signal_cache, *sighand_cache, *fpu_cache;
 
@@ -51,7 +51,6 @@ struct task boot_task = {
 	.group_leader = &boot_task,
 	.children = LIST_HEAD_INIT(boot_task.children),
 	.sibling = LIST_HEAD_INIT(boot_task.sibling),
-	.tasks = LIST_HEAD_INIT(boot_task.tasks),
 	.thread_group = LIST_HEAD_INIT(boot_task.thread_group),
 	.ptraced = LIST_HEAD_INIT(boot_task.ptraced),
 	.ptrace_entry = LIST_HEAD_INIT(boot_task.ptrace_entry),
@@ -104,6 +103,7 @@ void proc_init(void)
 	max_threads = (s32)min_t(u64, nr_total_pages() / (8 * (KSTACK_PAGES + 1)) + 64, 4 << 20);
 	boot_signal.rlim[RLIMIT_NPROC] = (struct rlimit){ max_threads / 2, max_threads / 2 };
 	boot_signal.rlim[RLIMIT_SIGPENDING] = boot_signal.rlim[RLIMIT_NPROC];
+	VERIFY(!spread_init(&nr_tasks));
 	sigqueue_init_cache();
 	cred_init();
 	pid_init();
@@ -198,7 +198,6 @@ struct task *task_alloc(void)
 	INIT_LIST_HEAD(&t->sibling);
 	INIT_LIST_HEAD(&t->pending.list);
 	INIT_LIST_HEAD(&t->pi_state);
-	INIT_LIST_HEAD(&t->tasks);
 	INIT_LIST_HEAD(&t->thread_group);
 	INIT_LIST_HEAD(&t->ptraced);
 	INIT_LIST_HEAD(&t->ptrace_entry);
@@ -266,6 +265,21 @@ void task_set_comm(struct task *t, const char *name)
 	spin_lock_irqsave(&t->alloc_lock, flags);
 	strscpy(t->thread.comm, name, sizeof(t->thread.comm));
 	spin_unlock_irqrestore(&t->alloc_lock, flags);
+}
+
+void task_born(void)
+{
+	spread_add(&nr_tasks, 1);
+	this_cpu_inc(forks);
+}
+
+u64 total_forks(void)
+{
+	u64 n = 0;
+
+	for (int cpu = 0; cpu < nr_cpus; cpu++)
+		n += per_cpu(forks, cpu);
+	return n;
 }
 
 /* ---- questions ---- */

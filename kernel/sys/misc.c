@@ -172,7 +172,7 @@ long sys_sysinfo(struct sysinfo_user __user *u)
 	s.totalram = nr_total_pages() * PAGE_SIZE;
 	s.freeram = nr_free_pages() * PAGE_SIZE;
 	s.sharedram = nr_shmem_pages() * PAGE_SIZE;
-	s.procs = (u16)min(nr_tasks, 65535);
+	s.procs = (u16)min(spread_sum(&nr_tasks), (s64)65535);
 	return copy_to_user(u, &s, sizeof(s)) ? -EFAULT : 0;
 }
 

@@ -70,13 +70,16 @@ static DEFINE_PER_CPU(struct request, tlb_request) __aligned(64);
 static DEFINE_PER_CPU(cpumask_t, tlb_inbox) __aligned(64);
 static DEFINE_PER_CPU(struct tlb_stats, tlb_stats) __aligned(64);
 DEFINE_PER_CPU(u64, tlb_answered);
-static u64 last_ctx_id;
+static DEFINE_PER_CPU(u64, last_ctx_id); /* counts up from 0; the CPU's number makes it unique, see mm_tlb_init */
 
 void mm_tlb_init(struct mm_tlb *t)
 {
 	t->gen = 1;
 	t->cpus = 0;
-	t->ctx_id = __atomic_add_fetch(&last_ctx_id, 1, __ATOMIC_RELAXED);
+	preempt_disable();
+	this_cpu_inc(last_ctx_id);
+	t->ctx_id = this_cpu_read(last_ctx_id) * MAX_CPUS + (u64)smp_processor_id();
+	preempt_enable();
 }
 
 void tlb_cpu_init(void)

@@ -113,8 +113,7 @@ bool kimage_part(unsigned i, const char **name, u64 *first, u64 *last) { return 
 void tlb_stats_sum(struct tlb_stats *s) { memset(s, 0, sizeof(*s)); }
 u64 nr_file_pages(void) { return 0; }
 u64 nr_shmem_pages(void) { return 0; }
-LIST_HEAD(all_mms);
-DEFINE_SPINLOCK(mm_list_lock);
+struct mm *mm_next(struct mm *prev __unused, bool (*wanted)(const struct mm *) __unused) { return NULL; }
 u64 vm_committed(void) { return 0; }
 u64 vm_commit_limit(void) { return nr_total_pages() / 2; }
 void __wake_up(wait_queue_t *q __unused, unsigned m __unused, int n __unused, int s __unused,
