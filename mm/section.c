@@ -6,10 +6,11 @@
  *   NONE       no memory of ours in it
  *   DEFERRED   only free (or releasable) memory of one zone: no page structs; its usable pages
  *              are counted in zone->deferred and are as good as free
+ *   BUSY       a CPU is making them, with preemption off; still counted in zone->deferred
  *   PRESENT    page structs exist, bit set in section_map
  * A section becomes PRESENT at boot when anything in it is in use, when it spans zones or nodes,
  * or when it is the first of its 64 GiB (so that the page tables above its slot exist); otherwise
- * when its zone runs low (zone_grow).  So a large machine pays for page structs, in time and in
+ * when its zone runs low (zone_grow) or, on a big machine, when mm/pagearray.c comes to it.  So a large machine pays for page structs, in time and in
  * memory, as it uses its memory: 1.6 % of what was ever touched.
  *
  * Making one present: zero the 2 MiB, mark what is no memory as reserved, map the array's page,
@@ -17,7 +18,9 @@
  * the block they are in is handed out: the buddy only marks heads.  The 2 MiB come from the
  * zone's buddy or, when it has none, from the section itself.
  *
- * grow_lock serialises growth and guards states, deferred and managed; zone locks nest inside.
+ * grow_lock guards states, deferred and managed; zone locks nest inside.  It is held to claim a section (DEFERRED to BUSY)
+ * and to finish one, not in between, so CPUs make sections side by side.  Who finds none to claim but some BUSY waits
+ * for one of those: their makers are running, since preemption is off.
  * Readers of section_map need no lock: bits are only ever set, and after the structs are there.
  */
 #include <mm/section.h>
@@ -30,7 +33,9 @@
 #include <x86/cpu.h>
 #include <x86/pgtable.h>
 
-enum section_state { SECTION_NONE, SECTION_DEFERRED, SECTION_PRESENT };
+#define NO_SECTION	U64_MAX
+
+enum section_state { SECTION_NONE, SECTION_DEFERRED, SECTION_BUSY, SECTION_PRESENT };
 
 #define ARRAY_PAGES	PAGEBLOCK_PAGES		/* page structs of one section */
 #define GROUP_SECTIONS	512			/* one page-table page of the array */
@@ -139,8 +144,7 @@ static void publish(u64 s)
 {
 	smp_wmb();	/* structs before the bit: pairs with the address dependency of readers */
 	set_bit(s, section_map);
-	section_state[s] = SECTION_PRESENT;
-	array_pages += ARRAY_PAGES;
+	__atomic_fetch_add(&array_pages, ARRAY_PAGES, __ATOMIC_RELAXED);
 }
 
 /* Maps a section's page structs where the tables above exist: takes no lock and no memory. */
@@ -177,20 +181,17 @@ static void make_present_at_boot(u64 s)
 	map_array(s, virt_to_phys(array) >> PAGE_SHIFT);
 	mark_pieces(s);
 	publish(s);
+	section_state[s] = SECTION_PRESENT;
 }
 
-/* Usable pages of a section, given to fn piece by piece when there is one. */
-static u64 usable_pages(u64 s, void (*fn)(u64 start, u64 end))
+static u64 usable_pages(u64 s)
 {
 	struct phys_piece p;
 	u64 n = 0;
 
 	for_each_piece(p, s << SECTION_ORDER, section_end(s)) {
-		if (!region_usable(p.type))
-			continue;
-		n += p.end - p.start;
-		if (fn)
-			fn(p.start, p.end);
+		if (region_usable(p.type))
+			n += p.end - p.start;
 	}
 	return n;
 }
@@ -212,15 +213,20 @@ static void free_range(u64 start, u64 end)
 	}
 }
 
-static u64 self_array;	/* (grow_lock) 2 MiB inside the section that hold its own structs */
-
-static void free_around_array(u64 start, u64 end)
+/* Frees a section's usable memory but the 2 MiB at `self` (0: none), which hold its own structs. */
+static void free_section(u64 s, u64 self)
 {
-	if (self_array >= start && self_array < end) {
-		free_range(start, self_array);
-		free_range(self_array + ARRAY_PAGES, end);
-	} else {
-		free_range(start, end);
+	struct phys_piece p;
+
+	for_each_piece(p, s << SECTION_ORDER, section_end(s)) {
+		if (!region_usable(p.type))
+			continue;
+		if (self >= p.start && self < p.end) {
+			free_range(p.start, self);
+			free_range(self + ARRAY_PAGES, p.end);
+		} else {
+			free_range(p.start, p.end);
+		}
 	}
 }
 
@@ -237,49 +243,72 @@ static u64 array_from_buddy(struct zone *z)
 	return p ? page_to_pfn(p) : 0;
 }
 
+/* A claimed section. => preemption off */
 static void make_present(struct zone *z, u64 s)
 {
-	u64 usable = usable_pages(s, NULL), pfn = array_from_buddy(z);
+	u64 pfn = array_from_buddy(z), self = 0;
 
-	self_array = 0;
 	if (!pfn)
-		self_array = pfn = room_for_array(s);
+		self = pfn = room_for_array(s);
 	clear_pages(phys_to_virt(pfn << PAGE_SHIFT), ARRAY_PAGES);
 	map_array(s, pfn);
 	mark_pieces(s);
 	publish(s);
 	mark_in_use(pfn, ARRAY_PAGES, PT_BOOT);
-	usable_pages(s, free_around_array);
-	z->deferred -= usable;
-	z->grown++;
+	free_section(s, self);
+	spin_lock(&grow_lock);
+	section_state[s] = SECTION_PRESENT;
+	z->deferred -= usable_pages(s);
+	z->growing--;
+	WRITE_ONCE(z->grown, z->grown + 1);
+	spin_unlock(&grow_lock);
+}
+
+/* Of a deferred section every usable piece is of one zone. */
+static bool section_of_zone(u64 s, const struct zone *z)
+{
+	struct phys_piece p;
+
+	for_each_piece(p, s << SECTION_ORDER, section_end(s))
+		if (region_usable(p.type))
+			return p.node == z->node && p.zone == z->nr;
+	return false;
+}
+
+bool zone_grow_share(struct zone *z, u64 k, u64 n)
+{
+	u64 s, last, found = NO_SECTION;
+
+	if (!READ_ONCE(z->deferred) || in_interrupt())
+		return false;
+	preempt_disable();
+	spin_lock(&grow_lock);
+	last = (z->end_pfn - 1) >> SECTION_ORDER;
+	for (s = z->start_pfn >> SECTION_ORDER; s <= last && found == NO_SECTION; s++)
+		if (section_state[s] == SECTION_DEFERRED && s % n == k && section_of_zone(s, z))
+			found = s;
+	if (found != NO_SECTION) {
+		section_state[found] = SECTION_BUSY;
+		z->growing++;
+	}
+	spin_unlock(&grow_lock);
+	if (found != NO_SECTION)
+		make_present(z, found);
+	preempt_enable();
+	return found != NO_SECTION;
 }
 
 bool zone_grow(struct zone *z)
 {
-	u64 s, last;
-	bool grown = false;
+	u64 grown = READ_ONCE(z->grown);
 
-	if (!READ_ONCE(z->deferred) || in_interrupt())
-		return false;
-	spin_lock(&grow_lock);
-	last = (z->end_pfn - 1) >> SECTION_ORDER;
-	for (s = z->start_pfn >> SECTION_ORDER; s <= last && !grown; s++) {
-		struct phys_piece p;
-
-		if (section_state[s] != SECTION_DEFERRED)
-			continue;
-		/* Of a deferred section every usable piece is of one zone. */
-		for_each_piece(p, s << SECTION_ORDER, section_end(s)) {
-			if (region_usable(p.type))
-				break;
-		}
-		if (!region_usable(p.type) || p.node != z->node || p.zone != z->nr)
-			continue;
-		make_present(z, s);
-		grown = true;
-	}
-	spin_unlock(&grow_lock);
-	return grown;
+	if (zone_grow_share(z, 0, 1))
+		return true;
+	if (!READ_ONCE(z->growing) || in_interrupt())
+		return READ_ONCE(z->grown) != grown;
+	while (READ_ONCE(z->growing) && READ_ONCE(z->grown) == grown)
+		spin_poll();
+	return true;
 }
 
 /* Counts a section's usable pages as deferred. */
@@ -408,11 +437,28 @@ static u64 release_region(struct phys_region *r)
 	return n;
 }
 
+/* grow_lock with no section BUSY: what regions are called does not change under a maker. */
+static void lock_quiet(void)
+{
+	for (;;) {
+		struct zone *z;
+		u32 growing = 0;
+
+		spin_lock(&grow_lock);
+		for_each_zone(z)
+			growing += z->growing;
+		if (!growing)
+			return;
+		spin_unlock(&grow_lock);
+		spin_poll();
+	}
+}
+
 void mm_release_boot_memory(void)
 {
 	u64 n = 0;
 
-	spin_lock(&grow_lock);
+	lock_quiet();
 	for (u32 i = 0; i < nr_phys_regions; i++) {
 		struct phys_region *r = &phys_regions[i];
 

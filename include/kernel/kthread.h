@@ -9,6 +9,8 @@ struct thread;
 /* Creates a kernel thread and starts it. cpu -1: anywhere. NULL when out of memory. Implemented by proc. */
 struct thread *kthread_run(int (*fn)(void *), void *arg, int cpu, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
+/* The calling kernel thread gets the least share of its CPU (nice 19) from now on. */
+void kthread_set_lowest(void);
 
 struct work {
 	struct list_head link;

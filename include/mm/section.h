@@ -44,6 +44,10 @@ void sections_init(void);
 /* Makes page structs for one more deferred section of the zone. => false when there is none or
  * this context cannot; thread context, sleeps not */
 bool zone_grow(struct zone *z);
+/* The same for a section whose number is k modulo n, and never waiting for another CPU. => false: there is none */
+bool zone_grow_share(struct zone *z, u64 k, u64 n);
+/* Starts a thread per CPU to make the page structs of all memory, on a big machine (mm/pagearray.c). => process 1 is made */
+void page_array_fill(void);
 extern u64 *section_map;	/* bit per section: page structs exist */
 extern u64 nr_sections;
 u64 page_array_pages(void);	/* memory taken by page structs */

@@ -34,7 +34,8 @@
 	X(NR_FOLL_PIN_RELEASED, "nr_foll_pin_released")				\
 	X(SLABS_MADE, "slabs_made") X(SLABS_FREED, "slabs_freed")		\
 	X(SLABS_SCANNED, "slabs_scanned") X(ALLOCSTALL, "allocstall_normal") \
-	X(MAGAZINE_GROWN, "magazine_grown")
+	X(MAGAZINE_GROWN, "magazine_grown")					\
+	X(PAGE_ARRAY_FILLED, "page_array_filled")
 
 #define VM_STATES(X)								\
 	X(NR_SLAB_RECLAIMABLE, "nr_slab_reclaimable")				\

@@ -26,13 +26,14 @@ struct zone {
 	u64 spanned, present;	/* (I) pages in the span; pages of memory in it */
 	u64 managed;		/* (grow_lock) pages the allocator owns: free, deferred or handed out */
 	u64 deferred;		/* (grow_lock) free pages without page structs */
+	u32 growing;		/* (grow_lock) sections that get theirs just now */
 	u64 wmark[NR_WMARKS];	/* pages */
 	u64 reserve;		/* pages kept from requests that could use better zones */
 	u64 nr_isolated;
 	u8 nr;			/* (I) enum zone_nr */
 	int node;		/* (I) */
-	/* (lock) statistics */
-	u64 allocs, frees, grown, fallback_from;
+	u64 grown;		/* (grow_lock) sections made present after boot */
+	u64 allocs, frees;	/* (lock) statistics */
 } __aligned(64);
 
 struct node {

@@ -13,6 +13,7 @@
 #include <lib/printf.h>
 #include <lib/string.h>
 #include <mm/failinject.h>
+#include <mm/section.h>
 #include <mm/mm.h>
 #include <mm/slab.h>
 #include <proc/impl.h>
@@ -160,6 +161,7 @@ static void find_init(void)
 static void start_init(void)
 {
 	find_init();
+	page_array_fill(); /* page structs of the memory that nobody used yet */
 	fail_nth_boot(); /* fail_nth= */
 }
 
@@ -190,4 +192,9 @@ int run_init(void)
 	attach_kernel_task(t, &boot_task);
 	sched_wake_new(&t->thread);
 	do_exit(0); /* the kernel thread that brought the machine up has done its work */
+}
+
+void kthread_set_lowest(void)
+{
+	sched_set_nice(current_thread(), 19);
 }
