@@ -59,6 +59,7 @@ int fd_open_file(struct file *f, u32 oflags); /* alloc + install, puts f on fail
 int close_fd(unsigned fd);
 /* dup2, fcntl, close_range */
 int fd_replace(unsigned from, unsigned to, u32 oflags);
+int fd_replace_file(struct file *f, unsigned to, u32 oflags); /* under the number @to, whatever was there; takes over the reference, also on failure */
 int fd_get_cloexec(unsigned fd); /* => fd is open */
 void fd_set_cloexec(unsigned fd, bool on);
 int fd_close_range(u32 first, u32 last, bool unshare, bool cloexec);

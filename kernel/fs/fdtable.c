@@ -378,31 +378,25 @@ u32 files_next_open(struct files *fs, u32 from)
 }
 
 /* dup2, dup3: @to names f's file too; what was there is closed. */
-int fd_replace(unsigned from, unsigned to, u32 oflags)
+int fd_replace_file(struct file *f, unsigned to, u32 oflags)
 {
 	struct files *fs = current->files;
-	struct file *f, *old;
+	struct file *old;
 	int err = -EBADF;
 
 	if (to >= current->signal->rlim[RLIMIT_NOFILE].rlim_cur)
-		return -EBADF;
+		goto put;
 	spin_lock(&fs->lock);
-	f = from < fs->t->max ? fs->t->fd[from] : NULL;
-	while (f && to >= fs->t->max) {
+	while (to >= fs->t->max) {
 		err = table_grow(fs, to);
 		if (err)
 			goto fail;
-		f = fs->t->fd[from];
-		err = -EBADF;
 	}
-	if (!f)
-		goto fail;
 	old = fs->t->fd[to];
 	if (!old && bit_open(fs->t, to)) { /* another thread is opening it: dup2(2), EBUSY */
 		err = -EBUSY;
 		goto fail;
 	}
-	file_get(f);
 	bit_take(fs->t, to, oflags & O_CLOEXEC);
 	rcu_assign_pointer(fs->t->fd[to], f);
 	spin_unlock(&fs->lock);
@@ -411,7 +405,16 @@ int fd_replace(unsigned from, unsigned to, u32 oflags)
 	return to;
 fail:
 	spin_unlock(&fs->lock);
+put:
+	file_put(f);
 	return err;
+}
+
+int fd_replace(unsigned from, unsigned to, u32 oflags)
+{
+	struct file *f = fget(from);
+
+	return f ? fd_replace_file(f, to, oflags) : -EBADF;
 }
 
 int fd_get_cloexec(unsigned fd)

@@ -8,7 +8,8 @@
  * A thread's pointer changes under its sighand->lock, by itself or by a sibling's TSYNC. The thread reads it without the lock:
  * what it may still hold is an ancestor of what is there now, and so lives as long.
  *
- * SECCOMP_RET_USER_NOTIF has nobody to notify here, so a filter that returns it gets what one without a listener gets: ENOSYS.
+ * SECCOMP_RET_USER_NOTIF asks the filter's listener (kernel/fs/seccomp_notify.c), ENOSYS without one. Of all filters of a thread one may
+ * have a listener.
  */
 #include <kernel/mutex.h>
 #include <kernel/printk.h>
@@ -29,11 +30,11 @@ struct seccomp_filter {
 	u32 total; /* instructions from here to the root, with costs */
 	u32 count; /* filters from here to the root */
 	bool log;
+	struct seccomp_notify *notify; /* (I) one reference, or NULL */
 	struct seccomp_filter *prev; /* (I) referenced */
 	struct bpf_insn prog[];
 };
 
-struct seccomp_data { s32 nr; u32 arch; u64 ip, args[6]; };
 _Static_assert(sizeof(struct seccomp_data) == 64, "ABI");
 #define DATA_WORDS 16
 
@@ -56,9 +57,16 @@ void seccomp_put(struct seccomp_filter *f)
 {
 	while (f && __atomic_sub_fetch(&f->refs, 1, __ATOMIC_ACQ_REL) == 0) {
 		struct seccomp_filter *prev = f->prev;
+		if (f->notify)
+			seccomp_notify_gone(f->notify);
 		kfree(f);
 		f = prev;
 	}
+}
+
+void seccomp_set_notify(struct seccomp_filter *f, struct seccomp_notify *n)
+{
+	f->notify = n;
 }
 
 static struct seccomp_filter *filter_get(struct seccomp_filter *f)
@@ -148,6 +156,9 @@ static long attach_locked(struct task *t, struct seccomp_filter *f, u32 flags)
 	f->total = f->len + (t->seccomp ? t->seccomp->total + FILTER_COST : 0);
 	if (f->total > MAX_PER_THREAD)
 		return -ENOMEM;
+	for (struct seccomp_filter *o = t->seccomp; o && f->notify; o = o->prev)
+		if (o->notify && seccomp_notify_heard(o->notify))
+			return -EBUSY;
 	if (flags & SECCOMP_FLAG_TSYNC) {
 		stranger = cannot_sync(t);
 		if (stranger)
@@ -192,16 +203,12 @@ u32 seccomp_filters(const struct task *t)
 
 /* ---- deciding ---- */
 
-static u32 verdict(struct task *t, const struct pt_regs *r, const struct seccomp_filter **by)
+static u32 verdict(struct task *t, const struct seccomp_data *d, const struct seccomp_filter **by)
 {
-	struct seccomp_data d = {
-		.nr = (s32)r->orig_rax, .arch = AUDIT_ARCH_X86_64, .ip = r->rip,
-		.args = { r->rdi, r->rsi, r->rdx, r->r10, r->r8, r->r9 },
-	};
 	u32 worst = SECCOMP_RET_ALLOW, v;
 
 	for (const struct seccomp_filter *f = READ_ONCE(t->seccomp); f; f = f->prev) {
-		v = bpf_run(f->prog, (const u32 *)&d, DATA_WORDS);
+		v = bpf_run(f->prog, (const u32 *)d, DATA_WORDS);
 		if ((s32)(v & 0xffff0000u) < (s32)(worst & 0xffff0000u)) {
 			worst = v;
 			*by = f;
@@ -243,8 +250,12 @@ static void kill(struct task *t, struct pt_regs *r, bool thread_only, u32 data)
 
 static bool ask_filters(struct task *t, struct pt_regs *r, bool asked_tracer)
 {
+	const struct seccomp_data d = {
+		.nr = (s32)r->orig_rax, .arch = AUDIT_ARCH_X86_64, .ip = r->rip,
+		.args = { r->rdi, r->rsi, r->rdx, r->r10, r->r8, r->r9 },
+	};
 	const struct seccomp_filter *by = NULL;
-	u32 v = verdict(t, r, &by), data = v & 0xffff;
+	u32 v = verdict(t, &d, &by), data = v & 0xffff;
 
 	switch (v & 0xffff0000u) {
 	case SECCOMP_RET_ALLOW:
@@ -271,7 +282,7 @@ static bool ask_filters(struct task *t, struct pt_regs *r, bool asked_tracer)
 			return false;
 		return ask_filters(t, r, true); /* the tracer may have made another call of it */
 	case SECCOMP_RET_USER_NOTIF:
-		return false;
+		return by->notify && seccomp_notify_ask(by->notify, &d, r); /* RAX is ENOSYS */
 	}
 	kill(t, r, (v & 0xffff0000u) == SECCOMP_RET_KILL_THREAD, data);
 	return false;
