@@ -1,6 +1,6 @@
 """test/host/build.py - building and running what is in test/host
 
-What a program is made of stands in its first lines (`header_values`).  A test is X_test.c, a fuzzer X_fuzz.c.  A model
+What a program is made of stands in its first lines, and in those of its sources that lie in test/host (`with_sources`).  A test is X_test.c, a fuzzer X_fuzz.c.  A model
 (model.h) is both: X_model.c with model_by_seed.c, and with model_by_bytes.c.  Test programs with PLANT lines must fail when
 one of these faults is built in: `planted_faults`.
 """
@@ -48,6 +48,15 @@ def header_value(path, key, default=""):
     return " ".join(header_values(path, key)) or default
 
 
+def with_sources(path, key):
+    """The words of '// KEY:' lines of a program and of those of its sources that lie in test/host."""
+    found = header_value(path, key).split()
+    for source in header_value(path, "SOURCES").split():
+        if source.startswith("test/host/"):
+            found += with_sources(source, key)
+    return list(dict.fromkeys(found)) if key == "SOURCES" else found
+
+
 def is_model(source):
     return source.endswith("_model.c")
 
@@ -62,11 +71,11 @@ def compile_program(source, fuzz, binary=None, instead=None):
     suffix = "_fuzz" if fuzz else "_test"
     binary = binary or os.path.join(BUILD, plain_name(source) + suffix)
     instead = instead or {}
-    flags = CFLAGS + SANITIZE + header_value(source, "CFLAGS").split() + (["-fsanitize=fuzzer"] if fuzz else [])
+    flags = CFLAGS + SANITIZE + with_sources(source, "CFLAGS") + (["-fsanitize=fuzzer"] if fuzz else [])
     if instead:	# what was changed must be found before its original, and its neighbours where they were
         flags = [f"-I{binary}.d/include", f"-I{binary}.d"] + flags
         flags += ["-iquote" + os.path.dirname(path) for path in instead]
-    sources = [source] + header_value(source, "SOURCES").split()
+    sources = [source] + with_sources(source, "SOURCES")
     if is_model(source):
         sources.append("test/host/model_by_bytes.c" if fuzz else "test/host/model_by_seed.c")
     work = binary + ".o"

@@ -22,6 +22,7 @@ struct model {
 	void (*step)(void);	/* one operation on both, results compared */
 	void (*check)(void);	/* the structure's own checker, and what it has in common with the model */
 	void (*finish)(void);	/* all goes away, nothing is left; may be NULL */
+	void (*covered)(void);	/* after all random steps: did they reach what they should?  may be NULL */
 	void (*others)(void);	/* tests of single properties (RUN), before the random steps; may be NULL */
 };
 extern const struct model model;

@@ -42,6 +42,8 @@ static void random_steps(void)
 	}
 	if (!check_failed_now)
 		finish();
+	if (!check_failed_now && model.covered)
+		model.covered();
 	if (check_failed_now)
 		printf("  seed %llu, step %llu\n", seed, i - 1);
 }

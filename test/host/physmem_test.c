@@ -1,248 +1,36 @@
-// SOURCES: mm/buddy.c mm/bootmem.c mm/section.c mm/zone.c mm/pcp.c mm/page.c mm/slab.c
-// SOURCES: mm/magazine.c mm/kmem.c mm/kmem_cache.c mm/pagedebug.c mm/kmalloc.c mm/arena.c mm/vmalloc.c mm/kstack.c mm/check.c
-// SOURCES: mm/compact.c mm/failinject.c mm/vmstat.c mm/show.c kernel/lib/string.c kernel/lib/seq_buf.c
-// SOURCES: kernel/lib/rbtree.c kernel/lib/bitmap.c kernel/lib/xarray.c kernel/lib/parse.c
-// CFLAGS: -DHOST_TEST -DDEBUG -DPAGE_ARRAY_BASE=0x210000000000ull -fno-sanitize=alignment
-// CFLAGS: -DVMALLOC_START=0x220000000000ull -DVMALLOC_END=0x22ffffffffffull -Wno-format
+// SOURCES: test/host/phys_machine.c
 /*
- * The whole physical and object level on the host: "physical memory" is a memory file, the direct
- * map, the page array and vmalloc are mappings of it, and one CPU is a thread whose per-CPU
- * variables are the templates themselves (GS is 0 here).  The hand-off has holes, firmware ranges
- * and two nodes.
+ * The whole physical and object level on a machine of one CPU (phys_machine.h), through the functions the kernel uses.
+ * With an argument it prints what the kernel would.
  */
-#include <boot/handoff.h>
-#include <kernel/cmdline.h>
-#include <kernel/cpumask.h>
-#include <kernel/current.h>
 #include <kernel/printk.h>
 #include <kernel/rcu.h>
-#include <kernel/wait.h>
-#include <lib/err.h>
 #include <lib/seq_buf.h>
-#include <lib/string.h>
 #include <lib/xarray.h>
 #include <mm/check.h>
 #include <mm/failinject.h>
 #include <mm/kstack.h>
-#include <mm/migrate.h>
 #include <mm/mm.h>
 #include <mm/section.h>
 #include <mm/show.h>
 #include <mm/slab_impl.h>
 #include <mm/vmalloc.h>
 #include <mm/vmstat.h>
-#include <x86/cpu.h>
-#include <x86/tlb.h>
-#include "check.h"
-
-/* No pools of huge pages here; their lines in the text files are missing. */
-struct seq_buf;
-void hugetlb_meminfo_show(struct seq_buf *s) {}
-void hugetlb_node_meminfo_show(struct seq_buf *s, int node) {}
-void hugetlb_vmstat_show(struct seq_buf *s) {}
-
-/* The host's calls: its header and ours name the same constants. */
-void *mmap(void *addr, size_t len, int prot, int flags, int fd, off_t off);
-int munmap(void *addr, size_t len);
-int memfd_create(const char *name, unsigned int flags);
-int ftruncate(int fd, off_t len);
-
-#define MIB (1ull << 20)
-#define PHYS_SIZE (700 * MIB)
-
-/* ---- what the machine and the rest of the kernel would be ---- */
-
-u64 direct_map_base = 0x200000000000ull, kimage_slide;
-u64 percpu_delta[MAX_CPUS];
-u64 this_percpu_delta;
-u32 this_cpu_number;
-u32 preempt_count = PREEMPT_NO_RESCHED;
-struct thread *cpu_current;
-cpumask_t cpu_online_mask = 1, cpu_present_mask = 1;
-int nr_cpus = 1;
-static pgd_t pgd_page[512];
-pgd_t *kernel_pgd = pgd_page;
-pgd_t *kernel_pgd_entry(u64 va) { return pgd_page + pgd_index(va); }
-u64 overcommit_memory, overcommit_ratio = 50;
-static int phys;
-static u64 movablecore;
-static bool verbose;
-
-void preempt_schedule(void) { abort(); }
-void spin_lock_slow(spinlock_t *l __unused) { panic("a lock is taken twice"); }
-void spin_poll(void) {}
-bool may_sleep(void) { return preempt_depth() == 0; }
-void might_sleep_at(const char *f, int l)
-{
-	if (preempt_depth())
-		panic("%s:%d: must not sleep here", f, l);
-}
-
-void printk(int level, const char *fmt, ...)
-{
-	va_list args;
-
-	if (!verbose && level > LOG_ERR)
-		return;
-	va_start(args, fmt);
-	vprintf(fmt, args);
-	va_end(args);
-}
-
-bool cmdline_has(const char *w __unused) { return false; }
+#include "kstubs.h"
+#include "phys_machine.h"
 
 /* Object checking is on here, off in physmem_fast_test.c. */
 #ifndef SLABDEBUG
 #define SLABDEBUG "on"
 #endif
-int cmdline_get(const char *w, char *b, size_t n)
-{
-	return streq(w, "slabdebug") ? (int)strscpy(b, SLABDEBUG, n) : -ENOENT;
-}
 
-u64 cmdline_u64(const char *w, u64 otherwise)
-{
-	return streq(w, "movablecore") ? movablecore : otherwise;
-}
-
-void clear_page(void *p) { memset(p, 0, PAGE_SIZE); }
-void clear_pages(void *p, unsigned n) { memset(p, 0, n * PAGE_SIZE); }
-void smp_call_mask(u64 m __unused, void (*fn)(void *) __unused, void *a __unused, bool w __unused) {}
-void pgtable_count_direct(u64 n[3]) { n[0] = n[1] = n[2] = 0; }
-bool kimage_part(unsigned i, const char **name, u64 *first, u64 *last) { return false; }
-void tlb_stats_sum(struct tlb_stats *s) { memset(s, 0, sizeof(*s)); }
-u64 nr_file_pages(void) { return 0; }
-u64 nr_shmem_pages(void) { return 0; }
-struct mm *mm_next(struct mm *prev __unused, bool (*wanted)(const struct mm *) __unused) { return NULL; }
-u64 vm_committed(void) { return 0; }
-u64 vm_commit_limit(void) { return nr_total_pages() / 2; }
-void __wake_up(wait_queue_t *q __unused, unsigned m __unused, int n __unused, int s __unused,
-	       u64 k __unused) {}
-void prepare_to_wait(wait_queue_t *q __unused, struct wait_entry *e __unused, unsigned s __unused) {}
-void finish_wait(wait_queue_t *q __unused, struct wait_entry *e __unused) {}
-int wait_autoremove(struct wait_entry *e __unused, unsigned m __unused, int s __unused,
-		    u64 k __unused) { return 0; }
-void schedule(void) { panic("deadlock on a page lock"); }
-
-/* No user memory here: ranges are taken where all is free. */
-struct migration *migration_alloc(void) { return (struct migration *)1; }
-bool page_movable(const struct page *p __unused) { return false; }
-int migrate_page(struct migration *m __unused, struct page *p __unused, struct page *to __unused) { return -EBUSY; }
-void mutex_lock_slow(struct mutex *m __unused) { panic("a mutex is taken twice"); }
-void mutex_unlock_slow(struct mutex *m __unused) {}
-void cond_resched(void) {}
-u64 mm_rss(const struct mm *mm __unused, int kind __unused) { return 0; }
-u64 lru_pages(int node __unused, int kind __unused) { return 0; }
-void lru_vmstat_show(struct seq_buf *m __unused, int node __unused, const char *indent __unused) {}
-
-static struct rcu_head *rcu_list;
-
-void call_rcu(struct rcu_head *head, void (*func)(struct rcu_head *))
-{
-	head->func = func;
-	head->next = rcu_list;
-	rcu_list = head;
-}
-
-void rcu_barrier(void)
-{
-	while (rcu_list) {
-		struct rcu_head *h = rcu_list;
-
-		rcu_list = h->next;
-		h->func(h);
-	}
-}
-
-int kmap_range(u64 va, u64 pa, u64 len, u64 prot __unused, bool large __unused)
-{
-	if (fail_alloc())
-		return -ENOMEM;
-	if (mmap((void *)va, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, phys,
-		 (off_t)pa) != (void *)va)
-		panic("mmap at %llx", va);
-	return 0;
-}
-
-void kunmap_range(u64 va, u64 len, bool free_tables __unused)
-{
-	munmap((void *)va, len);
-}
-
-/* The mappings are the kernel's to know; a stack's pages carry their own address. */
-static u64 stack_pa[64][4];
-
-u64 kva_to_phys(u64 va)
-{
-	u64 slot = (va - KSTACK_AREA) / KSTACK_SLOT, k = (va & (KSTACK_SIZE - 1)) >> PAGE_SHIFT;
-
-	return stack_pa[slot][k];
-}
-
-/* ---- the machine ---- */
-
-static struct handoff_region regions[32];
-static u32 nregions;
-
-static void region(u64 base, u64 end, u32 type)
-{
-	regions[nregions++] = (struct handoff_region){
-		base, (end - base) >> PAGE_SHIFT, type, HANDOFF_REGION_DIRECT,
-	};
-}
-
-static struct handoff h;
 static u64 boot_free;
-
-static void boot(void)
-{
-	struct handoff_region *copy;
-	u64 base = direct_map_base;
-
-	phys = memfd_create("phys", 0);
-	CHECK_OR_RETURN(phys >= 0 && !ftruncate(phys, PHYS_SIZE));
-	CHECK_OR_RETURN(mmap((void *)base, PHYS_SIZE, PROT_READ | PROT_WRITE,
-			     MAP_SHARED | MAP_FIXED, phys, 0) == (void *)base);
-	region(0, 0xa0000, HANDOFF_MEM_USABLE);
-	region(0x100000, 8 * MIB, HANDOFF_MEM_USABLE);
-	region(8 * MIB, 9 * MIB, HANDOFF_MEM_ACPI_NVS);
-	region(9 * MIB, 100 * MIB, HANDOFF_MEM_USABLE);
-	region(100 * MIB, 104 * MIB, HANDOFF_MEM_KERNEL);
-	region(104 * MIB, 300 * MIB, HANDOFF_MEM_USABLE);
-	region(300 * MIB, 310 * MIB, HANDOFF_MEM_LOADER);
-	region(310 * MIB, 500 * MIB, HANDOFF_MEM_USABLE);
-	region(510 * MIB, 650 * MIB, HANDOFF_MEM_USABLE);
-	region(650 * MIB, 655 * MIB, HANDOFF_MEM_BOOT_SERVICES);
-	region(655 * MIB, 656 * MIB, HANDOFF_MEM_RUNTIME_DATA);
-	region(656 * MIB, 690 * MIB + 0x3000, HANDOFF_MEM_USABLE);
-	copy = phys_to_virt(300 * MIB);
-	memcpy(copy, regions, sizeof(regions));
-	h = (struct handoff){
-		.regions = 300 * MIB, .nr_regions = nregions, .region_size = sizeof(regions[0]),
-		.stack = 301 * MIB, .stack_len = 16384, .trampoline = 0x8000,
-	};
-	node_add_range(0, 0, 384 * MIB);
-	node_add_range(1, 384 * MIB, 400 * MIB);
-	bootmem_init(&h);
-	mm_init_physical(&h);
-	kmem_init();
-	vmalloc_init();
-	memset(copy, 0xee, sizeof(regions));	/* the hand-off may go */
-}
-
-static u64 quiet_free(void)
-{
-	rcu_barrier();
-	kmem_reap_all();
-	pcp_drain_all();
-	return nr_free_pages();
-}
 
 static void test_boot(void)
 {
 	u64 usable = 0, total;
 
-	boot();
+	machine_boot();
 	for (u32 i = 0; i < nregions; i++)
 		if (regions[i].type == HANDOFF_MEM_USABLE)
 			usable += regions[i].npages;
@@ -644,7 +432,7 @@ static void test_texts(void)
 		seq_buf_init(&m, text, sizeof(text));
 		shows[i](&m);
 		CHECK(!m.overflow && m.len > 20 && text[m.len - 1] == '\n');
-		if (verbose)
+		if (stub_log_level == LOG_DEBUG)
 			printf("%.*s\n", (int)m.len, text);
 	}
 	seq_buf_init(&m, text, sizeof(text));
@@ -655,7 +443,9 @@ static void test_texts(void)
 
 int main(int argc, char **argv __unused)
 {
-	verbose = argc > 1;
+	if (argc > 1)
+		stub_log_level = LOG_DEBUG;
+	slabdebug = SLABDEBUG;
 	RUN(test_boot);
 	if (check_failed_tests)
 		return 1;
