@@ -18,7 +18,6 @@ ENV = {"ASAN_OPTIONS": "detect_leaks=1:allocator_may_return_null=1", "UBSAN_OPTI
 BUILD = "build/host"
 CORPUS = "test/host/corpus"
 FUZZ_SECONDS = 30
-PLANT_STEPS = 30000
 
 
 def run(args, timeout, **kw):
@@ -66,30 +65,36 @@ def plain_name(source):
     return re.sub(r"_(test|fuzz|model)\.c$", "", os.path.basename(source))
 
 
-def compile_program(source, fuzz, binary=None, instead=None):
-    """instead: {path: path of the text to be built for it}.  => (binary, error text or None)"""
-    suffix = "_fuzz" if fuzz else "_test"
-    binary = binary or os.path.join(BUILD, plain_name(source) + suffix)
-    instead = instead or {}
+def compile_program(source, fuzz, binary=None, instead=None, objects=None):
+    """Builds a program.  instead: {path: path of the text to be built for it}; objects: {path: object}, what earlier calls
+    for the same program built of unchanged text, and this one.  => (binary, error text or None)"""
+    binary = binary or os.path.join(BUILD, plain_name(source) + ("_fuzz" if fuzz else "_test"))
+    instead, objects = instead or {}, {} if objects is None else objects
     flags = CFLAGS + SANITIZE + with_sources(source, "CFLAGS") + (["-fsanitize=fuzzer"] if fuzz else [])
-    if instead:	# what was changed must be found before its original, and its neighbours where they were
-        flags = [f"-I{binary}.d/include", f"-I{binary}.d"] + flags
-        flags += ["-iquote" + os.path.dirname(path) for path in instead]
     sources = [source] + with_sources(source, "SOURCES")
     if is_model(source):
         sources.append("test/host/model_by_bytes.c" if fuzz else "test/host/model_by_seed.c")
-    work = binary + ".o"
-    os.makedirs(work, exist_ok=True)
+    if instead:	# what was changed must be found before its original, and its neighbours where they were
+        changed_flags = [f"-I{binary}.d/include", f"-I{binary}.d"] + flags + ["-iquote" + os.path.dirname(p) for p in instead]
+        if not all(path in sources for path in instead):
+            objects = {}			# a header
+    os.makedirs(binary + ".o", exist_ok=True)
     ccache = [shutil.which("ccache")] if shutil.which("ccache") else []
-    objects = []
+    linked = []
     for src in sources:
-        obj = os.path.join(work, src.replace("/", ".") + ".o")
-        code, out, _ = run(ccache + ["clang"] + flags + ["-c", instead.get(src, src), "-o", obj], 120)
-        if code:
-            return binary, out
-        objects.append(obj)
-    code, out, _ = run(["clang"] + flags + objects + header_value(source, "LIBS").split() +
-                       ["-lpthread", "-o", binary], 120)
+        changed = instead and (src in instead or not objects.get(src))
+        obj = os.path.join(binary + ".o", src.replace("/", ".") + ".o")
+        if not changed and src in objects:
+            obj = objects[src]
+        else:
+            code, out, _ = run(ccache + ["clang"] + (changed_flags if changed else flags) +
+                               ["-c", instead.get(src, src), "-o", obj], 120)
+            if code:
+                return binary, out
+            if not instead:
+                objects[src] = obj
+        linked.append(obj)
+    code, out, _ = run(["clang"] + flags + linked + header_value(source, "LIBS").split() + ["-lpthread", "-o", binary], 120)
     return binary, out if code else None
 
 
@@ -151,18 +156,22 @@ def plant(source, line, binary):
 
 def planted_faults(source):
     """The test is built with each fault in turn and must fail each time. => (passed, output)"""
-    lines, ok = [], True
+    lines, objects = [], {}
+    _, error = compile_program(source, False, os.path.join(BUILD, "plants", plain_name(source)), objects=objects)
+    if error:
+        return False, error
+    ok = True
     for i, line in enumerate(header_values(source, "PLANT")):
         binary = os.path.join(BUILD, "plants", f"{plain_name(source)}{i}")
         shutil.rmtree(binary + ".d", ignore_errors=True)
         instead, error = plant(source, line, binary)
         if not error:
-            _, error = compile_program(source, False, binary, instead)
+            _, error = compile_program(source, False, binary, instead, objects)
         if error:
             ok = False
             lines.append(f"CANNOT BE BUILT {line}\n{error}")
             continue
-        args = ["--steps", str(PLANT_STEPS)] if is_model(source) else header_value(source, "ARGS").split()
+        args = header_value(source, "PLANT_ARGS", "--steps 30000" if is_model(source) else "").split()
         code, out, seconds = run([binary] + args, 60, env=dict(os.environ, **ENV))
         why = next((l.strip() for l in out.split("\n") if re.search(r"  test/|ERROR|WARNING|panic|assert|error:", l)), "")
         lines.append(f"{'NOT SEEN' if not code else 'seen'} in {seconds:.1f} s: {line}\n    {why}")

@@ -3,6 +3,7 @@
 // PLANT: mm/magazine.c: if (c->prev)\n\t\tdepot_put(d, c->prev, c->prev_rounds); => ;
 // PLANT: mm/magazine.c: swap(c->rounds, c->prev_rounds); => ;
 // PLANT: mm/magazine.c: d->rounds -= m->rounds; => ;
+// PLANT: mm/magazine.c: d->full_min = min(d->full_min, d->nfull); => ;
 // PLANT: mm/magazine.c: c->rounds = rounds;\n\tc->size => c->rounds = rounds ? rounds - 1 : 0;\n\tc->size
 /*
  * Magazines and depot as caches of three CPUs over a stock of numbered objects: an object is in one place only, and the
@@ -21,6 +22,7 @@ static long mags;
 static u32 mag_size;
 static u32 since[CPUS];		/* operations of a CPU since the depot gave it a magazine */
 static u32 at_least[CPUS];	/* so many must come before the next; 0: not known */
+static u32 full_min, empty_min;	/* the least the depot had since the interval began */
 static bool filling;
 
 static void *obj_of(u32 n) { return (void *)(uintptr_t)(0x1000 + 8 * n); }
@@ -58,10 +60,11 @@ static void visited(u32 c, bool gave)
 static void step_alloc(u32 k)
 {
 	struct mag_cpu *c = &cpus[k];
-	u32 n = 0;
+	u32 n = 0, full = depot.nfull;
 
 	if (!c->rounds && !mag_swap_for_pop(c)) {
 		if (mag_load_full(c, &depot)) {
+			full_min = min(full_min, full - 1);
 			visited(k, c->rounds == c->size && c->prev && !c->prev_rounds);
 		} else {
 			at_least[k] = 0;
@@ -80,12 +83,13 @@ static void step_alloc(u32 k)
 static void step_free(u32 k)
 {
 	struct mag_cpu *c = &cpus[k];
-	u32 i = (u32)choose(count_of[LIVE]);
+	u32 i = (u32)choose(count_of[LIVE]), empty = depot.nempty;
 	void *obj = obj_of(live[i]);
 
 	live[i] = live[count_of[LIVE] - 1];
 	if (c->rounds >= c->size && !mag_swap_for_push(c)) {
 		if (mag_load_empty(c, &depot)) {
+			empty_min = min(empty_min, empty - 1);
 			visited(k, c->prev && c->prev_rounds == c->prev_size);
 		} else if (one_in(3)) {
 			moved(obj, LIVE, STOCK);
@@ -128,6 +132,14 @@ static void reap(void)
 
 	while ((m = depot_get_full(&depot)) || (m = depot_get_empty(&depot)))
 		empty_mag(m, m->rounds);
+	full_min = empty_min = 0;
+}
+
+static void new_interval(void)
+{
+	depot_new_interval(&depot);
+	full_min = depot.nfull;
+	empty_min = depot.nempty;
 }
 
 static void start(void)
@@ -136,6 +148,7 @@ static void start(void)
 	memset(&depot, 0, sizeof(depot));
 	memset(place, 0, sizeof(place));
 	memset(at_least, 0, sizeof(at_least));
+	full_min = empty_min = 0;
 	count_of[STOCK] = OBJECTS;
 	count_of[LIVE] = count_of[CACHED] = 0;
 	mag_size = 1 + (u32)choose(MAX_ROUNDS);
@@ -152,6 +165,8 @@ static void step(void)
 		reap();
 	else if (r == 2 && mag_size < MAX_ROUNDS)
 		mag_size++;	/* larger ones from now on */
+	else if (r == 3)
+		new_interval();
 	else if (r < 8)
 		filling = !filling;
 	else if (r < (filling ? 240 : 160) || !count_of[LIVE])
@@ -173,6 +188,8 @@ static void check(void)
 		printf("  %s\n", what);
 	CHECK_EQ(bad, 0);
 	CHECK_EQ(cached, count_of[CACHED]);
+	CHECK_EQ(depot.full_min, full_min);
+	CHECK_EQ(depot.empty_min, empty_min);
 }
 
 static void finish(void)

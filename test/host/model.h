@@ -8,6 +8,7 @@
  *
  * The first lines of X_model.c name, beside SOURCES and CFLAGS:
  *	RUNS: 20000			of the fuzzer in `make test`
+ *	ARGS, PLANT_ARGS		of the random test, as it is and with faults: --steps N
  *	PLANT: FILE: OLD => NEW		a fault: FILE is built with NEW in place of OLD, and the test must fail.
  *					OLD must stand in FILE exactly once; \n and \t are what they are in C
  */

@@ -4,7 +4,7 @@
 // PLANT: mm/slab.c: s->free_off = ALIGN(size, 8); => s->free_off = 0;
 // PLANT: mm/slab.c: p->slab_free = *link_of(s, obj); => if (p->private != 3) p->slab_free = *link_of(s, obj);
 // PLANT: mm/slab.c: && off % s->stride == 0; => ;
-// PLANT: mm/slab.c: else if (red_is(s, obj, RED_FREE)) => else if (0)
+// PLANT: mm/slab.c: if (red_is(s, obj, RED_FREE)) { => if (0) {
 // PLANT: mm/slab.c: if (s->poison && !poison_whole(s, obj)) => if (0)
 /*
  * Slabs without caches: every object has at most one owner, is aligned, keeps what its owner wrote and, where

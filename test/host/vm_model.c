@@ -1,6 +1,7 @@
 // SOURCES: test/host/vm_machine.c test/host/vm_stubs.c test/host/kstubs.c
 // ARGS: --steps 60000
 // RUNS: 1000
+// PLANT_ARGS: --steps 8000
 // PLANT: mm/fork.c: 		tlb_flush_mm(from); => ;
 // PLANT: mm/mprotect.c: tlb_gather_range(g, first, last); => (void)first;
 // PLANT: mm/zap.c: tlb_gather_range(z->g, first, last); => ;
