@@ -47,9 +47,11 @@ struct pt_regs;
 void panic_regs(struct pt_regs *regs, const char *fmt, ...) __attribute__((format(printf, 2, 3), noreturn, cold));
 /* Prints a symbolised backtrace from a frame pointer (regs' or the caller's when NULL). */
 void backtrace(const struct pt_regs *regs);
-struct thread;
-/* Return addresses on the stack of a thread that does not run, the innermost first; it may wake meanwhile: then they are old. => how many; any context, @t referenced */
-u32 backtrace_waiting(const struct thread *t, u64 *ips, u32 max);
+/*
+ * Return addresses on the stack [low, top) of a thread that was switched out at @ksp, the innermost first. It may wake meanwhile:
+ * then they are old or mixed. => how many; any context, the stack stays
+ */
+u32 backtrace_waiting(u64 low, u64 top, u64 ksp, u64 *ips, u32 max);
 /* Name+offset of a kernel text address into buf ("do_fork+0x12/0x80"). */
 int ksym_format(char *buf, size_t n, u64 addr);
 /* Oops: a fault in kernel mode on behalf of one task: prints, and kills that task; panics in interrupt context or with oops=panic. */

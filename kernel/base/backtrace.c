@@ -8,7 +8,6 @@
  */
 #include <kernel/printk.h>
 #include <lib/printf.h>
-#include <sched/thread.h>
 #include <x86/layout.h>
 #include <x86/pgtable.h>
 #include <x86/ptregs.h>
@@ -67,10 +66,10 @@ static void print_address(u64 ip, const char *mark)
 		printk(LOG_EMERG, "  %s0x%016llx", mark, ip);
 }
 
-u32 backtrace_waiting(const struct thread *t, u64 *ips, u32 max)
+u32 backtrace_waiting(u64 low, u64 top, u64 ksp, u64 *ips, u32 max)
 {
-	u64 low = (u64)t->kstack, top = t->arch.kstack_top, ksp = READ_ONCE(t->arch.ksp), fp;
 	u32 n = 0;
+	u64 fp;
 
 	/* arch_switch_to left R15 to RBX, RBP and its return address */
 	if (!low || ksp < low || ksp > top - 64)

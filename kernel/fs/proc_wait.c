@@ -46,7 +46,9 @@ void syscall_show(struct seq_buf *s, struct task *t)
 /* Where it waits, the innermost first. */
 static u32 waiting_at(struct task *t, u64 *ips, u32 max)
 {
-	return waiting(t) ? backtrace_waiting(&t->thread, ips, max) : 0;
+	const struct thread *th = &t->thread;
+
+	return waiting(t) ? backtrace_waiting((u64)th->kstack, th->arch.kstack_top, READ_ONCE(th->arch.ksp), ips, max) : 0;
 }
 
 void stack_show(struct seq_buf *s, struct task *t)
