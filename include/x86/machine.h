@@ -63,6 +63,7 @@ void smp_call_interrupt(void);
 void efi_rt_init(const struct handoff *h);
 void efi_rt_reset(unsigned type); /* 0 cold, 2 shut down; returns when the firmware does not do it */
 bool efi_rt_recover(struct pt_regs *regs); /* a fault inside a runtime call: regs now return from it */
+bool umip_emulate(struct pt_regs *regs); /* #GP of SGDT, SIDT, SLDT, STR or SMSW in user mode: done in software. => irqs on; false: another instruction */
 u64 efi_rt_time(void); /* seconds since 1970, 0 when the firmware cannot tell */
 
 /* thread.c */

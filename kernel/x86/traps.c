@@ -161,9 +161,14 @@ static void user_trap(struct pt_regs *regs, unsigned vec)
 	case TRAP_XM:
 		sig = SIGFPE, code = simd_code(), addr = regs->rip;
 		break;
+	case TRAP_GP:
+		local_irq_enable();
+		if (cpu_has(umip) && !current_thread()->arch.error_code && umip_emulate(regs))
+			return;
+		break;
 	case TRAP_MC:
 		panic_regs(regs, "machine check");
-	default: /* OF, BR, TS, GP, CP: SIGSEGV from the kernel, no address */
+	default: /* OF, BR, TS, CP: SIGSEGV from the kernel, no address */
 		break;
 	}
 	local_irq_enable();

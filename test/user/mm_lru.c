@@ -253,12 +253,14 @@ static unsigned long wrong[4];
 /* Gives memory back and takes it again, while others do and memory is short. */
 static void *churn(void *arg)
 {
-	unsigned long me = (unsigned long)arg, n = 256, seed = me * 7919 + 1;
+	unsigned long me = (unsigned long)arg, n = 64, seed = me * 7919 + 1, turns = 0;
 	char *p = filled(n, true);
 
 	while (p && !stop) {
 		unsigned long i = (seed = seed * 6364136223846793005ul + 1442695040888963407ul) >> 33, at = i % n;
 
+		if (!(++turns & 255))
+			usleep(1000); /* the hog is to get on */
 		if (i & 0x10000) {
 			madvise(p + at * PG, (1 + i / 512 % 32) * PG > (n - at) * PG ? PG : (1 + i / 512 % 32) * PG, MADV_FREE);
 		} else if (i & 0x20000) {
@@ -284,7 +286,7 @@ TEST(churn_under_pressure)
 	write_file("/proc/self/oom_score_adj", "-1000");
 	for (unsigned long i = 0; i < 4; i++)
 		pthread_create(&t[i], NULL, churn, (void *)i);
-	for (int r = 0; r < 2; r++) {
+	{
 		child = fork();
 		if (!child)
 			hog();
