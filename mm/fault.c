@@ -34,6 +34,8 @@ int fault_to_errno(int fr)
 	case FR_RETRY:
 	case FR_UNLOCKED:
 		return -EAGAIN;
+	case FR_HWPOISON:
+		return -EHWPOISON;
 	default:
 		return -EFAULT;
 	}
@@ -280,7 +282,7 @@ int handle_fault(struct fault *f)
 	if (likely(pte_none(e)))
 		return vma_anonymous(v) ? anon_fault(f, entry) : file_fault(f, pmd);
 	if (unlikely(!pte_mapped(e)))
-		return FR_SIGBUS; /* a marker nobody knows */
+		return pte_poisoned(e) ? FR_HWPOISON : FR_SIGBUS; /* a marker nobody knows */
 	return present_fault(f, entry, e);
 }
 

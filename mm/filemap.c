@@ -131,7 +131,7 @@ static int filemap_fault(struct fault *f)
 		}
 		return FR_OK;
 	}
-	return err == -ENOMEM ? FR_OOM : FR_SIGBUS;
+	return err == -ENOMEM ? FR_OOM : err == -EHWPOISON ? FR_HWPOISON : FR_SIGBUS;
 }
 
 const struct vma_ops filemap_vma_ops = { .fault = filemap_fault, .map_cached = true };

@@ -70,7 +70,8 @@ static u64 copy_table(struct copy *c, pte_t *dst, pte_t *src, u64 addr, u64 end)
 			page_entry_add(p, 1);
 			c->rss[page_rss(p)]++;
 		} else if (!pte_mapped(e)) {
-			continue; /* markers are not inherited */
+			if (!pte_poisoned(e))
+				continue; /* other markers are not inherited */
 		}
 		pte_set(dst, e);
 	}

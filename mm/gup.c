@@ -232,7 +232,7 @@ static struct page *get_user_page(struct mm *mm, u64 addr, unsigned how, int *er
 			continue;
 		}
 		if (r != FR_OK && r != FR_RETRY) {
-			*err = fault_to_errno(r);
+			*err = r == FR_HWPOISON ? -EFAULT : fault_to_errno(r);
 			return NULL;
 		}
 	}

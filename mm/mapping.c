@@ -7,7 +7,9 @@
  * unmapped, so that is only a wasted reference.
  *
  * Memory objects (ops NULL: tmpfs, memfd, shared anonymous memory) make zeroed, up-to-date pages on demand. Files with ops insert a
- * locked page, fill it through read_page and unlock it; who finds it not up to date waits for the lock.
+ * locked page, fill it through read_page and unlock it; who finds it not up to date waits for the lock. A page of a memory object that is not
+ * up to date was allocated ahead (fallocate) and holds anything: the first use makes it zeros; to reading and SEEK_DATA it is a hole. Or it failed
+ * (PG_HWPOISON, poison.c): nobody gets it.
  *
  * VMAs are in an interval tree: a red-black tree by first page index, each node with the largest last index of its subtree.
  */
@@ -136,11 +138,27 @@ static int read_locked_page(struct mapping *m, struct page *p)
 {
 	int err = 0;
 
-	if (!page_flag(p, PG_UPTODATE))
+	if (page_flag(p, PG_HWPOISON))
+		err = -EHWPOISON;
+	else if (!page_flag(p, PG_UPTODATE) && m->ops && m->ops->read_page)
 		err = m->ops->read_page(m, p);
+	else if (!page_flag(p, PG_UPTODATE))
+		clear_page(page_address(p)); /* allocated ahead: now it is used */
 	if (!err)
 		page_set_flag(p, PG_UPTODATE);
 	page_unlock(p);
+	return err;
+}
+
+int mapping_allocate(struct mapping *m, u64 index)
+{
+	struct page *p = alloc_mapping_page(GFP_USER, m, index);
+	int err = -ENOMEM;
+
+	if (p) {
+		err = mapping_insert(m, index, p);
+		page_put(p);
+	}
 	return err;
 }
 
@@ -323,6 +341,11 @@ u64 mapping_next_index(struct mapping *m, u64 start)
 
 	rcu_read_lock();
 	e = xa_find(&m->pages, &start, U64_MAX);
+	/* what was only allocated ahead is no data */
+	while (unlikely(e && !m->ops && !xa_is_value(e) && !page_flag(e, PG_UPTODATE) && !(m->flags & MAPPING_HUGE))) {
+		start++;
+		e = xa_find(&m->pages, &start, U64_MAX);
+	}
 	rcu_read_unlock();
 	return e ? start : ~0ull;
 }

@@ -288,7 +288,7 @@ static int migrate_file_locked(struct migration *m, struct page *to, struct mapp
 	if (!mapping_moves(map))
 		return -EBUSY;
 	/* nobody fills or writes it back */
-	if (!page_flag(p, PG_UPTODATE) || page_flag(p, PG_LOCKED) || page_flag(p, PG_WRITEBACK))
+	if ((!page_flag(p, PG_UPTODATE) && map->ops) || page_flag(p, PG_LOCKED) || page_flag(p, PG_WRITEBACK) || page_flag(p, PG_HWPOISON))
 		return -EAGAIN;
 	if (!down_read_trylock(&map->rmap_lock))
 		return -EAGAIN;
@@ -317,7 +317,15 @@ static int migrate_file(struct migration *m, struct page *to, u64 n)
 	return err;
 }
 
-int migrate_page(struct migration *m, struct page *p, struct page *to)
+/* As free_moved, but the frame stays with us for ever. */
+static void retire(struct page *p)
+{
+	p->mapping = NULL;
+	p->flags = (p->flags & (PG_HOME_MASK | PG_MT_MASK)) | (u64)PT_KERNEL << PG_TYPE_SHIFT | 1ull << PG_HWPOISON;
+	__atomic_store_n(&p->refcount, 1, __ATOMIC_RELEASE);
+}
+
+static int move_page(struct migration *m, struct page *p, struct page *to, void (*dispose)(struct page *old))
 {
 	unsigned order = page_flag(to, PG_HEAD) ? page_order(to) : 0;
 	int err = -ENOENT;
@@ -334,9 +342,19 @@ int migrate_page(struct migration *m, struct page *p, struct page *to)
 	else if (page_type(p) == PT_FILE)
 		err = migrate_file(m, to, 1ull << order);
 	if (!err)
-		free_moved(p);
+		dispose(p);
 	count_vm_events(err ? PGMIGRATE_FAIL : PGMIGRATE_SUCCESS, 1ull << order);
 	return err;
+}
+
+int migrate_page(struct migration *m, struct page *p, struct page *to)
+{
+	return move_page(m, p, to, free_moved);
+}
+
+int migrate_page_retire(struct migration *m, struct page *p, struct page *to)
+{
+	return move_page(m, p, to, retire);
 }
 
 int migrate_to_node(struct migration *m, struct page *p, int node, gfp_t gfp)

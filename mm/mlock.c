@@ -82,7 +82,7 @@ out:
 	if (!err && lock && end > start && !(vmflags & VM_LOCKONFAULT)) {
 		err = mm_populate(mm, start, end, POPULATE_PRIVATE);
 		/* what POSIX wants to hear */
-		err = err == -EFAULT ? -ENOMEM : err == -ENOMEM ? -EAGAIN : err;
+		err = err == -EFAULT || err == -EHWPOISON ? -ENOMEM : err == -ENOMEM ? -EAGAIN : err;
 	}
 	return err;
 }
@@ -117,30 +117,48 @@ int do_mlockall(struct mm *mm, int flags)
 
 /* --- mincore --- */
 
+/* The entry, read so that a page that is just being moved is not missed: its entry is empty, with the table locked. */
+static pte_t settled(pte_t *entry)
+{
+	pte_t e = pte_read(entry);
+
+	if (pte_none(e)) {
+		spin_lock(pt_lock_of(entry));
+		e = pte_read(entry);
+		spin_unlock(pt_lock_of(entry));
+	}
+	return e;
+}
+
 static u8 page_resident(struct vma *v, u64 addr)
 {
-	pmd_t *pmd, e;
 	struct page *p;
+	pmd_t *pmd, e;
+	u8 there;
 
 	if (v->flags & VM_HUGETLB) {
 		pmd = hugetlb_entry(v, addr);
-		return pmd && pte_mapped(pte_read(pmd));
+		return pmd && pte_mapped(settled(pmd));
 	}
 	pmd = pt_pmd(v->mm, addr);
 	if (pmd) {
-		e = pte_read(pmd);
+		e = settled(pmd);
 		if (pmd_huge(e))
 			return 1;
-		if (pmd_has_table(e) && pte_mapped(pte_read(table_of(e) + pte_index(addr))))
-			return 1;
+		if (pmd_has_table(e)) {
+			e = settled(table_of(e) + pte_index(addr));
+			if (pte_mapped(e) || pte_poisoned(e))
+				return 1;
+		}
 	}
 	if (!v->mapping)
 		return 0;
 	p = mapping_find(v->mapping, vma_index(v, addr));
 	if (!p)
 		return 0;
+	there = page_flag(p, PG_UPTODATE); /* not what was only allocated ahead, as in Linux */
 	page_put(p);
-	return 1;
+	return there;
 }
 
 int do_mincore(struct mm *mm, u64 addr, u64 npages, u8 *vec)

@@ -101,6 +101,7 @@ void meminfo_show(struct seq_buf *m)
 	kb(m, "Percpu", vm_state_sum(NR_PERCPU));
 	kb(m, "PageArray", page_array_pages());
 	kb(m, "AnonHugePages", vm_state_sum(NR_ANON_THPS) << PAGEBLOCK_ORDER);
+	kb(m, "HardwareCorrupted", vm_state_sum(NR_POISONED));
 	hugetlb_meminfo_show(m);
 	u64 direct[3];
 	pgtable_count_direct(direct);

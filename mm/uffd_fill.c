@@ -128,8 +128,8 @@ static int fill_shared(struct vma *v, u64 index, pte_t *entry, struct page *p)
 
 static int fill_continue(struct vma *v, u64 index, pte_t *entry)
 {
-	struct page *p = mapping_find(v->mapping, index);
-	int err;
+	int err = 0;
+	struct page *p = mapping_get(v->mapping, index, false, false, &err);
 
 	if (!p)
 		return -EFAULT;

@@ -35,6 +35,9 @@ static inline bool pte_mapped(pte_t e) { return e.v & (PTE_P | PTE_PROTNONE); }
 static inline bool pmd_huge(pmd_t e) { return (e.v & PTE_PS) && pte_mapped(e); }
 static inline bool pmd_has_table(pmd_t e) { return (e.v & (PTE_P | PTE_PS)) == PTE_P; }
 static inline bool pte_has_page(pte_t e) { return pte_mapped(e) && !(e.v & PTE_SPECIAL); }
+/* Of a page that failed (poison.c): not mapped, but not empty. */
+static inline bool pte_poisoned(pte_t e) { return !pte_mapped(e) && e.v & PTE_U; }
+static inline pte_t poison_entry(const struct page *p) { return (pte_t){ page_to_phys(p) | PTE_U }; }
 static inline struct page *pte_frame(pte_t e) { return pfn_to_page(pte_pfn(e)); } /* may be a tail */
 /* Was it written since clear_refs? And the same entry so that it says so without being writable. */
 static inline bool pte_soft_dirty(u64 e) { return e & PTE_SOFT_DIRTY || (e & (PTE_W | PTE_D)) == (PTE_W | PTE_D); }

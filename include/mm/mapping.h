@@ -43,6 +43,8 @@ struct page *mapping_find(struct mapping *m, u64 index);
 unsigned mapping_find_run(struct mapping *m, u64 index, unsigned n, struct page **pages);
 /* A referenced, up-to-date page: found, read, or (memory objects, or create) new and zeroed. NULL + *err. @overwrite: caller will fill the whole page, do not zero. => may sleep */
 struct page *mapping_get(struct mapping *m, u64 index, bool create, bool overwrite, int *err);
+/* Memory objects: a page whose contents nobody looks at before its first use, which makes them zeros. 0, -EEXIST, -ENOMEM. */
+int mapping_allocate(struct mapping *m, u64 index);
 /* Inserts a page the caller prepared (takes one more reference). 0, -EEXIST, -ENOMEM. */
 int mapping_insert(struct mapping *m, u64 index, struct page *p);
 /* Drops pages at and after @from_byte (zeroing the tail of a partial page), after unmapping them from all VMAs. */

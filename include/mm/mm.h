@@ -112,6 +112,7 @@ struct fault {
 #define FR_RETRY 5
 #define FR_SEGV_PKUERR 6
 #define FR_UNLOCKED 7 /* inside mm: waited for a userfaultfd, m was released; try again */
+#define FR_HWPOISON 10 /* the page failed */
 #define FR_BUSY 8 /* inside mm, fast faults: something changed meanwhile, try again */
 #define FR_SLOW 9 /* inside mm, fast faults: needs m */
 
@@ -235,6 +236,9 @@ int do_pkey_free(struct mm *mm, int pkey);
 u32 mm_pkey_at(struct mm *mm, u64 addr); /* key of the mapping there */
 s64 do_mremap(struct mm *mm, u64 addr, u64 old_len, u64 new_len, u64 flags, u64 new_addr);
 int do_madvise(struct mm *mm, u64 addr, u64 len, int advice);
+/* Frames of the range are given up (mm/poison.c): what they hold is lost, or (@soft) moved first. 0 or -errno of the first that cannot be. => m not
+ * held; the caller has the right to */
+int do_poison(struct mm *mm, u64 start, u64 end, bool soft);
 /* The memory of a dying process is given back ahead of its end: private pages go. => nobody runs user code in it any more */
 void mm_reap(struct mm *mm);
 s64 do_brk(struct mm *mm, u64 brk);

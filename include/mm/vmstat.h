@@ -43,7 +43,7 @@
 	X(NR_KSTACK_PAGES, "nr_kernel_stack_pages") X(NR_VMALLOC, "nr_vmalloc_pages") \
 	X(NR_ANON_THPS, "nr_anon_transparent_hugepages") \
 	X(NR_DIRTY, "nr_dirty") X(NR_WRITEBACK, "nr_writeback")			\
-	X(NR_PERCPU, "nr_percpu_pages") X(NR_PINNED_LONG, "nr_pinned_longterm")
+	X(NR_PERCPU, "nr_percpu_pages") X(NR_PINNED_LONG, "nr_pinned_longterm") X(NR_POISONED, "nr_poisoned")
 
 #define VM_ENUM(sym, text) sym,
 enum vm_event { VM_EVENTS(VM_ENUM) NR_VM_EVENTS };

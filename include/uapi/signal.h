@@ -91,6 +91,7 @@ _Static_assert(sizeof(struct siginfo) == 128, "siginfo is 128 bytes");
 #define SEGV_PKUERR 4
 #define BUS_ADRALN 1
 #define BUS_ADRERR 2
+#define BUS_MCEERR_AR 4
 #define BUS_OBJERR 3
 #define TRAP_BRKPT 1
 #define TRAP_TRACE 2

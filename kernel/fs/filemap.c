@@ -53,6 +53,12 @@ s64 generic_file_read(struct file *f, struct iov_iter *to, loff_t *ppos)
 			n = 1;
 		}
 		for (unsigned k = 0; k < n; k++) {
+			/* not up to date: allocated ahead, a hole still; or it failed */
+			if (unlikely(pages[k] && !page_flag(pages[k], PG_UPTODATE))) {
+				err = err ?: page_flag(pages[k], PG_HWPOISON) ? -EIO : 0;
+				page_put(pages[k]);
+				pages[k] = NULL;
+			}
 			if (likely(!err)) {
 				u64 done = read_part(pages[k], pos, size, to, &want);
 
@@ -105,9 +111,14 @@ static s64 write_piece(struct mapping *m, u64 pos, u64 n, struct iov_iter *from,
 			return err;
 		if (n == PAGE_SIZE)
 			return write_fresh(m, pos >> PAGE_SHIFT, from);
+	} else if (unlikely(!page_flag(p, PG_UPTODATE))) { /* allocated ahead, or bad */
+		page_put(p);
+		p = NULL;
+	}
+	if (!p) {
 		p = mapping_get(m, pos >> PAGE_SHIFT, true, false, &err);
 		if (!p)
-			return err ? err : -ENOMEM;
+			return err == -EHWPOISON ? -EIO : err ? err : -ENOMEM;
 	}
 	u64 done = copy_from_iter(page_address(p) + off, from, n);
 	page_set_flag(p, PG_DIRTY);

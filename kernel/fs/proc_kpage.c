@@ -17,7 +17,7 @@ enum { /* Linux's include/uapi/linux/kernel-page-flags.h, as in proc(5) */
 static const struct { u8 ours, theirs; } same[] = {
 	{ PG_LOCKED, KPF_LOCKED }, { PG_ERROR, KPF_ERROR }, { PG_REFERENCED, KPF_REFERENCED }, { PG_UPTODATE, KPF_UPTODATE },
 	{ PG_DIRTY, KPF_DIRTY }, { PG_LRU, KPF_LRU }, { PG_ACTIVE, KPF_ACTIVE }, { PG_WRITEBACK, KPF_WRITEBACK },
-	{ PG_UNEVICTABLE, KPF_UNEVICTABLE }, { PG_HUGETLB, KPF_HUGE },
+	{ PG_UNEVICTABLE, KPF_UNEVICTABLE }, { PG_HUGETLB, KPF_HUGE }, { PG_HWPOISON, KPF_HWPOISON },
 };
 
 static u64 page_kpageflags(struct page *p)

@@ -32,6 +32,10 @@ static s64 piece_of_file(struct file *in, loff_t *pos, u64 len, struct page **pa
 	if (S_ISREG(i->mode) && in->ops->read == generic_file_read) {
 		u64 size = READ_ONCE(i->size);
 		*page = at < size ? mapping_find(&i->mapping, at >> PAGE_SHIFT) : NULL;
+		if (*page && unlikely(!page_flag(*page, PG_UPTODATE))) {
+			page_put(*page); /* allocated ahead, or bad: reading knows */
+			*page = NULL;
+		}
 		if (*page) {
 			*off = in_page;
 			len = min3(len, PAGE_SIZE - in_page, size - at);

@@ -326,7 +326,7 @@ static int tmpfs_setattr(struct inode *i, struct iattr *a)
 	return err;
 }
 
-/* Pages of a range made present and zero. => inode rwsem */
+/* Pages for a range, zeros when they are used. => inode rwsem */
 static s64 populate(struct inode *i, u64 from, u64 to)
 {
 	u64 first = from >> PAGE_SHIFT, end = DIV_ROUND_UP(to, PAGE_SIZE), index;
@@ -339,12 +339,12 @@ static s64 populate(struct inode *i, u64 from, u64 to)
 		struct page *p = mapping_find(&i->mapping, index);
 		if (!p)
 			err = tmpfs_charge(i);
-		if (!p && !err)
-			p = mapping_get(&i->mapping, index, true, false, &err);
 		if (p)
 			page_put(p);
 		else if (!err)
-			err = -ENOMEM;
+			err = mapping_allocate(&i->mapping, index);
+		if (err == -EEXIST)
+			err = 0; /* a fault was faster */
 		if (!err && fatal_signal_pending_current())
 			err = -EINTR;
 	}

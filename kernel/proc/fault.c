@@ -5,6 +5,7 @@
  *	FR_OK		again				again
  *	MAPERR, ACCERR	SIGSEGV with the address	exception table: EFAULT
  *	SIGBUS		SIGBUS BUS_ADRERR		exception table
+ *	HWPOISON	SIGBUS BUS_MCEERR_AR		exception table
  *	OOM		kill somebody, again		the same, then exception table
  */
 #include <lib/string.h>
@@ -35,11 +36,28 @@ static void pkey_signal(struct pt_regs *regs, u64 addr)
 	force_signal_info(&info, current, false);
 }
 
+/* What was there is lost; si_addr_lsb says how much. */
+static void poison_signal(struct pt_regs *regs, u64 addr)
+{
+	siginfo_t info;
+
+	memset(&info, 0, sizeof(info));
+	info.si_signo = SIGBUS;
+	info.si_code = BUS_MCEERR_AR;
+	info.addr = addr;
+	info.addr_lsb = PAGE_SHIFT;
+	regs->orig_rax = -1ull;
+	force_signal_info(&info, current, false);
+}
+
 static void signal_fault(struct pt_regs *regs, u64 addr, int fr)
 {
 	switch (fr) {
 	case FR_SIGBUS:
 		trap_user_signal(regs, SIGBUS, BUS_ADRERR, addr);
+		break;
+	case FR_HWPOISON:
+		poison_signal(regs, addr);
 		break;
 	case FR_SEGV_ACCERR:
 		trap_user_signal(regs, SIGSEGV, SEGV_ACCERR, addr);

@@ -80,10 +80,22 @@ long sys_mremap(u64 addr, u64 old_len, u64 new_len, u64 flags, u64 new_addr)
 	return do_mremap(cur_mm(), addr, old_len, new_len, flags, new_addr);
 }
 
+/* MADV_HWPOISON, MADV_SOFT_OFFLINE: Linux looks at the range first, then at the right to do it. */
+static long poison(u64 addr, u64 len, bool soft)
+{
+	u64 end = addr + ALIGN(len, PAGE_SIZE);
+
+	if (addr & ~PAGE_MASK || end < addr || (len && end == addr))
+		return -EINVAL;
+	if (end == addr)
+		return 0;
+	return capable(CAP_SYS_ADMIN) ? do_poison(cur_mm(), addr, end, soft) : -EPERM;
+}
+
 long sys_madvise(u64 addr, u64 len, int advice)
 {
-	if (advice == MADV_HWPOISON || advice == MADV_SOFT_OFFLINE)
-		return capable(CAP_SYS_ADMIN) ? -EINVAL : -EPERM;
+	if (unlikely(advice == MADV_HWPOISON || advice == MADV_SOFT_OFFLINE))
+		return poison(addr, len, advice == MADV_SOFT_OFFLINE);
 	return do_madvise(cur_mm(), addr, len, advice);
 }
 

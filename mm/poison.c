@@ -1,0 +1,159 @@
+/*
+ * Frames that are not to be used again: MADV_HWPOISON (as if the memory had failed) and MADV_SOFT_OFFLINE (before it fails).
+ *
+ * Soft: the page is moved, and the old frame kept instead of freed. Nobody notices.
+ *
+ * Hard: what the frame holds is lost. Every entry that maps it becomes a poison entry (poison_entry: not present, PTE_U, the frame), and whoever touches
+ * it gets SIGBUS, BUS_MCEERR_AR with the size of the damage. fork copies poison entries, unmapping and MADV_DONTNEED forget them: there is a new
+ * page then. A page of a memory object stays in the object with PG_HWPOISON and without PG_UPTODATE, so that reading gives EIO
+ * and mapping SIGBUS, until it is truncated or punched out. A huge page is split first; one that is shared cannot be: EBUSY.
+ *
+ * Either way the frame keeps one reference for ever, is not given back, counts in HardwareCorrupted, and there is no way to undo it.
+ *
+ * Only user memory can be given up: the zero page, pool pages, secret memory, and pages somebody else is working on say EBUSY.
+ */
+#include <mm/migrate.h>
+#include "lru.h"
+
+#define TRIES 8
+
+struct strike {
+	struct page *p;
+	s32 taken;
+};
+
+/* => entry's lock */
+static bool strike_entry(struct rmap_walk *w, struct vma *v, u64 addr, pte_t *entry, bool huge)
+{
+	struct strike *s = w->arg;
+
+	ASSERT(!huge);
+	lru_del(s->p);
+	(void)pte_get_and_clear(entry);
+	tlb_flush_page(v->mm, addr);
+	pte_set(entry, poison_entry(s->p));
+	page_unmap_one(s->p);
+	mm_add_rss(v->mm, page_rss(s->p), -1);
+	s->taken++;
+	return true;
+}
+
+static void count_frame(const struct page *p, const char *how)
+{
+	mod_vm_state(NR_POISONED, 1);
+	pr_err("Memory failure: %#llx: %s\n", page_to_pfn(p), how);
+}
+
+/* => a reference of the caller's, which stays with the page; not a part of a huge page */
+static int strike(struct page *p)
+{
+	struct strike s = { .p = p };
+	struct rmap_walk w = { .fn = strike_entry, .arg = &s };
+
+	if (page_test_and_set_flag(p, PG_HWPOISON))
+		return -EHWPOISON;
+	if (page_type(p) == PT_FILE) {
+		/* whoever fills it or makes it zero is waited for; from here on it is found bad */
+		page_lock(p);
+		page_clear_flag(p, PG_UPTODATE);
+		page_unlock(p);
+	}
+	for (int i = 0; i < TRIES && READ_ONCE(p->mapcount) > 0; i++)
+		rmap_walk(p, &w);
+	for (; s.taken; s.taken--)
+		page_put(p);
+	count_frame(p, "given up, who touches it is told");
+	return 0;
+}
+
+/* Makes the page at @addr a small one. 0, -ENOMEM, -EBUSY: it is shared. => m not held */
+static int split_at(struct mm *mm, u64 addr)
+{
+	int err = -EFAULT;
+	struct vma *v;
+	pmd_t *pmd;
+
+	down_read(&mm->lock);
+	v = vma_at(mm, addr);
+	pmd = v && !(v->flags & VM_HUGETLB) ? pt_pmd(mm, addr) : NULL;
+	if (pmd)
+		err = huge_split_pmd(v, pmd, addr);
+	up_read(&mm->lock);
+	return err;
+}
+
+/* A small page to another frame. 0, -EAGAIN: look again, -EBUSY, -ENOMEM */
+static int move_away(struct page *p)
+{
+	struct migration *m = migration_alloc();
+	struct page *to = m ? alloc_pages(GFP_USER | GFP_NOWARN, 0) : NULL;
+	int err = -ENOMEM;
+
+	if (to) {
+		err = migrate_page_retire(m, p, to);
+		if (err)
+			page_put(to);
+		else
+			count_frame(p, "taken out of use");
+	}
+	if (m)
+		migration_free(m);
+	return err == -ENOENT ? -EAGAIN : err;
+}
+
+static bool can_fail(const struct page *head)
+{
+	enum page_type t = page_type(head);
+
+	return (t == PT_ANON || t == PT_FILE) && !page_flag(head, PG_HUGETLB);
+}
+
+/* One page. *next: where to go on. */
+static int poison_page(struct mm *mm, u64 addr, bool soft, u64 *next)
+{
+	struct page *p, *head;
+	s64 n = mm_pin_pages(mm, addr, 1, 0, &p);
+	bool bad, large;
+
+	if (n < 0)
+		return (int)n;
+	head = page_head(p);
+	bad = !can_fail(head);
+	large = page_flag(head, PG_HEAD);
+	*next = bad || !large ? addr + PAGE_SIZE : (addr & ~((PAGE_SIZE << page_order(head)) - 1)) + (PAGE_SIZE << page_order(head));
+	if (!bad && !large && !soft) {
+		page_get(p); /* for ever */
+		mm_unpin_pages(&p, 1, 0);
+		n = strike(p);
+		if (n)
+			page_put(p);
+		return (int)n;
+	}
+	mm_unpin_pages(&p, 1, 0);
+	if (bad)
+		return -EBUSY;
+	if (large)
+		return split_at(mm, addr) ?: -EAGAIN;
+	return move_away(p);
+}
+
+int do_poison(struct mm *mm, u64 start, u64 end, bool soft)
+{
+	u64 next;
+
+	for (u64 a = start; a < end; a = next) {
+		u64 first_next = 0;
+		int err = -EAGAIN;
+
+		for (int i = 0; i < TRIES && err == -EAGAIN; i++) {
+			if (i > 1)
+				pcp_drain_all(); /* gives whoever works on it time */
+			err = poison_page(mm, a, soft, &next);
+			first_next = max(first_next, next); /* of a huge page one part, as Linux */
+		}
+		if (err)
+			return err == -EAGAIN ? -EBUSY : err;
+		next = first_next;
+	}
+	return 0;
+}
