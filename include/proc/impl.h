@@ -168,6 +168,7 @@ void posix_timers_exit(struct signal_state *s); /* exec, group exit */
 /* A timer's entry was dequeued (no locks held): re-arms it, puts the overrun count into *info. @q is only compared. */
 void posix_timer_delivered(const struct sigqueue *q, siginfo_t *info);
 void posix_timers_clock_set(void);
+void timerfd_clock_set(void); /* door to kernel/fs/timerfd.c */
 struct ptimer_spec { u64 value, interval; }; /* ns */
 int posix_timer_create(s32 clock, int notify, int sig, u64 value, pid_t tid, bool value_is_id, s32 *id);
 int posix_timer_set(s32 id, bool absolute, const struct ptimer_spec *new, struct ptimer_spec *old);

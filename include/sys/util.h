@@ -6,27 +6,6 @@
 #include <lib/string.h>
 #include <x86/uaccess.h>
 
-/*
- * Extensible structures (openat2(2), "Extensibility"): copies min(usize, ksize) bytes and zeroes the rest; bytes beyond what
- * we know must be zero. 0, -E2BIG or -EFAULT.
- */
-static inline int copy_struct_from_user(void *dst, u64 ksize, const void __user *src, u64 usize)
-{
-	u64 n = usize < ksize ? usize : ksize;
-
-	if (copy_from_user(dst, src, n))
-		return -EFAULT;
-	memset((char *)dst + n, 0, ksize - n);
-	for (u64 i = ksize; i < usize; i++) {
-		u8 b;
-		if (get_user(b, (const u8 __user *)src + i))
-			return -EFAULT;
-		if (b)
-			return -E2BIG;
-	}
-	return 0;
-}
-
 struct timespec_user { s64 sec, nsec; };
 struct timeval_user { s64 sec, usec; };
 struct itimerspec_user { struct timespec_user interval, value; };

@@ -6,6 +6,7 @@
 #ifndef X86_UACCESS_H
 #define X86_UACCESS_H
 
+#include <lib/string.h>
 #include <kernel/percpu.h>
 #include <lib/compiler.h>
 #include <uapi/errno.h>
@@ -84,5 +85,26 @@ int user_atomic_op_u32(u32 __user *p, int op, u32 arg, u32 *old); /* FUTEX_OP_SE
 DECLARE_PER_CPU(u32, pagefault_off);
 static inline void pagefault_disable(void) { this_cpu_inc(pagefault_off); barrier(); } /* => preemption off too */
 static inline void pagefault_enable(void) { barrier(); this_cpu_dec(pagefault_off); }
+
+/*
+ * Extensible structures (openat2(2), "Extensibility"): copies min(usize, ksize) bytes and zeroes the rest; bytes beyond what
+ * we know must be zero. 0, -E2BIG or -EFAULT.
+ */
+static inline int copy_struct_from_user(void *dst, u64 ksize, const void __user *src, u64 usize)
+{
+	u64 n = usize < ksize ? usize : ksize;
+
+	if (copy_from_user(dst, src, n))
+		return -EFAULT;
+	memset((char *)dst + n, 0, ksize - n);
+	for (u64 i = ksize; i < usize; i++) {
+		u8 b;
+		if (get_user(b, (const u8 __user *)src + i))
+			return -EFAULT;
+		if (b)
+			return -E2BIG;
+	}
+	return 0;
+}
 
 #endif

@@ -17,8 +17,8 @@
 #include <lib/list.h>
 #include <mm/slab.h>
 #include <proc/seccomp.h>
-#include <sys/util.h>
 #include <x86/ptregs.h>
+#include <x86/uaccess.h>
 
 #define IOCTL_RECV 0xc0502100u
 #define IOCTL_SEND 0xc0182101u

@@ -4,6 +4,9 @@
  * The handler runs in the timer interrupt: it counts one tick and wakes readers. A periodic timer is not armed again there but by
  * who takes the ticks or asks for the time left, which adds those that went by since: so a program with a thousand timers of
  * a microsecond, which nobody could serve, costs no more interrupts than it reads. wait.lock protects everything.
+ *
+ * Timers set to moments of the time of day stand on a list: when the clock is set they are due at another monotonic time, and those with
+ * TFD_TIMER_CANCEL_ON_SET tell their reader (ECANCELED). Locks: wall_mutex (the list) -> wait.lock.
  */
 #include <fs/fdtable.h>
 #include <fs/poll.h>
@@ -31,9 +34,14 @@ struct timerfd {
 	u64 interval; /* ns, 0 one shot */
 	u64 expires; /* monotonic ns, 0 disarmed */
 	bool expired; /* at that time; periodic, and not armed again yet */
-	s32 clock;
+	s64 offset; /* real time - monotonic when expires was computed from a moment of real time */
+	bool canceled; /* the clock was set under a TFD_TIMER_CANCEL_ON_SET, and nobody was told yet */
+	s32 clock; /* (I) */
 	s32 set_flags;
+	struct list_head wall; /* (wall_mutex) */
 };
+static DEFINE_MUTEX(wall_mutex);
+static LIST_HEAD(wall_timers); /* set by TFD_TIMER_ABSTIME to real time */
 
 static void timerfd_fire(struct ktimer *t)
 {
@@ -79,6 +87,21 @@ static u64 timerfd_take(struct timerfd *d)
 	return n;
 }
 
+static bool was_canceled(struct timerfd *d)
+{
+	u64 flags;
+
+	if (likely(!READ_ONCE(d->canceled)))
+		return false;
+	spin_lock_irqsave(&d->wait.lock, flags);
+	bool r = d->canceled;
+	d->canceled = false;
+	if (r)
+		d->ticks = 0;
+	spin_unlock_irqrestore(&d->wait.lock, flags);
+	return r;
+}
+
 static s64 timerfd_read(struct file *f, struct iov_iter *to, loff_t *pos)
 {
 	(void)pos;
@@ -87,13 +110,17 @@ static s64 timerfd_read(struct file *f, struct iov_iter *to, loff_t *pos)
 
 	if (to->count < sizeof(n))
 		return -EINVAL;
+	if (was_canceled(d))
+		return -ECANCELED;
 	n = timerfd_take(d);
 	if (!n) {
 		if (f->flags & O_NONBLOCK)
 			return -EAGAIN;
-		int r = wait_event_interruptible(d->wait, (n = timerfd_take(d)) != 0);
+		int r = wait_event_interruptible(d->wait, READ_ONCE(d->canceled) || (n = timerfd_take(d)) != 0);
 		if (r)
 			return r;
+		if (was_canceled(d))
+			return -ECANCELED;
 	}
 	return copy_to_iter(to, &n, sizeof(n)) == sizeof(n) ? (s64)sizeof(n) : -EFAULT;
 }
@@ -104,7 +131,7 @@ static u32 timerfd_poll(struct file *f, struct poll_table *pt)
 
 	poll_wait(f, &d->wait, pt);
 	smp_mb(); /* queued before the ticks are read */
-	return READ_ONCE(d->ticks) ? POLLIN : 0;
+	return READ_ONCE(d->ticks) || READ_ONCE(d->canceled) ? POLLIN : 0;
 }
 
 static void timerfd_release(struct inode *i, struct file *f)
@@ -113,6 +140,9 @@ static void timerfd_release(struct inode *i, struct file *f)
 	struct timerfd *d = f->private;
 	u64 flags;
 
+	mutex_lock(&wall_mutex);
+	list_del(&d->wall);
+	mutex_unlock(&wall_mutex);
 	spin_lock_irqsave(&d->wait.lock, flags);
 	d->expires = d->interval = 0;
 	spin_unlock_irqrestore(&d->wait.lock, flags);
@@ -157,6 +187,7 @@ long sys_timerfd_create(s32 clock, s32 flags)
 		return -ENOMEM;
 	init_wait_queue(&d->wait);
 	ktimer_init(&d->timer, timerfd_fire);
+	INIT_LIST_HEAD(&d->wall);
 	d->clock = clock;
 	struct file *f = anon_file("timerfd", &timerfd_fops, d, O_RDWR | (flags & O_NONBLOCK));
 	if (IS_ERR(f)) {
@@ -185,25 +216,71 @@ static void timerfd_get(struct timerfd *d, struct itimerspec_k *out)
 	spin_unlock_irqrestore(&d->wait.lock, flags);
 }
 
-static void timerfd_set(struct timerfd *d, const struct itimerspec_k *v, s32 how)
+/* => wait.lock. @value: a distance, or a moment of the timer's clock */
+static void set_locked(struct timerfd *d, u64 value, bool wall, bool abs)
 {
-	u64 value = spec_ns(v->val_sec, v->val_nsec), flags;
-	bool abs = how & TFD_TIMER_ABSTIME;
-
-	if (value && !abs)
-		value += ktime_ns();
-	else if (value && timerfd_is_real(d))
-		value = (s64)value > realtime_offset_ns ? value - realtime_offset_ns : 1;
-	spin_lock_irqsave(&d->wait.lock, flags);
 	ktimer_cancel(&d->timer);
 	d->ticks = 0;
-	d->expired = false;
-	d->set_flags = how;
-	d->interval = spec_ns(v->int_sec, v->int_nsec);
+	d->expired = d->canceled = false;
+	d->offset = READ_ONCE(realtime_offset_ns);
+	if (value && wall)
+		value = (s64)value > d->offset ? value - d->offset : 1;
+	else if (value && !abs)
+		value += ktime_ns();
 	d->expires = value;
 	if (value)
 		ktimer_start(&d->timer, value);
+}
+
+/* 0, or -ECANCELED: set, but the clock had been set under the old setting and nobody was told */
+static int timerfd_set(struct timerfd *d, const struct itimerspec_k *v, s32 how)
+{
+	u64 value = spec_ns(v->val_sec, v->val_nsec), flags;
+	bool wall = how & TFD_TIMER_ABSTIME && timerfd_is_real(d), told;
+
+	mutex_lock(&wall_mutex);
+	list_del_init(&d->wall);
+	if (value && wall)
+		list_add(&d->wall, &wall_timers);
+	spin_lock_irqsave(&d->wait.lock, flags);
+	told = !d->canceled;
+	set_locked(d, value, wall, how & TFD_TIMER_ABSTIME);
+	d->set_flags = how;
+	d->interval = spec_ns(v->int_sec, v->int_nsec);
 	spin_unlock_irqrestore(&d->wait.lock, flags);
+	mutex_unlock(&wall_mutex);
+	return told || !value ? 0 : -ECANCELED;
+}
+
+/* => wait.lock; true: somebody is to be told */
+static bool clock_moved(struct timerfd *d, s64 offset)
+{
+	if (!d->expires && !d->expired)
+		return false;
+	s64 due = (s64)d->expires + d->offset - offset;
+	d->expires = due > 0 ? due : 1;
+	d->offset = offset;
+	if (!d->expired)
+		ktimer_start(&d->timer, d->expires);
+	if (d->set_flags & TFD_TIMER_CANCEL_ON_SET)
+		d->canceled = true;
+	return d->canceled;
+}
+
+void timerfd_clock_set(void)
+{
+	struct timerfd *d;
+	u64 flags;
+
+	mutex_lock(&wall_mutex);
+	list_for_each_entry(d, &wall_timers, wall) {
+		spin_lock_irqsave(&d->wait.lock, flags);
+		bool tell = clock_moved(d, READ_ONCE(realtime_offset_ns));
+		spin_unlock_irqrestore(&d->wait.lock, flags);
+		if (tell)
+			wake_up_key(&d->wait, TASK_NORMAL, 0, 0, POLLIN);
+	}
+	mutex_unlock(&wall_mutex);
 }
 
 long sys_timerfd_settime(s32 fd, s32 how, const struct itimerspec_k __user *unew, struct itimerspec_k __user *uold)
@@ -223,8 +300,9 @@ long sys_timerfd_settime(s32 fd, s32 how, const struct itimerspec_k __user *unew
 		struct timerfd *d = fd_file(f)->private;
 
 		timerfd_get(d, &old);
-		timerfd_set(d, &v, how);
-		r = uold && copy_to_user(uold, &old, sizeof(old)) ? -EFAULT : 0;
+		r = timerfd_set(d, &v, how);
+		if (!r && uold && copy_to_user(uold, &old, sizeof(old)))
+			r = -EFAULT;
 	}
 	fdput(f);
 	return r;

@@ -112,5 +112,6 @@ void clock_was_set(void)
 {
 	vdso_update();
 	posix_timers_clock_set();
+	timerfd_clock_set();
 	wake_up_all(&clock_set_wait);
 }

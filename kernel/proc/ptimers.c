@@ -17,6 +17,8 @@
 #include <mm/slab.h>
 #include <proc/usage.h>
 
+#define CLOCK_REALTIME 0
+#define CLOCK_MONOTONIC 1
 #define SIGEV_SIGNAL 0
 #define SIGEV_NONE 1
 #define SIGEV_THREAD 2
@@ -25,7 +27,8 @@
 struct posix_timer {
 	struct list_head link; /* signal->posix_timers */
 	s32 id; /* (I) */
-	s32 clock; /* (I) */
+	s32 clock; /* what it counts by: as it was made, but a relative setting by the time of day counts by the monotonic clock */
+	s32 made_clock; /* (I) */
 	int notify; /* (I) SIGEV_* */
 	bool dead; /* being deleted: nothing arms it */
 	bool armed; /* will expire at `expires` */
@@ -242,7 +245,7 @@ int posix_timer_create(s32 clock, int notify, int sig, u64 value, pid_t tid, boo
 	t = kzalloc(sizeof(*t), GFP_KERNEL);
 	if (!t)
 		return -EAGAIN;
-	t->clock = clock;
+	t->clock = t->made_clock = clock;
 	t->notify = notify;
 	ktimer_init(&t->timer, timer_expired);
 	t->target = timer_target(notify, tid);
@@ -306,6 +309,8 @@ int posix_timer_set(s32 id, bool absolute, const struct ptimer_spec *new, struct
 	if (t->q && !list_empty(&t->q->link)) /* a signal of the old setting is not this one's */
 		drop_sigqueue_locked(t->q, t->target, t->notify != SIGEV_THREAD_ID);
 	if (new->value) {
+		/* setting the clock does not move what was asked for as a distance (timer_settime(2)) */
+		t->clock = !absolute && t->made_clock == CLOCK_REALTIME ? CLOCK_MONOTONIC : t->made_clock;
 		t->expires = absolute ? new->value : now_locked(t) + new->value;
 		arm(t);
 	} else {

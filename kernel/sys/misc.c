@@ -274,6 +274,7 @@ long sys_personality(u32 p)
 #define ARCH_GET_FS 0x1003
 #define ARCH_GET_GS 0x1004
 #define ARCH_GET_CPUID 0x1011
+#define ARCH_SET_CPUID 0x1012
 
 long sys_arch_prctl(int op, u64 addr)
 {
@@ -295,6 +296,8 @@ long sys_arch_prctl(int op, u64 addr)
 		return put_user(arch_get_gsbase(t), (u64 __user *)addr);
 	case ARCH_GET_CPUID:
 		return 1; /* CPUID is never made to fault */
+	case ARCH_SET_CPUID:
+		return -ENODEV;
 	}
 	return -EINVAL;
 }

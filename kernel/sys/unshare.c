@@ -78,7 +78,17 @@ long sys_setns(int fd, int type)
 #define IOPRIO_CLASS(p) ((p) >> 13 & 7)
 #define IOPRIO_DATA(p) ((p) & 0x1fff)
 enum { IOPRIO_NONE, IOPRIO_RT, IOPRIO_BE, IOPRIO_IDLE };
-#define IOPRIO_DEFAULT (IOPRIO_BE << 13 | 4)
+
+/* Without one of its own a thread's follows from policy and nice value (ioprio_set(2)). */
+static long ioprio_effective(const struct task *t)
+{
+	int policy = t->thread.policy;
+
+	if (IOPRIO_CLASS(t->ioprio) != IOPRIO_NONE)
+		return t->ioprio;
+	return (policy == SCHED_IDLE ? IOPRIO_IDLE : t->thread.rt_priority ? IOPRIO_RT : IOPRIO_BE) << 13 |
+	       (t->thread.nice + 20) / 5;
+}
 
 static int ioprio_check(int prio)
 {
@@ -127,7 +137,7 @@ static long ioprio_each(int which, int who, int prio)
 		if (!t)
 			return -ESRCH;
 		if (prio < 0)
-			return t->ioprio ?: IOPRIO_DEFAULT;
+			return t->ioprio; /* as it was set */
 		if (!owned(t))
 			return -EPERM;
 		t->ioprio = prio;
@@ -143,7 +153,7 @@ static long ioprio_each(int which, int who, int prio)
 				t->ioprio = prio;
 				best = 0;
 			} else {
-				long v = t->ioprio ?: IOPRIO_DEFAULT;
+				long v = ioprio_effective(t);
 				best = best < 0 ? v : min(best, v);
 			}
 		}
