@@ -42,7 +42,6 @@ enum section_state { SECTION_NONE, SECTION_DEFERRED, SECTION_BUSY, SECTION_PRESE
 
 u64 *section_map;
 u64 nr_sections;
-u64 node_movable_start[MAX_NODES];
 static u8 *section_state;
 static u8 *block_mt;
 static u64 array_pages;

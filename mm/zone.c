@@ -15,7 +15,6 @@
  */
 #include <mm/zone.h>
 
-#include <kernel/cmdline.h>
 #include <kernel/printk.h>
 #include <kernel/rcu.h>
 #include <lib/assert.h>
@@ -394,24 +393,21 @@ static void build_zonelists(struct node *n)
 	}
 }
 
-/* movablecore=SIZE: the top of each node's memory, in proportion, is zone Movable. */
+/* The zones once more where part of the memory is to be Movable. */
 static void place_movable(void)
 {
-	u64 want = cmdline_u64("movablecore", 0) >> PAGE_SHIFT, total = 0;
+	u64 present[MAX_NODES] = { 0 }, top[MAX_NODES] = { 0 };
 	struct node *n;
 
-	if (!want)
-		return;
-	for_each_node(n)
-		total += n->present;
 	for_each_node(n) {
-		u64 share = mul_u64_u64_div_u64(min(want, total / 2), n->present, total), top = 0;
-
+		present[n->nid] = n->present;
 		for (int i = 0; i < NR_ZONES; i++)
 			if (n->zone[i].present)
-				top = max(top, n->zone[i].end_pfn);
-		node_movable_start[n->nid] =
-			ALIGN(max(top - share, DMA_END_PFN + SECTION_PAGES), SECTION_PAGES);
+				top[n->nid] = max(top[n->nid], n->zone[i].end_pfn);
+	}
+	if (!movable_plan(present, top))
+		return;
+	for_each_node(n) {
 		for (int i = 0; i < NR_ZONES; i++)
 			n->zone[i] = (struct zone){ .lock = SPINLOCK_INIT, .nr = (u8)i,
 						    .node = n->nid, .start_pfn = U64_MAX };

@@ -70,6 +70,7 @@ int this_node(void);
 int cpu_to_node(int cpu);
 void cpu_set_node(int cpu, int node);
 void node_add_range(int node, u64 base, u64 len); /* from SRAT, before mm_init_physical */
+void node_mark_hotplug(int node, u64 base); /* the node's memory from here on can be pulled out (SRAT) */
 
 struct handoff;
 /* Boot order: bootmem_init (early allocator) -> mm_init_physical (page array, zones, buddy) -> kmem_init (slab) -> vmalloc_init. */

@@ -51,7 +51,11 @@ void page_array_fill(void);
 extern u64 *section_map;	/* bit per section: page structs exist */
 extern u64 nr_sections;
 u64 page_array_pages(void);	/* memory taken by page structs */
+
+/* Zone Movable (mm/movable.c): a node's frames from here on. Set by movable_plan from the command line and the nodes' present
+ * pages and highest frames (arrays by node). => false: nothing is Movable */
 extern u64 node_movable_start[MAX_NODES];
+bool movable_plan(const u64 *present, const u64 *top);
 
 /* Boot memory (mm/bootmem.c): free ranges left, for sections_init; and what was given out. */
 u64 bootmem_used_pages(void);

@@ -256,8 +256,11 @@ static void srat_entry(const void *e, u8 type, u8 len, u8 revision)
 	if (type == 1 && len >= 40 && get32(e, 28) & 1) {
 		u32 domain = revision > 1 ? get32(e, 2) : get8(e, 2);
 		u64 base = get64(e, 8), n = get64(e, 16);
-		if (n && base + n > base)
+		if (n && base + n > base) {
 			node_add_range(node_of_domain(domain), base, n);
+			if (get32(e, 28) & 2)	/* ACPI 6.4 table 5.60: hot pluggable */
+				node_mark_hotplug(node_of_domain(domain), base);
+		}
 	} else if (type == 0 && len >= 16 && get32(e, 4) & 1) {
 		u32 domain = get8(e, 2);
 		if (revision > 1)

@@ -331,6 +331,11 @@ def cases():
                        ["signals", "proc", "proc_clone", "futex_ops", "hostile", "memory"])
     yield Boot("vga", "--vga std")
     yield Boot("nokaslr", "--append nokaslr")
+    # zone Movable: a share of managed memory, or a refusal and none
+    movable = "awk '/zone/ {z=$4} /present/ {all+=$2; if (z==\"Movable\") m+=$2} END {exit !(%s)}' /proc/zoneinfo"
+    yield Boot("kernelcore", "--memory 2G --append kernelcore=25%", mib=2048, command=movable % "m <= all*.75 && m >= all*.66")
+    yield Boot("kernelcore-mirror", "--append kernelcore=mirror",
+               command=movable % "m == 0" + " && dmesg | grep -q 'kernelcore=mirror refused'")
     for device in ("usb", "ahci", "nvme", "cd"):
         yield Boot(f"from-{device}", f"--boot-device {device}")
     loader = r"Quoin loader: [^\n]*"
