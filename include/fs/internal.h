@@ -29,7 +29,8 @@ static inline u64 name_word(const char *s)
 #define NAME_ONES 0x0101010101010101ull
 /* High bit set in the first byte of w that is zero (exact for the lowest one). */
 static inline u64 name_zero(u64 w) { return (w - NAME_ONES) & ~w & (NAME_ONES << 7); }
-static inline u32 name_fold(u64 h) { return (u32)(h >> 32) ^ (u32)h; }
+/* The half of hash_mix()'s result that every byte of its last word has a part in. */
+static inline u32 name_fold(u64 h) { return (u32)(h >> 32); }
 u32 name_hash(const char *name, u32 len);
 
 /* A path copied from user space: short ones live on the caller's stack. */

@@ -77,6 +77,24 @@ KTEST(fs_names)
 	KCHECK_EQ(names_now(), before);
 }
 
+/* Names that differ in one letter, wherever it is, have different hashes. */
+KTEST(fs_name_hash)
+{
+	char name[24];
+	u32 hash[26];
+
+	for (u32 len = 1; len <= sizeof(name); len++)
+		for (u32 at = 0; at < len; at++) {
+			memset(name, 'x', sizeof(name));
+			for (u32 i = 0; i < ARRAY_SIZE(hash); i++) {
+				name[at] = 'a' + i;
+				hash[i] = name_hash(name, len);
+				for (u32 k = 0; k < i; k++)
+					KCHECK(hash[k] != hash[i]);
+			}
+		}
+}
+
 /* Short and long names change places; what was open keeps its name; names can be written back as paths. */
 KTEST(fs_renames)
 {
