@@ -7,9 +7,14 @@
  * changes the queue or releases the semaphore (grant), and the sleeper finds it granted. Granting moves
  * the count for the sleeper, so there is no moment at which a third thread could slip in.
  *
+ * A contender polls for a while before it queues, and only while nobody else queues: most holders let go sooner than
+ * a switch takes. Without that, one meeting of two starts a convoy: each holder finds somebody asleep to grant to,
+ * who is not there to let go before the next one arrives and goes to sleep too.
+ *
  * RWSEM_WAITERS changes only under wait.lock. A release that happens before the bit is up does not look
  * at the queue: therefore each new waiter calls grant itself after raising the bit.
  */
+#include <kernel/cpumask.h>
 #include <kernel/mutex.h>
 #include <lib/assert.h>
 
@@ -71,11 +76,28 @@ static bool give_up(struct rw_semaphore *s, struct rwsem_waiter *w)
 	return left;
 }
 
+/* True when the semaphore was taken. */
+static bool poll_for(struct rw_semaphore *s, bool writer)
+{
+	enum { POLLS = 200 }; /* about the time of two switches */
+
+	if (nr_cpus == 1)
+		return false;
+	for (int i = 0; i < POLLS && !need_resched() && READ_ONCE(s->count) < RWSEM_WAITERS; i++) {
+		if (writer ? down_write_trylock(s) : down_read_trylock(s))
+			return true;
+		spin_poll();
+	}
+	return false;
+}
+
 static int down_slow(struct rw_semaphore *s, bool writer, unsigned state)
 {
 	struct rwsem_waiter w = { .thread = current_thread(), .writer = writer };
 	int err = 0;
 
+	if (poll_for(s, writer))
+		return 0;
 	spin_lock(&s->wait.lock);
 	list_add_tail(&w.link, &s->wait.head);
 	__atomic_fetch_or(&s->count, RWSEM_WAITERS, __ATOMIC_RELAXED);
