@@ -367,7 +367,10 @@ bench: $(BENCH_DEPS) ## count against Debian's Linux: OPS=a,b SETS=core,scale,sm
 profile: $(BENCH_DEPS) ## where the instructions of an operation go: make profile OP=fork_exit_wait
 	@test/bench/profile --graph $(PROFILE_ARGS) $(or $(OP),$(error say which operation: make profile OP=fork_exit_wait))
 
-.PHONY: bench profile
+bench-compare: ## do the counted rows of two runs of make bench repeat? OLD=build/bench.last.json NEW=build/bench.json
+	@test/bench/run --compare $(or $(OLD),$(B)/bench.last.json) $(or $(NEW),$(B)/bench.json)
+
+.PHONY: bench bench-compare profile
 
 # ---------------------------------------------------------------------------------------------------
 # build: whatever parts are there

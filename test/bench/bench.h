@@ -41,7 +41,7 @@
 enum bench_set {
 	CORE,		/* one CPU, counted: the table */
 	SCALE,		/* one CPU, counted: curves over a size */
-	SMP,		/* several CPUs, by the wall clock */
+	SMP,		/* several CPUs, counted or by the wall clock */
 	SELF,		/* tests of the harness */
 };
 
@@ -56,6 +56,13 @@ struct bench {
 	double sample[64];
 };
 
+/* What stands for all batches. */
+enum bench_answer {
+	MEDIAN,
+	MEAN,		/* chance is in each batch and belongs to the operation */
+	MIDDLE,		/* the mean of the middle half: many short batches, some with a tick in them */
+};
+
 struct bench_op {
 	const char *name;
 	enum bench_set set;
@@ -65,15 +72,18 @@ struct bench_op {
 	long arg;
 	unsigned batches;	/* recorded by default; --quick takes fewer */
 	unsigned processes;	/* that run it, one after the other; 0: as its set */
-	bool mean;		/* of the batches, instead of the median: chance is in each */
+	enum bench_answer answer;
 };
 
 #define BENCH_ENTRY __attribute__((used, section("bench_ops"), aligned(8)))
 
 /* An operation with a parameter that its rows differ in. */
-#define BENCH_ROW(row, kind, fn, value, text, n) \
+#define BENCH_ROW_OF(how, row, kind, fn, value, text, n) \
 	static const struct bench_op bench_op_##row BENCH_ENTRY = { \
-		.name = #row, .set = kind, .what = text, .run = fn, .arg = value, .batches = n }
+		.name = #row, .set = kind, .what = text, .run = fn, .arg = value, .batches = n, \
+		.answer = how }
+#define BENCH_ROW(row, kind, fn, value, text, n) \
+	BENCH_ROW_OF(MEDIAN, row, kind, fn, value, text, n)
 
 /* One that takes so long that one process must do. */
 #define BENCH_LONG(row, kind, fn, value, text, n) \
@@ -81,14 +91,14 @@ struct bench_op {
 		.name = #row, .set = kind, .what = text, .run = fn, .arg = value, .batches = n, \
 		.processes = 1 }
 
-#define BENCH_FN(row, kind, text, of_mean) \
+#define BENCH_FN(row, kind, text, how) \
 	static void bench_##row(struct bench *b, long arg); \
 	static const struct bench_op bench_op_##row BENCH_ENTRY = { \
 		.name = #row, .set = kind, .what = text, .run = bench_##row, .batches = 7, \
-		.mean = of_mean }; \
+		.answer = how }; \
 	static void bench_##row(struct bench *b, long arg __attribute__((unused)))
-#define BENCH(row, kind, text) BENCH_FN(row, kind, text, false)
-#define BENCH_MEAN(row, kind, text) BENCH_FN(row, kind, text, true)
+#define BENCH(row, kind, text) BENCH_FN(row, kind, text, MEDIAN)
+#define BENCH_MEAN(row, kind, text) BENCH_FN(row, kind, text, MEAN)
 
 extern int bench_shift;		/* of -icount, or -1: by the wall clock */
 extern bool bench_quick;

@@ -13,7 +13,7 @@
  * several such processes, one after the other, because some of the cost is decided by where ASLR
  * has put stack and heap: how many pages and tables they touch.  The parent reads each child's
  * answer from a pipe; the result is the mean of the processes' results without the lowest and
- * highest tenth, which moves less than either the median (answers come in a few sizes, and the
+ * highest tenth (of few: quarter), which moves less than either the median (answers come in a few sizes, and the
  * median jumps between them) or the mean (one process in many meets something rare).  --spread
  * prints the processes' results too.
  */
@@ -131,6 +131,31 @@ static int by_value(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
+/* The mean without the cut lowest and the cut highest.  Sorts. */
+static double trimmed_mean(double *value, int n, int cut)
+{
+	double sum = 0;
+
+	qsort(value, n, sizeof *value, by_value);
+	for (int i = cut; i < n - cut; i++)
+		sum += value[i];
+	return sum / (n - 2 * cut);
+}
+
+/* The answer of one process. */
+static double answer_of(enum bench_answer how, double *sample, int n)
+{
+	switch (how) {
+	case MEAN:
+		return trimmed_mean(sample, n, 0);
+	case MIDDLE:
+		return trimmed_mean(sample, n, n / 4);
+	default:
+		qsort(sample, n, sizeof *sample, by_value);
+		return sample[n / 2];
+	}
+}
+
 /*
  * Take chance out of where mmap puts things: everything that is mapped from here on lies below a
  * page that is 1 MiB above a multiple of 1 GiB, whose page table exists.  What ASLR chose lies above;
@@ -168,7 +193,6 @@ static __attribute__((noinline)) void run_on_fresh_page(const struct bench_op *o
 static int run_here(const struct bench_op *op)
 {
 	static struct bench b;
-	double sum = 0;
 
 	current = op;
 	b.name = op->name;
@@ -178,12 +202,7 @@ static int run_here(const struct bench_op *op)
 	run_on_fresh_page(op, &b);
 	if (!b.count)
 		bench_fail(op->name, 0, "recorded nothing");
-	qsort(b.sample, b.count, sizeof *b.sample, by_value);
-	if (!op->mean)
-		sum = b.sample[b.count / 2];
-	for (unsigned i = 0; op->mean && i < b.count; i++)
-		sum += b.sample[i] / b.count;
-	printf("%s %.3f\n", op->name, sum);
+	printf("%s %.3f\n", op->name, answer_of(op->answer, b.sample, b.count));
 	return 0;
 }
 
@@ -273,25 +292,11 @@ static int run_apart(const struct bench_op *op, char **self, char *text, size_t 
 
 static int processes_of(const struct bench_op *op)
 {
-	if (bench_shift < 0)
-		return 1;
 	if (processes)
 		return processes;
 	if (op->processes || op->unit)
 		return op->processes ?: 1;
-	return op->set != CORE ? 3 : bench_quick ? 9 : 25;
-}
-
-/* The mean without the lowest and highest tenth. */
-static double trimmed_mean(double *value, int n)
-{
-	int cut = n / 10;
-	double sum = 0;
-
-	qsort(value, n, sizeof *value, by_value);
-	for (int i = cut; i < n - cut; i++)
-		sum += value[i];
-	return sum / (n - 2 * cut);
+	return op->set != CORE ? 5 : bench_quick ? 9 : 25;
 }
 
 /* Run the operation and print its line.  => did it pass (or was it skipped)? */
@@ -317,7 +322,7 @@ static bool measure(const struct bench_op *op, char **self)
 	}
 	for (int i = 0; spread && i < n; i++)
 		printf("  %.1f%s", value[i], i == n - 1 ? "\n" : "");
-	snprintf(text, sizeof text, "%.1f", trimmed_mean(value, n));
+	snprintf(text, sizeof text, "%.1f", trimmed_mean(value, n, n < 10 ? n / 4 : n / 10));
 	line(op->name, text, unit_of(op));
 	/* let a process that relays our output do so now, not during the next operation */
 	fflush(stdout);

@@ -21,7 +21,8 @@
  * mark=NAME:HEX reports how many instructions had been executed when code that begins with these
  * bytes was first reached, as a line "NAME COUNT" of FILE; it needs no symbols.
  *
- * One CPU only: nothing here is locked.  QEMU's interface is declared here as far as it is used
+ * Several CPUs take turns in one thread of the host (-icount): each has a place of its own in the tree,
+ * and nothing here is locked.  QEMU's interface is declared here as far as it is used
  * (docs/devel/tcg-plugins of QEMU, interface version 1).
  */
 #include <inttypes.h>
@@ -127,7 +128,6 @@ struct node {
 };
 
 static struct node root = { .func = ROOT };
-static struct node *here = &root;
 
 static struct node *child_of(struct node *parent, int func)
 {
@@ -174,80 +174,101 @@ struct block {
 static uint64_t executed;	/* instructions so far, counted by the translated code */
 static uint64_t charged;	/* of them, already seen by charge() */
 static bool counting;
-static const struct block *last;
-static uint64_t access_at;	/* stack slot of the ending just executed, or 0 */
 static const char *out_path;
+
+enum { MAX_CPUS = 64 };
+
+struct cpu {
+	struct node *here;	/* the function it is in; NULL: it has not executed anything */
+	const struct block *last;
+	uint64_t access_at;	/* stack slot of the ending just executed, or 0 */
+};
+
+static struct cpu cpus[MAX_CPUS];
+static struct cpu *running;	/* whose instructions are being executed */
 
 static void charge(void)
 {
-	if (counting)
-		here->insns += executed - charged;
+	if (counting && running)
+		running->here->insns += executed - charged;
 	charged = executed;
 }
 
-static void enter(struct node *parent, int func)
+static struct cpu *cpu_of(unsigned vcpu)
 {
-	here = child_of(parent, func);
-	if (counting)
-		here->calls++;
+	struct cpu *c = &cpus[vcpu % MAX_CPUS];
+
+	if (!c->here)
+		c->here = &root;
+	return c;
 }
 
-static void return_to(const struct block *b)
+static void enter(struct cpu *c, struct node *parent, int func)
 {
-	struct slot *s = slot_at(access_at);
+	c->here = child_of(parent, func);
+	if (counting)
+		c->here->calls++;
+}
 
-	if (s->addr == access_at && (s->target == b->start || !s->target)) {
-		here = s->caller;
-		if (here->func != b->func)
-			here = child_of(here->parent, b->func);
+static void return_to(struct cpu *c, const struct block *b)
+{
+	struct slot *s = slot_at(c->access_at);
+
+	if (s->addr == c->access_at && (s->target == b->start || !s->target)) {
+		c->here = s->caller;
+		if (c->here->func != b->func)
+			c->here = child_of(c->here->parent, b->func);
 	} else {
-		enter(&root, b->func);
+		enter(c, &root, b->func);
 	}
 }
 
 static void on_block(unsigned vcpu, void *data)
 {
 	const struct block *b = data;
+	struct cpu *c = cpu_of(vcpu);
+	const struct block *last = c->last;
 
-	(void)vcpu;
 	charge();
+	running = c;
 	if (b->func == USER) {
-		if (here->func != USER)
-			here = child_of(&root, USER);
+		if (c->here->func != USER)
+			c->here = child_of(&root, USER);
 	} else if (!last || last->func == USER) {
-		enter(&root, b->func);
+		enter(c, &root, b->func);
 	} else if (b->stub) {
 		/* the store of the stub's first push will tell the slot: on_stub_push() */
-		enter(here, b->func);
-	} else if (last->ending == CALL && access_at) {
-		*slot_at(access_at) = (struct slot){ access_at, last->after, here };
-		enter(here, b->func);
-	} else if ((last->ending == RET || last->ending == IRET) && access_at) {
-		return_to(b);
-	} else if (here->func != b->func) {
-		enter(here->parent ? here->parent : &root, b->func);
+		enter(c, c->here, b->func);
+	} else if (last->ending == CALL && c->access_at) {
+		*slot_at(c->access_at) = (struct slot){ c->access_at, last->after, c->here };
+		enter(c, c->here, b->func);
+	} else if ((last->ending == RET || last->ending == IRET) && c->access_at) {
+		return_to(c, b);
+	} else if (c->here->func != b->func) {
+		enter(c, c->here->parent ? c->here->parent : &root, b->func);
 	}
-	last = b;
-	access_at = 0;
+	c->last = b;
+	c->access_at = 0;
 }
 
 static void on_stack(unsigned vcpu, qemu_plugin_meminfo_t info, uint64_t vaddr, void *data)
 {
 	const struct block *b = data;
+	struct cpu *c = cpu_of(vcpu);
 
-	(void)vcpu;
-	if (!access_at && qemu_plugin_mem_is_store(info) == (b->ending == CALL))
-		access_at = vaddr;
+	if (!c->access_at && qemu_plugin_mem_is_store(info) == (b->ending == CALL))
+		c->access_at = vaddr;
 }
 
 /* The stub has been entered as a child of what it interrupted. */
 static void on_stub_push(unsigned vcpu, qemu_plugin_meminfo_t info, uint64_t vaddr, void *data)
 {
 	uint64_t rip_slot = vaddr + (vaddr % 16 ? 16 : 8);
+	struct node *above = cpu_of(vcpu)->here->parent;
 
-	(void)vcpu, (void)data;
-	if (qemu_plugin_mem_is_store(info) && here->parent && here->parent != &root)
-		*slot_at(rip_slot) = (struct slot){ rip_slot, 0, here->parent };
+	(void)data;
+	if (qemu_plugin_mem_is_store(info) && above && above != &root)
+		*slot_at(rip_slot) = (struct slot){ rip_slot, 0, above };
 }
 
 static void on_start(unsigned vcpu, void *data)

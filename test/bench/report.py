@@ -78,12 +78,55 @@ def text(result):
             out.append("  ".join([line[0].ljust(widths[0])] +
                                  [c.rjust(w) for c, w in zip(line[1:], widths[1:])]).rstrip())
         ratios = [r for _, _, r in rows(result, which) if r]
-        if ratios and which in ("core", "scale", "boot"):
+        if ratios and which in ("core", "scale", "smp", "boot"):
             over = [op for op, _, r in rows(result, which) if r and r > WORST_RATIO]
             out.append(f"{which}: geometric mean {mean(ratios):.3f} (goal {MEAN_RATIO}), worst {max(ratios):.2f} "
                        f"(goal {WORST_RATIO}), {len(over)} of {len(ratios)} rows above")
         out.append("")
     return "\n".join(out)
+
+
+# --- two runs ---------------------------------------------------------------------------------------
+
+COUNTED = ("core", "scale", "smp")	# sets whose rows must repeat; boot waits for devices, wall for the host
+REPEATS = 0.5				# per cent that a counted row may differ between two runs
+
+
+def differences(a, b, which):
+    """=> [(per cent, op, column, value of a, value of b)] of the rows that both runs have, largest first.  An answer
+    that is no number differs from one that is, and from another text, by infinity."""
+    found = []
+    for column in a["columns"]:
+        for op in a["sets"].get(which, ()):
+            x, y = a["columns"][column].get(op), b["columns"].get(column, {}).get(op)
+            if x is None or y is None:
+                continue
+            if isinstance(x, float) and isinstance(y, float):
+                apart = 100 * abs(x - y) / min(abs(x), abs(y)) if x and y else (0.0 if x == y else math.inf)
+            else:
+                apart = 0.0 if x == y else math.inf
+            found.append((apart, op, column, x, y))
+    return sorted(found, key=lambda d: -d[0])
+
+
+def compare(a, b):
+    """=> lines that say by how much two runs differ, did all counted rows repeat?"""
+    lines, ok, seen = [], True, False
+    for which in a["sets"]:
+        found = differences(a, b, which)
+        if not found:
+            continue
+        counted = which in COUNTED
+        over = [d for d in found if d[0] >= REPEATS] if counted else []
+        seen |= counted
+        ok &= not over
+        for apart, op, column, x, y in over or found[:1]:
+            lines.append(f"{which}: {op} on {column} differs by {apart:.2f} %: {number(x)} and {number(y)}")
+        lines.append(f"{which}: {len(found)} rows, " + (f"{len(over)} of them differ by {REPEATS} % or more" if counted else
+                                                        "not counted: not judged"))
+    if not seen:
+        lines.append("no counted row is in both")
+    return lines, ok and seen
 
 
 # --- docs/performance.md ---------------------------------------------------------------------------

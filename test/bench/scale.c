@@ -14,6 +14,26 @@
 #include <sys/wait.h>
 #include "bench.h"
 
+/*
+ * Batches of twenty steps, each of them so many operations; step says whether the kernel was right.
+ * Inlined, so that no calls are counted.
+ */
+static inline __attribute__((always_inline))
+void measure_steps(struct bench *b, int operations, bool (*step)(void *arg), void *arg)
+{
+	enum { STEPS = 20 };
+
+	while (bench_more(b)) {
+		bool right = true;
+
+		begin(b);
+		for (int i = 0; i < STEPS; i++)
+			right &= step(arg);
+		end(b, STEPS * operations);
+		CHECK(right);
+	}
+}
+
 /* ---- mappings ---- */
 
 /* n mappings of one page each: writable pages and forbidden ones in turn */
@@ -28,23 +48,19 @@ static char *many_vmas(long n)
 	return p;
 }
 
+/* Executable: merges with no neighbour. */
+static bool map_and_unmap(void *unused)
+{
+	char *p = mmap(NULL, PAGE, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	(void)unused;
+	return p != MAP_FAILED && !munmap(p, PAGE);
+}
+
 static void vma_mmap(struct bench *b, long n)
 {
 	many_vmas(n);
-	while (bench_more(b)) {
-		int wrong = 0;
-
-		begin(b);
-		for (int i = 0; i < 20; i++) {
-			/* executable: merges with no neighbour */
-			char *p = mmap(NULL, PAGE, PROT_READ | PROT_EXEC,
-				       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-			wrong |= p == MAP_FAILED || munmap(p, PAGE);
-		}
-		end(b, 20);
-		CHECK(!wrong);
-	}
+	measure_steps(b, 1, map_and_unmap, NULL);
 }
 
 static void vma_fault(struct bench *b, long n)
@@ -66,22 +82,15 @@ static void vma_fault(struct bench *b, long n)
 	}
 }
 
+/* Read-only is neither neighbour's protection: nothing merges. */
+static bool protect_and_back(void *p)
+{
+	return !mprotect(p, PAGE, PROT_READ) && !mprotect(p, PAGE, PROT_READ | PROT_WRITE);
+}
+
 static void vma_mprotect(struct bench *b, long n)
 {
-	char *p = many_vmas(n) + (n / 4) * 2 * PAGE;
-
-	while (bench_more(b)) {
-		int refused = 0;
-
-		/* read-only is neither neighbour's protection: nothing merges */
-		begin(b);
-		for (int i = 0; i < 20; i++) {
-			refused |= mprotect(p, PAGE, PROT_READ);
-			refused |= mprotect(p, PAGE, PROT_READ | PROT_WRITE);
-		}
-		end(b, 40);
-		CHECK(!refused);
-	}
+	measure_steps(b, 2, protect_and_back, many_vmas(n) + (n / 4) * 2 * PAGE);
 }
 
 BENCH_ROW(vma_mmap_10, SCALE, vma_mmap, 10, "mmap and munmap among 10 mappings", 7);
@@ -108,38 +117,37 @@ static void many_fds(long n)
 		NEED((fd = dup(fd)) >= 0);
 }
 
+struct opened {
+	const char *path;
+	int fd;		/* that it gets */
+};
+
+static bool open_and_close(void *arg)
+{
+	const struct opened *o = arg;
+
+	return open(o->path, O_RDONLY) == o->fd && !close(o->fd);
+}
+
 static void fd_open(struct bench *b, long n)
 {
-	const char *path = in_dir("fds");
+	struct opened o = { in_dir("fds"), n };
 
 	close(make_file("fds", 1));
 	many_fds(n);
-	while (bench_more(b)) {
-		int wrong = 0;
+	measure_steps(b, 1, open_and_close, &o);
+}
 
-		begin(b);
-		for (int i = 0; i < 20; i++) {
-			int fd = open(path, O_RDONLY);
-
-			wrong |= fd != n || close(fd);
-		}
-		end(b, 20);
-		CHECK(!wrong);
-	}
+static bool close_and_dup(void *unused)
+{
+	(void)unused;
+	return !close(5) && dup(4) == 5;
 }
 
 static void fd_dup_low(struct bench *b, long n)
 {
 	many_fds(n);
-	while (bench_more(b)) {
-		int wrong = 0;
-
-		begin(b);
-		for (int i = 0; i < 20; i++)
-			wrong |= close(5) || dup(4) != 5;
-		end(b, 20);
-		CHECK(!wrong);
-	}
+	measure_steps(b, 1, close_and_dup, NULL);
 }
 
 BENCH_ROW(fd_open_10, SCALE, fd_open, 10, "open and close with 10 descriptors open", 7);
@@ -260,12 +268,12 @@ static void yield_among(struct bench *b, long n)
 		before = after = 0;
 		for (long i = 0; i < n; i++)
 			before += count[i].yields;
-		begin(b);
+		piece_begin(b);
 		for (int i = 0; i < 100; i++) {
 			sched_yield();
 			count[0].yields++;
 		}
-		b->sum = clock_mark(b) - b->started;
+		piece_end(b);
 		for (long i = 0; i < n; i++)
 			after += count[i].yields;
 		CHECK(after - before >= 100);
@@ -397,9 +405,9 @@ static void futex_contended(struct bench *b, long n)
 	usleep(10000);
 	while (bench_more(b)) {
 		before = *(volatile uint64_t *)&c->guarded;
-		begin(b);
+		piece_begin(b);
 		usleep(10000);
-		b->sum = clock_mark(b) - b->started;
+		piece_end(b);
 		after = *(volatile uint64_t *)&c->guarded;
 		CHECK(after > before);
 		pieces_end(b, after - before);

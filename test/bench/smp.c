@@ -1,12 +1,14 @@
 /*
- * Several CPUs, by the wall clock (multi-threaded emulation or a real machine): what it costs to
- * reach the other CPUs that use an address space, and whether work on different things scales.
- *
- * The emulator's CPUs are threads of the host: where the host has fewer, the times are trends.  The
- * interrupts are counts, and exact.
+ * Several CPUs: what it costs to reach the other CPUs that use an address space, and whether work on
+ * different things scales.
  *
  * With --shift (under -icount) the CPUs take turns and the clock counts what all of them execute: then
- * a row is the instructions of all CPUs for one operation.  A CPU that waits with PAUSE ends its turn.
+ * a row is the instructions of all CPUs for one operation, on any host.  A turn ends at the next timer
+ * interrupt of any CPU, or when the CPU executes PAUSE or HLT.  With --wall the CPUs are threads of the
+ * host: where the host has fewer, the times are trends.  The interrupts are counts, and exact.
+ *
+ * Nobody starts, sleeps, wakes or ends while the clock runs: who waits does so with PAUSE.  What the
+ * scheduler would do then depends on the phase of its ticks, and is no part of the operation.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -25,31 +27,34 @@ static void need_cpus(int n)
 		bench_skip(ENODEV);
 }
 
-/* TLB interrupts taken by all CPUs so far: the line "TLB:" of /proc/interrupts */
+/*
+ * TLB interrupts taken by all CPUs so far: the line "TLB:" of /proc/interrupts.  Read without stdio, whose
+ * buffers come from mmap and go back with munmap: interrupts of their own.
+ */
 static long tlb_interrupts(void)
 {
-	FILE *f = fopen("/proc/interrupts", "r");
-	static char text[8192];
-	long sum = -1;
+	static char text[1 << 17];
+	int fd = open("/proc/interrupts", O_RDONLY);
+	size_t len = 0;
+	ssize_t n;
+	long sum = 0;
+	char *p, *end;
 
-	NEED(f);
-	while (fgets(text, sizeof text, f)) {
-		char *p = strstr(text, "TLB:"), *end;
-
-		if (!p)
-			continue;
-		for (p += 4, sum = 0;; p = end) {
-			long n = strtol(p, &end, 10);
-
-			if (end == p)
-				break;
-			sum += n;
-		}
-	}
-	fclose(f);
-	if (sum < 0)
+	NEED(fd >= 0);
+	while ((n = read(fd, text + len, sizeof text - 1 - len)) > 0)
+		len += n;
+	close(fd);
+	text[len] = '\0';
+	p = strstr(text, "TLB:");
+	if (!p)
 		bench_skip(ENOENT);
-	return sum;
+	for (p += 4;; p = end) {
+		long value = strtol(p, &end, 10);
+
+		if (end == p)
+			return sum;
+		sum += value;
+	}
 }
 
 static volatile int spinning, stop;
@@ -77,26 +82,25 @@ static void occupy_cpus(int n)
 		sched_yield();
 }
 
-enum { ROUNDS = 50 };
-
 static bool count_ipis;		/* measure interrupts, not time */
 static long ipis;
 
 static void part_begin(struct bench *b)
 {
 	if (count_ipis)
-		ipis -= tlb_interrupts();
-	piece_begin(b);
+		ipis = tlb_interrupts();
+	begin(b);
 }
 
 static void part_end(struct bench *b)
 {
-	piece_end(b);
 	if (count_ipis)
-		ipis += tlb_interrupts();
+		bench_record(b, tlb_interrupts() - ipis);
+	else
+		end(b, 1);
 }
 
-/* One revocation each round; the rest of the round is not measured. */
+/* One revocation is a batch; what prepares it and checks it is not measured. */
 static void revoke_munmap(struct bench *b)
 {
 	char *p = map_small(HUGE);
@@ -147,25 +151,21 @@ static void shootdown(struct bench *b, long arg)
 {
 	count_ipis = arg >> 8 & 1;
 	occupy_cpus(arg & 0xff);
-	while (bench_more(b)) {
-		ipis = 0;
-		for (int i = 0; i < ROUNDS; i++)
-			revoke[arg >> 16](b);
-		if (count_ipis)
-			bench_record(b, (double)ipis / ROUNDS);
-		else
-			pieces_end(b, ROUNDS);
-		b->sum = 0;
-	}
+	while (bench_more(b))
+		revoke[arg >> 16](b);
 	stop = 1;
 }
 
+enum { ROUNDS = 60 };
+
+#define IPIS(row, fn, value, text) \
+	static const struct bench_op bench_op_ipis_##row BENCH_ENTRY = { \
+		.name = "ipis_" #row, .set = SMP, .run = fn, .unit = "IPIs", .what = text, \
+		.arg = value, .batches = ROUNDS, .answer = MEAN }
 #define SHOOTDOWN(which, number, n) \
-	BENCH_ROW(shoot_##which##_##n, SMP, shootdown, REVOKE(number, n, 0), \
-		  #which " with " #n " CPUs in the address space", 9); \
-	static const struct bench_op bench_op_ipis_##which##_##n BENCH_ENTRY = { \
-		.name = "ipis_" #which "_" #n, .set = SMP, .run = shootdown, .unit = "IPIs", \
-		.what = "TLB interrupts for it", .arg = REVOKE(number, n, 1), .batches = 5 }
+	BENCH_ROW_OF(MIDDLE, shoot_##which##_##n, SMP, shootdown, REVOKE(number, n, 0), \
+		     #which " with " #n " CPUs in the address space", ROUNDS); \
+	IPIS(which##_##n, shootdown, REVOKE(number, n, 1), "TLB interrupts for it")
 SHOOTDOWN(munmap, 0, 1);
 SHOOTDOWN(munmap, 0, 2);
 SHOOTDOWN(munmap, 0, 4);
@@ -197,198 +197,255 @@ static void strangers(struct bench *b, long n)
 	}
 	usleep(100000);
 	count_ipis = true;
-	while (bench_more(b)) {
-		ipis = 0;
-		for (int i = 0; i < ROUNDS; i++)
-			revoke_munmap(b);
-		b->sum = 0;
-		bench_record(b, (double)ipis / ROUNDS);
-	}
+	while (bench_more(b))
+		revoke_munmap(b);
 	for (int i = 1; i < n; i++) {
 		kill(pids[i], SIGKILL);
 		waitpid(pids[i], NULL, 0);
 	}
 }
 
-static const struct bench_op bench_op_strangers BENCH_ENTRY = {
-	.name = "ipis_strangers_4", .set = SMP, .run = strangers, .arg = 4, .unit = "IPIs",
-	.what = "TLB interrupts for a munmap while 3 other CPUs run other processes", .batches = 5 };
+IPIS(strangers_4, strangers, 4, "TLB interrupts for a munmap while 3 other CPUs run other processes");
 
-/* ---- work on different things, and faults in one address space ---- */
+/* ---- n CPUs at work on different things ---- */
 
-enum { FAULT_SPAN = 2048 * PAGE };
-
-struct team {
-	volatile int ready, go, wrong;
+/*
+ * A crew: member 0 is the process that measures, the others are its threads or its children, each on
+ * the CPU of its number.  All of them warm up, meet, work, and meet again; the time between the two
+ * meetings is measured.
+ */
+struct job {
+	bool (*once)(int member, int k);	/* => was the answer right?  k counts up to times */
+	int times;
+	bool threads;
 };
 
-static struct team *team;
+struct line {		/* nobody waits for a word that others write near */
+	volatile int n;
+	char pad[60];
+};
 
-static void work_faults(int i, char *p)
+static struct crew {
+	struct line ready, go, done, wrong;
+} *crew;
+
+static const struct job *crew_job;
+
+static void await(const struct line *line, int n)
 {
-	for (size_t at = 0; at < FAULT_SPAN; at += PAGE)
-		*(volatile char *)(p + at) = i + 1;
+	while (__atomic_load_n(&line->n, __ATOMIC_ACQUIRE) < n)
+		__builtin_ia32_pause();
 }
 
-struct worker {
-	pthread_t thread;
-	int cpu;
-	char *region;
-};
-
-static void *fault_worker(void *arg)
+static void arrive(struct line *line)
 {
-	struct worker *w = arg;
+	__atomic_add_fetch(&line->n, 1, __ATOMIC_SEQ_CST);
+}
 
-	pin_to(w->cpu);
-	__atomic_add_fetch(&team->ready, 1, __ATOMIC_SEQ_CST);
-	while (!team->go)
-		__builtin_ia32_pause();
-	work_faults(w->cpu, w->region);
+static void work(int i)
+{
+	const struct job *job = crew_job;
+	bool wrong = false;
+
+	for (int k = 0; k < job->times; k++)
+		wrong |= !job->once(i, k);
+	if (wrong)
+		arrive(&crew->wrong);
+}
+
+static void warm_up(int i)
+{
+	pin_to(i);
+	if (!crew_job->once(i, crew_job->times))
+		arrive(&crew->wrong);
+}
+
+static void *take_part(void *arg)
+{
+	int i = (intptr_t)arg;
+
+	warm_up(i);
+	arrive(&crew->ready);
+	await(&crew->go, 1);
+	work(i);
+	arrive(&crew->done);
+	await(&crew->go, 2);
 	return NULL;
 }
 
-/* Cost of all threads together over the number of faults; in regions of their own, or in one. */
+union member {
+	pthread_t thread;
+	pid_t pid;
+};
+
+static union member member_start(intptr_t i)
+{
+	union member m;
+
+	if (crew_job->threads) {
+		NEED(!pthread_create(&m.thread, NULL, take_part, (void *)i));
+	} else {
+		NEED((m.pid = fork()) >= 0);
+		if (!m.pid) {
+			take_part((void *)i);
+			_exit(0);
+		}
+	}
+	return m;
+}
+
+/* One batch: n members do the job, and the cost of all is divided by what they did. */
+static void crew_batch(struct bench *b, int n)
+{
+	union member m[64];
+
+	memset(crew, 0, sizeof *crew);
+	for (int i = 1; i < n; i++)
+		m[i] = member_start(i);
+	warm_up(0);
+	await(&crew->ready, n - 1);
+	begin(b);
+	crew->go.n = 1;
+	work(0);
+	await(&crew->done, n - 1);
+	end(b, (double)n * crew_job->times);
+	crew->go.n = 2;
+	for (int i = 1; i < n; i++)
+		CHECK(crew_job->threads ? !pthread_join(m[i].thread, NULL) : exits_with(m[i].pid, 0));
+	CHECK(!crew->wrong.n);
+}
+
+static void crew_make(int n, const struct job *job)
+{
+	need_cpus(n);
+	crew = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	NEED(crew != MAP_FAILED);
+	crew_job = job;
+}
+
+/* ---- faults in one address space: a page each, in regions of their own or in one ---- */
+
+enum { FAULTS = 2047, FAULT_SPAN = (FAULTS + 1) * PAGE };
+
+static char *region[64];
+
+static bool job_fault(int i, int k)
+{
+	region[i][(size_t)k * PAGE] = i + 1;
+	return true;
+}
+
 static void parallel_faults(struct bench *b, long arg)
 {
+	static const struct job job = { .once = job_fault, .times = FAULTS, .threads = true };
 	int n = arg & 0xff;
 	bool own = arg >> 8;
 
-	need_cpus(n);
-	team = (struct team *)map_anon(PAGE, PAGE, PROT_READ | PROT_WRITE);
+	crew_make(n, &job);
 	while (bench_more(b)) {
-		struct worker w[64];
 		char *one = own ? NULL : map_small((size_t)n * FAULT_SPAN);
 		int wrong = 0;
 
-		team->ready = team->go = 0;
 		for (int i = 0; i < n; i++) {
-			w[i].cpu = i;
-			w[i].region = own ? map_small(FAULT_SPAN) : one + (size_t)i * FAULT_SPAN;
+			region[i] = own ? map_small(FAULT_SPAN) : one + (size_t)i * FAULT_SPAN;
 			if (own)	/* mappings that do not merge */
-				mprotect(w[i].region + FAULT_SPAN - PAGE, PAGE, PROT_READ | PROT_WRITE |
+				mprotect(region[i] + FAULT_SPAN - PAGE, PAGE, PROT_READ | PROT_WRITE |
 					 (i & 1 ? PROT_EXEC : 0));
-			NEED(!pthread_create(&w[i].thread, NULL, fault_worker, &w[i]));
 		}
-		while (team->ready < n)
-			sched_yield();
-		begin(b);
-		team->go = 1;
-		for (int i = 0; i < n; i++)
-			pthread_join(w[i].thread, NULL);
-		end(b, n * (double)(FAULT_SPAN / PAGE));
-		for (int i = 0; i < n; i++)
+		crew_batch(b, n);
+		for (int i = 0; i < n; i++) {
 			for (size_t at = 0; at < FAULT_SPAN; at += PAGE)
-				wrong += w[i].region[at] != i + 1;
+				wrong += region[i][at] != i + 1;
+			munmap(region[i], FAULT_SPAN);
+		}
 		CHECK(!wrong);
-		for (int i = 0; i < n; i++)
-			munmap(w[i].region, FAULT_SPAN);
 	}
 }
 
 #define FAULTS_OF(n) \
-	BENCH_ROW(faults_own_##n, SMP, parallel_faults, 1 << 8 | n, \
-		  "a fault, " #n " threads in regions of their own", 5); \
-	BENCH_ROW(faults_one_##n, SMP, parallel_faults, n, "a fault, " #n " threads in one region", 5)
+	BENCH_ROW_OF(MEAN, faults_own_##n, SMP, parallel_faults, 1 << 8 | n, \
+		     "a fault, " #n " threads in regions of their own", 5); \
+	BENCH_ROW_OF(MEAN, faults_one_##n, SMP, parallel_faults, n, "a fault, " #n " threads in one region", 5)
 FAULTS_OF(1);
 FAULTS_OF(2);
 FAULTS_OF(4);
 FAULTS_OF(8);
 
-static bool job_getppid(int i)
+/* ---- processes that do the same, each to things of its own ---- */
+
+static bool job_getppid(int i, int k)
 {
-	(void)i;
+	(void)i, (void)k;
 	return syscall(SYS_getppid) > 0;
 }
 
-static bool job_open(int i)
+/* A child of a member that has its own already makes one more: owner tells. */
+static bool job_open(int i, int k)
 {
 	static char path[256];
+	static int owner = -1;
 	int fd;
 
-	if (!path[0]) {
+	(void)k;
+	if (owner != i) {
 		snprintf(path, sizeof path, "%s/b-job%d", bench_dir, i);
 		close(open(path, O_RDWR | O_CREAT, 0644));
+		owner = i;
 	}
 	fd = open(path, O_RDONLY);
 	return fd >= 0 && !close(fd);
 }
 
-static bool job_mmap(int i)
+static bool job_mmap(int i, int k)
 {
 	char *p = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
+	(void)k;
 	if (p == MAP_FAILED)
 		return false;
 	*p = i;
 	return !munmap(p, PAGE);
 }
 
-static bool job_pipe(int i)
+static bool job_pipe(int i, int k)
 {
-	static int fds[2];
-	char c = i;
+	static int fds[2], owner = -1;
+	char c = k;
 
-	if (!fds[1] && pipe(fds))
+	if (owner != i && pipe(fds))
 		return false;
-	return write(fds[1], &c, 1) == 1 && read(fds[0], &c, 1) == 1 && c == (char)i;
+	owner = i;
+	return write(fds[1], &c, 1) == 1 && read(fds[0], &c, 1) == 1 && c == (char)k;
 }
 
-static bool job_fork(int i)
+static bool job_fork(int i, int k)
 {
 	pid_t pid = fork();
 
+	(void)k;
 	if (!pid)
 		_exit(i);
 	return exits_with(pid, i);
 }
 
-static const struct {
-	bool (*run)(int i);
-	int times;
-} jobs[] = { { job_getppid, 20000 }, { job_open, 2000 }, { job_mmap, 1000 }, { job_pipe, 4000 },
-	     { job_fork, 40 } };
+static const struct job jobs[] = {
+	{ .once = job_getppid, .times = 10000 },
+	{ .once = job_open, .times = 1000 },
+	{ .once = job_mmap, .times = 500 },
+	{ .once = job_pipe, .times = 2000 },
+	{ .once = job_fork, .times = 100 },
+};
 
-/* n processes, each on its CPU, do the same to things of their own; cost of all over the number done. */
 static void side_by_side(struct bench *b, long arg)
 {
-	int n = arg & 0xff, which = arg >> 8;
-	int times = jobs[which].times / (bench_shift < 0 ? 1 : 2);
-
-	need_cpus(n);
-	team = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	NEED(team != MAP_FAILED);
-	while (bench_more(b)) {
-		pid_t pids[64];
-
-		team->ready = team->go = 0;
-		for (int i = 0; i < n; i++) {
-			NEED((pids[i] = fork()) >= 0);
-			if (pids[i])
-				continue;
-			pin_to(i);
-			team->wrong |= !jobs[which].run(i);
-			__atomic_add_fetch(&team->ready, 1, __ATOMIC_SEQ_CST);
-			while (!team->go)
-				__builtin_ia32_pause();
-			for (int k = 0; k < times; k++)
-				team->wrong |= !jobs[which].run(i);
-			_exit(0);
-		}
-		while (team->ready < n)
-			sched_yield();
-		begin(b);
-		team->go = 1;
-		for (int i = 0; i < n; i++)
-			CHECK(exits_with(pids[i], 0));
-		end(b, (double)n * times);
-		CHECK(!team->wrong);
-	}
+	crew_make(arg & 0xff, &jobs[arg >> 8]);
+	while (bench_more(b))
+		crew_batch(b, arg & 0xff);
 }
 
 #define SIDE_BY_SIDE(name, which, n) \
-	BENCH_ROW(par_##name##_##n, SMP, side_by_side, which << 8 | n, \
-		  #name " by " #n " processes at a time, one of them", 5)
+	BENCH_ROW_OF(MEAN, par_##name##_##n, SMP, side_by_side, which << 8 | n, \
+		     #name " by " #n " processes at a time, one of them", 5)
 #define SIDE_BY_SIDES(name, which) \
 	SIDE_BY_SIDE(name, which, 1); \
 	SIDE_BY_SIDE(name, which, 2); \
