@@ -23,6 +23,7 @@
 #include <lib/assert.h>
 #include <mm/alloc.h>
 #include <mm/hugetlb.h>
+#include <mm/ksm.h>
 #include <mm/mm.h>
 #include <mm/shrinker.h>
 #include <mm/slab.h>
@@ -83,6 +84,7 @@ static int init_thread(void *arg)
 	hugetlb_init();			/* pools of huge pages, while memory is whole */
 	hugetlbfs_init();
 	khugepaged_start();		/* small pages become large */
+	ksm_start();			/* equal pages become one */
 	unpack_root(h);			/* files */
 	mm_release_boot_memory();	/* the hand-off, initrd and boot stack of the loader are gone */
 	if (cmdline_has("plant_wx"))

@@ -17,7 +17,7 @@
  */
 #include <lib/string.h>
 #include <mm/mempolicy.h>
-#include "vm.h"
+#include "lru.h"
 
 enum { PARTS_BAD, PARTS_SCATTERED, PARTS_RUN, PARTS_WHOLE };
 
@@ -102,10 +102,14 @@ static struct page *join(const struct collapse *c, pte_t *table)
 	struct page *p = pte_frame(table[0]);
 	u64 parts = PTRS * PAGE_ENTRY;
 
-	if (c->parts == PARTS_WHOLE)
+	if (c->parts == PARTS_WHOLE) {
+		lru_del(p); /* as a copy: it is in use */
 		return __atomic_compare_exchange_n(page_counts(p), &parts, PAGE_ENTRY, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED) ? p : NULL;
+	}
 	if (c->parts != PARTS_RUN || !freeze_run(p))
 		return NULL;
+	for (unsigned i = 0; i < HPAGE_PAGES; i++)
+		lru_del(p + i);
 	join_pages(p, HPAGE_ORDER);
 	return p;
 }

@@ -11,6 +11,7 @@
  *
  * A pinned page (somebody does I/O into it on the parent's behalf) stays the parent's: the child gets a copy at once.
  */
+#include <mm/ksm.h>
 #include <mm/uffd.h>
 #include "vm.h"
 
@@ -229,6 +230,8 @@ struct mm *mm_fork(struct mm *from)
 		tlb_flush_mm(from);
 	mm_up_write(from);
 	mm_end_write(mm); /* the child's VMAs were made locked */
+	if (unlikely(from->ksm) && !err)
+		err = ksm_enter(mm);
 	if (unlikely(mm->uffd_pending))
 		uffd_fork_done(mm, !err);
 	if (unlikely(err)) {

@@ -35,6 +35,7 @@
 
 #include <kernel/rcu.h>
 #include <lib/seq_buf.h>
+#include <mm/ksm.h>
 #include <mm/zone.h>
 
 #define RECLAIM_BATCH 512
@@ -173,7 +174,10 @@ void lru_moved(struct page *p, struct page *to)
 /* The last reference of a page that hangs on something is gone. */
 void mm_page_release(struct page *p)
 {
-	lru_del(p);
+	if (unlikely(page_type(p) == PT_KSM))
+		ksm_page_release(p);
+	else
+		lru_del(p);
 }
 
 u64 lru_pages(int node, enum lru_kind kind)

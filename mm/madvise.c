@@ -5,6 +5,7 @@
  * for reading only: faults may refill behind us, which the caller asked for by racing), and hints that change nothing we do.
  * Holes in the range are skipped and reported as ENOMEM at the end, as in Linux.
  */
+#include <mm/ksm.h>
 #include <mm/uffd.h>
 #include "vm.h"
 
@@ -13,7 +14,7 @@ static bool known(int advice)
 	switch (advice) {
 	case MADV_NORMAL ... MADV_DONTNEED:
 	case MADV_FREE ... MADV_DOFORK:
-	case MADV_HUGEPAGE ... MADV_KEEPONFORK: /* MERGEABLE: nothing merges equal pages, EINVAL as without CONFIG_KSM */
+	case MADV_MERGEABLE ... MADV_KEEPONFORK:
 	case MADV_COLD ... MADV_COLLAPSE:
 		return true;
 	default:
@@ -26,7 +27,7 @@ static bool changes_flags(int advice)
 	switch (advice) {
 	case MADV_NORMAL ... MADV_SEQUENTIAL:
 	case MADV_DONTFORK ... MADV_DOFORK:
-	case MADV_HUGEPAGE ... MADV_KEEPONFORK:
+	case MADV_MERGEABLE ... MADV_KEEPONFORK:
 		return true;
 	default:
 		return false;
@@ -61,6 +62,13 @@ static u64 advised_flags(const struct vma *v, int advice, int *err)
 	case MADV_DODUMP:
 		*err = !(f & VM_HUGETLB) && f & (VM_IO | VM_DONTEXPAND | VM_PFNMAP | VM_MIXEDMAP) ? -EINVAL : 0;
 		return f & ~VM_DONTDUMP;
+	case MADV_MERGEABLE:
+		if (!ksm_can_merge(f))
+			return f;
+		*err = ksm_enter(v->mm);
+		return f | VM_MERGEABLE;
+	case MADV_UNMERGEABLE:
+		return f & ~VM_MERGEABLE;
 	case MADV_HUGEPAGE:
 		return (f & ~VM_NOHUGEPAGE) | VM_HUGEPAGE;
 	default: /* MADV_NOHUGEPAGE */
@@ -75,7 +83,9 @@ static int set_flags(struct vma **vp, u64 start, u64 end, int advice)
 	u64 f = advised_flags(v, advice, &err);
 
 	if (err || f == v->flags)
-		return err;
+		return err == -ENOMEM ? -EAGAIN : err;
+	if (advice == MADV_UNMERGEABLE && (err = ksm_unmerge(v, start, end)))
+		return err == -ENOMEM ? -EAGAIN : err;
 	v = vma_isolate(v, start, end);
 	if (IS_ERR(v))
 		return PTR_ERR(v) == -ENOMEM ? -EAGAIN : PTR_ERR(v);

@@ -35,6 +35,8 @@ static enum owner owner_of(struct page *p)
 	switch (page_type(head)) {
 	case PT_PCP:
 		return OW_PCP;
+	case PT_KSM:
+		return OW_ANON;
 	case PT_ANON:
 		return page_flag(head, PG_HEAD) && page_order(head) == PAGEBLOCK_ORDER ? OW_THP : OW_ANON;
 	case PT_FILE:

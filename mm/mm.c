@@ -12,6 +12,7 @@
 #include <kernel/random.h>
 #include <mm/check.h>
 #include <mm/hugetlb.h>
+#include <mm/ksm.h>
 #include "lru.h"
 
 struct mm_list { spinlock_t lock; struct hlist_head mms; };
@@ -192,6 +193,7 @@ void mm_put(struct mm *mm)
 	if (likely(__atomic_sub_fetch(&mm->users, 1, __ATOMIC_ACQ_REL)))
 		return;
 	mm_unpublish(mm);
+	ksm_exit(mm);
 	mm_empty(mm);
 	if (unlikely(mm->flags & MMF_OOM_VICTIM))
 		__atomic_fetch_sub(&oom_victims, 1, __ATOMIC_RELAXED);

@@ -20,6 +20,7 @@
  * Locks: m -> u->lock -> run queues. u->lock is not taken in interrupts.
  */
 #include <uapi/poll.h>
+#include <mm/ksm.h>
 #include <mm/uffd.h>
 #include "vm.h"
 
@@ -528,6 +529,9 @@ static int set_range(struct mm *mm, struct uffd *u, u64 start, u64 end, u64 vmfl
 			v = vma_isolate(v, max(start, v->start), stop);
 			if (IS_ERR(v))
 				return PTR_ERR(v);
+			/* writes to a merged page would not be seen as what they are */
+			if (u && v->flags & VM_MERGEABLE && ksm_unmerge(v, v->start, v->end))
+				return -ENOMEM;
 			vma_write_lock(v);
 			if (u) {
 				if (v->flags & ~vmflags & VM_UFFD_WP)

@@ -42,6 +42,8 @@ static inline struct page *pte_frame(pte_t e) { return pfn_to_page(pte_pfn(e)); 
 /* Was it written since clear_refs? And the same entry so that it says so without being writable. */
 static inline bool pte_soft_dirty(u64 e) { return e & PTE_SOFT_DIRTY || (e & (PTE_W | PTE_D)) == (PTE_W | PTE_D); }
 static inline u64 soft_dirty_kept(u64 e) { return pte_soft_dirty(e) ? e | PTE_SOFT_DIRTY : e; }
+/* Memory of a process, be it merged with others' (KSM) or not. */
+static inline bool page_of_process(const struct page *p) { return page_type(p) == PT_ANON || page_type(p) == PT_KSM; }
 static inline spinlock_t *pt_lock_of(const pte_t *p) { return &virt_to_page(p)->pt_lock; }
 
 /*
@@ -84,7 +86,7 @@ static inline void page_unmap_one(struct page *p) { __atomic_fetch_sub(&p->mapco
 /* Which counter a mapped page belongs to. */
 static inline int page_rss(const struct page *p)
 {
-	if (likely(page_type(p) == PT_ANON))
+	if (likely(page_type(p) != PT_FILE))
 		return RSS_ANON;
 	return page_flag(p, PG_SWAPBACKED) ? RSS_SHMEM : RSS_FILE;
 }

@@ -55,6 +55,9 @@ static void check_place(struct walk *w, struct vma *v, u64 addr, struct page *p,
 		if (head->mapping && head->mapping != v->mapping)
 			COMPLAIN(w, "mm %p %#llx: page %#llx has mapping %p, vma has %p\n", w->mm, addr, page_to_pfn(p),
 				 head->mapping, v->mapping);
+	} else if (page_type(head) == PT_KSM) {
+		if (v->flags & VM_SHARED || v->uffd)
+			COMPLAIN(w, "mm %p %#llx: merged page %#llx, vma flags %#llx\n", w->mm, addr, page_to_pfn(p), v->flags);
 	} else {
 		COMPLAIN(w, "mm %p %#llx: maps page %#llx of type %d\n", w->mm, addr, page_to_pfn(p), page_type(head));
 	}
@@ -119,8 +122,11 @@ static void check_entry(struct walk *w, u64 addr, pte_t e, u64 size)
 		return;
 	p = pte_frame(e);
 	head = page_head(p);
+	if (pte_write(e) && page_type(head) == PT_KSM)
+		COMPLAIN(w, "mm %p %#llx: entry %#llx of a merged page is writable\n", w->mm, addr, e.v);
 	if (w->rmap) {
-		check_rmap(w, addr, head);
+		if (page_type(head) != PT_KSM) /* it has no reverse map */
+			check_rmap(w, addr, head);
 		return;
 	}
 	check_place(w, v, addr, p, head);

@@ -72,7 +72,7 @@ static void count_page(struct usage *u, const struct vma *v, struct page *p, pte
 	struct page *head = page_head(p);
 	s32 maps = max(READ_ONCE(head->mapcount), 1);
 	u64 pss = (size << PSS_SHIFT) / maps;
-	bool dirty = pte_dirty(e) || page_flag(head, PG_DIRTY), anon = page_type(head) == PT_ANON;
+	bool dirty = pte_dirty(e) || page_flag(head, PG_DIRTY), anon = page_of_process(head);
 
 	u->rss += size;
 	u->pss += pss;
@@ -92,7 +92,7 @@ static void count_page(struct usage *u, const struct vma *v, struct page *p, pte
 		u->referenced += size;
 	if (anon)
 		u->anonymous += size;
-	if (anon && !dirty && page_flag(head, PG_LAZYFREE))
+	if (page_type(head) == PT_ANON && !dirty && page_flag(head, PG_LAZYFREE))
 		u->lazy_free += size;
 	u->pages += size >> PAGE_SHIFT;
 	u->mapmax = max(u->mapmax, (u64)maps);

@@ -82,6 +82,7 @@ void proc_sysctl_init(void);
 void sysfs_tree_init(void);
 void proc_irq_init(void); /* /proc/irq: after the devices */
 void sysfs_thp_init(void);
+void sysfs_ksm_init(void);
 void sysfs_hugetlb_init(void); /* and /proc/sys/vm/nr_hugepages */
 void pid_stat_show(struct seq_buf *s, struct task *t);
 void pid_status_show(struct seq_buf *s, struct task *t);

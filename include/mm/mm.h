@@ -174,6 +174,7 @@ struct mm {
 	struct uffd_pending *uffd_pending; /* (m write) what they are to be told */
 	void *futex_private; /* owned by proc/futex */
 	void *aio; /* spare for fs */
+	struct ksm_mm *ksm; /* (m write) it offers memory for merging: mm/ksm.c */
 	void (*dtor)(struct mm *);
 	struct mm_cpu cpu[]; /* cpus_possible() of them, none in init_mm */
 };

@@ -12,6 +12,7 @@
 #include <kernel/spinlock.h>
 #include <lib/atomic.h>
 #include <lib/list.h>
+#include <lib/rbtree.h>
 #include <x86/layout.h>
 
 struct mapping;
@@ -19,7 +20,7 @@ struct anon_group;
 struct kmem_cache;
 
 enum page_type { PT_RESERVED, PT_FREE, PT_PCP, PT_SLAB, PT_TABLE, PT_ANON, PT_FILE, PT_KERNEL, PT_BOOT,
-	PT_FREE_INNER /* was the head of a free block before it merged */ };
+	PT_FREE_INNER /* was the head of a free block before it merged */, PT_KSM /* equal pages of several, read-only: mm/ksm_page.c */ };
 
 /* flags: low bits below; type in bits 40-43, order of a compound head or free block in 44-49, zone in 50-53, node in 54-61 */
 #define PG_LOCKED 0
@@ -60,6 +61,10 @@ struct page {
 				struct anon_group *anon;
 			};
 			u64 index; /* page offset in the mapping / anon group */
+		};
+		struct { /* KSM */
+			struct rb_node ksm_rb;
+			u64 ksm_hash;
 		};
 		struct { /* FREE, PCP */
 			struct list_head buddy;

@@ -20,6 +20,8 @@ static const struct { u8 ours, theirs; } same[] = {
 	{ PG_UNEVICTABLE, KPF_UNEVICTABLE }, { PG_HUGETLB, KPF_HUGE }, { PG_HWPOISON, KPF_HWPOISON },
 };
 
+static bool mapped_type(enum page_type t) { return t == PT_ANON || t == PT_FILE || t == PT_KSM; }
+
 static u64 page_kpageflags(struct page *p)
 {
 	struct page *head = page_head(p);
@@ -52,6 +54,9 @@ static u64 page_kpageflags(struct page *p)
 		if (page_flag(head, PG_HEAD) && page_order(head) == PMD_SHIFT - PAGE_SHIFT && !page_flag(head, PG_HUGETLB))
 			out |= KPF(KPF_THP);
 		break;
+	case PT_KSM:
+		out |= KPF(KPF_ANON) | KPF(KPF_KSM);
+		break;
 	case PT_FILE:
 		if (page_flag(head, PG_SWAPBACKED))
 			out |= KPF(KPF_SWAPBACKED);
@@ -59,7 +64,7 @@ static u64 page_kpageflags(struct page *p)
 	default:
 		break;
 	}
-	if ((type == PT_ANON || type == PT_FILE) && READ_ONCE(head->mapcount) > 0)
+	if (mapped_type(type) && READ_ONCE(head->mapcount) > 0)
 		out |= KPF(KPF_MMAP);
 	return out;
 }
@@ -69,7 +74,7 @@ static u64 page_kpagecount(struct page *p)
 	struct page *head = page_head(p);
 	enum page_type type = page_type(head);
 
-	return (type == PT_ANON || type == PT_FILE) && READ_ONCE(head->mapcount) > 0 ? READ_ONCE(head->mapcount) : 0;
+	return mapped_type(type) && READ_ONCE(head->mapcount) > 0 ? READ_ONCE(head->mapcount) : 0;
 }
 
 static s64 kpage_read(struct iov_iter *to, loff_t *pos, u64 (*fn)(struct page *p), u64 none)

@@ -144,5 +144,6 @@ void sysfs_tree_init(void)
 		if (node_online_map >> n & 1)
 			add_node(n);
 	sysfs_thp_init();
+	sysfs_ksm_init();
 	sysfs_hugetlb_init();
 }

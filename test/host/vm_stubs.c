@@ -4,6 +4,7 @@
  */
 #include <mm/check.h>
 #include <mm/hugetlb.h>
+#include <mm/ksm.h>
 #include <mm/uffd.h>
 #include "vm_machine.h"
 
@@ -62,6 +63,12 @@ void uffd_remove(struct vma *v, u64 start, u64 end) {}
 int uffd_fork(struct vma *n, struct mm *child) { return 0; }
 void uffd_fork_done(struct mm *child, bool ok) {}
 void uffd_tell(struct mm *mm) {}
+/* No equal pages are merged here. */
+bool ksm_can_merge(u64 vmflags) { return false; }
+int ksm_enter(struct mm *mm) { return 0; }
+void ksm_exit(struct mm *mm) {}
+int ksm_unmerge(struct vma *v, u64 start, u64 end) { return 0; }
+void ksm_page_release(struct page *p) {}
 void page_lock(struct page *p) { p->flags |= 1 << PG_LOCKED; }
 void page_unlock(struct page *p) { p->flags &= ~(1ull << PG_LOCKED); }
 void init_rwsem(struct rw_semaphore *s) { s->count = 0; }
