@@ -109,7 +109,7 @@ static int copy_entries(struct copy *c)
 			next = min((addr | (pt_hole_size(from, addr) - 1)) + 1, end);
 			continue;
 		}
-		se = pte_read(spmd);
+		se = pte_settled(spmd);
 		if (pte_none(se))
 			continue;
 		dpmd = pt_pmd_alloc(c->mm, addr);

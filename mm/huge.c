@@ -150,7 +150,7 @@ int huge_split_pmd(struct vma *v, pmd_t *pmd, u64 addr)
 	struct page *table, *head;
 	pmd_t e;
 
-	if (!pmd_huge(pte_read(pmd)))
+	if (!pmd_huge(pte_settled(pmd)))
 		return 0;
 	table = pt_page_alloc(mm);
 	if (!table)
@@ -183,7 +183,7 @@ int huge_split_at(struct vma *v, u64 addr)
 	if (!(addr & ~PMD_MASK) || addr <= v->start || addr >= v->end || (addr & PMD_MASK) < v->start)
 		return 0;
 	pmd = pt_pmd(v->mm, addr);
-	return pmd && pmd_huge(pte_read(pmd)) ? huge_split_pmd(v, pmd, addr) : 0;
+	return pmd && pmd_huge(pte_settled(pmd)) ? huge_split_pmd(v, pmd, addr) : 0;
 }
 
 int huge_split_edges(struct vma *v, u64 start, u64 end)

@@ -15,6 +15,7 @@
 #include <lib/string.h>
 #include <mm/check.h>
 #include <mm/hugetlb.h>
+#include "pool.h"
 #include "vm.h"
 
 struct hstate hstates[NR_HSTATES] = {
@@ -56,7 +57,7 @@ static void enlist_free(struct hstate *h, struct page *p)
 }
 
 /* => lock. NULL: the node has none */
-static struct page *unlist_free(struct hstate *h, int node)
+struct page *pool_unlist_free(struct hstate *h, int node)
 {
 	struct page *p = list_first_entry_or_null(&h->list[node], struct page, lru);
 
@@ -69,7 +70,7 @@ static struct page *unlist_free(struct hstate *h, int node)
 }
 
 /* A fresh page for the pool, free in it (refcount 0) but on no list. */
-static struct page *new_page(struct hstate *h, int node)
+struct page *pool_new_page(struct hstate *h, int node)
 {
 	struct page *p = alloc_pages_node(node, GFP_USER | GFP_COMP | GFP_NOWARN | (node >= 0 ? GFP_THISNODE : 0), h->order);
 	u64 flags;
@@ -89,7 +90,7 @@ static struct page *new_page(struct hstate *h, int node)
 }
 
 /* Back to the allocator: a page on no list. */
-static void discard_page(struct page *p)
+void pool_discard(struct page *p)
 {
 	page_clear_flag(p, PG_HUGETLB);
 	WRITE_ONCE(p->refcount, 1);
@@ -105,7 +106,7 @@ static bool add_surplus(struct hstate *h)
 
 	if (READ_ONCE(h->surplus) >= READ_ONCE(h->overcommit))
 		return false;
-	p = new_page(h, NUMA_NO_NODE);
+	p = pool_new_page(h, NUMA_NO_NODE);
 	if (!p)
 		return false;
 	spin_lock_irqsave(&h->lock, flags);
@@ -119,7 +120,7 @@ static bool add_surplus(struct hstate *h)
 	}
 	spin_unlock_irqrestore(&h->lock, flags);
 	if (!ok)
-		discard_page(p);
+		pool_discard(p);
 	return ok;
 }
 
@@ -132,7 +133,7 @@ static void trim_surplus(struct hstate *h)
 
 		spin_lock_irqsave(&h->lock, flags);
 		for (int n = 0; n < MAX_NODES && !p && h->surplus && h->free > h->resv; n++) {
-			if (!h->node_surplus[n] || !(p = unlist_free(h, n)))
+			if (!h->node_surplus[n] || !(p = pool_unlist_free(h, n)))
 				continue;
 			h->nr--;
 			h->surplus--;
@@ -142,7 +143,7 @@ static void trim_surplus(struct hstate *h)
 		spin_unlock_irqrestore(&h->lock, flags);
 		if (!p)
 			return;
-		discard_page(p);
+		pool_discard(p);
 	}
 }
 
@@ -193,9 +194,9 @@ struct page *hugetlb_take(struct hstate *h, bool reserved)
 		node = this_node();
 		spin_lock_irqsave(&h->lock, flags);
 		if (reserved || h->free > h->resv) {
-			p = unlist_free(h, node);
+			p = pool_unlist_free(h, node);
 			for (int n = 0; n < MAX_NODES && !p; n++)
-				p = unlist_free(h, n);
+				p = pool_unlist_free(h, n);
 		}
 		if (p) {
 			h->resv -= reserved;
@@ -274,7 +275,7 @@ static bool grow_one(struct hstate *h, int node, int *turn)
 		int n = node < 0 ? (*turn)++ % MAX_NODES : node;
 
 		if (node_online_map >> n & 1)
-			p = new_page(h, n);
+			p = pool_new_page(h, n);
 		if (node >= 0)
 			break;
 	}
@@ -299,7 +300,7 @@ static bool shrink_one(struct hstate *h, int node, int *turn)
 	for (int i = 0; i < MAX_NODES && !p && h->free > h->resv; i++) {
 		int n = node < 0 ? (*turn)++ % MAX_NODES : node;
 
-		if (h->node_nr[n] > h->node_surplus[n] && (p = unlist_free(h, n))) {
+		if (h->node_nr[n] > h->node_surplus[n] && (p = pool_unlist_free(h, n))) {
 			h->nr--;
 			h->node_nr[n]--;
 		}
@@ -310,7 +311,7 @@ static bool shrink_one(struct hstate *h, int node, int *turn)
 		moved = shift_surplus(h, node, true);
 	spin_unlock_irqrestore(&h->lock, flags);
 	if (p)
-		discard_page(p);
+		pool_discard(p);
 	return p || moved;
 }
 

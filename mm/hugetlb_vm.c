@@ -318,7 +318,7 @@ int hugetlb_fault(struct fault *f)
 	mutex_lock(mutex);
 	entry = hugetlb_entry_alloc(v, base);
 	if (entry) {
-		e = pte_read(entry);
+		e = pte_settled(entry);
 		ASSERT(!pmd_has_table(e));
 		if (pte_none(e)) {
 			r = missing(f, entry, base);
@@ -392,7 +392,7 @@ int hugetlb_copy(struct vma *dst, struct vma *src, bool *wrprotected)
 		pte_t *from = hugetlb_entry(src, a), *to, e;
 		spinlock_t *lock;
 
-		if (!from || !pte_mapped(pte_read(from)))
+		if (!from || !pte_mapped(pte_settled(from)))
 			continue;
 		to = hugetlb_entry_alloc(dst, a);
 		if (!to)

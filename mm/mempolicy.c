@@ -328,7 +328,7 @@ static struct page *mapped_at(struct vma *v, u64 addr, u64 *next, int *err)
 		*next = (addr | (pt_hole_size(v->mm, addr) - 1)) + 1;
 		return NULL;
 	}
-	e = pte_read(pmd);
+	e = pte_settled(pmd);
 	huge = pmd_huge(e);
 	if (!huge) {
 		if (!pmd_has_table(e)) {
@@ -354,14 +354,14 @@ static bool only_ours(const struct page *p)
 
 static int move_now(struct migration *m, struct vma *v, u64 addr, struct page *p, int node)
 {
-	int err = page_flag(p, PG_HUGETLB) ? -EBUSY : -EAGAIN;
+	int err = -EAGAIN;
 
 	for (int i = 0; i < 4 && err == -EAGAIN; i++) {
 		err = migrate_to_node(m, p, node, GFP_WAIT);
 		if (err == -EAGAIN)
 			pcp_drain_all(); /* gives others time, too */
 	}
-	if (err == -ENOMEM && page_flag(p, PG_HEAD)) {
+	if (err == -ENOMEM && page_flag(p, PG_HEAD) && !(v->flags & VM_HUGETLB)) {
 		pmd_t *pmd = pt_pmd(v->mm, addr);
 
 		/* no huge page there: small ones, and the caller comes again */

@@ -33,6 +33,7 @@
 #include <mm/vmstat.h>
 #include <mm/zone.h>
 #include "lru.h"
+#include "pool.h"
 
 #define MAX_LOCKS 64
 #define MAX_ENTRIES 1024 /* a huge page mapped in parts by two address spaces */
@@ -100,7 +101,7 @@ static void unlock_tables(struct migration *m)
 
 static bool note_entry(struct migration *m, struct vma *v, u64 addr, pte_t *entry, pte_t e)
 {
-	if (m->n == MAX_ENTRIES || v->flags & (VM_SECRET | VM_PFNMAP | VM_HUGETLB)) {
+	if (m->n == MAX_ENTRIES || v->flags & (VM_SECRET | VM_PFNMAP) || !(v->flags & VM_HUGETLB) != !page_flag(m->p, PG_HUGETLB)) {
 		m->refuse = true;
 		return false;
 	}
@@ -274,7 +275,8 @@ static int migrate_anon(struct migration *m, struct page *to, u64 n)
 /* May pages of this mapping be moved by copying them? */
 static bool mapping_moves(const struct mapping *map)
 {
-	return !(map->flags & ~(u32)MAPPING_SHMEM) && !(map->ops && map->ops->free_page);
+	/* of a pool's file, free_page counts what leaves it */
+	return map->flags == MAPPING_HUGE || (!(map->flags & ~(u32)MAPPING_SHMEM) && !(map->ops && map->ops->free_page));
 }
 
 static int migrate_file_locked(struct migration *m, struct page *to, struct mapping *map, u64 n)
@@ -333,7 +335,7 @@ static int move_page(struct migration *m, struct page *p, struct page *to, void 
 	m->p = p;
 	m->n = m->nlocks = 0;
 	m->refuse = false;
-	if (page_flag(p, PG_HUGETLB))
+	if (page_flag(p, PG_HUGETLB) != page_flag(to, PG_HUGETLB))
 		return -EBUSY;
 	if ((page_flag(p, PG_HEAD) ? page_order(p) : 0) != order)
 		return -EAGAIN;
@@ -352,6 +354,17 @@ int migrate_page(struct migration *m, struct page *p, struct page *to)
 	return move_page(m, p, to, free_moved);
 }
 
+/* The pool knows what to do with the old page. */
+static void leave(struct page *p)
+{
+	(void)p;
+}
+
+int migrate_pool_page(struct migration *m, struct page *p, struct page *to)
+{
+	return move_page(m, p, to, leave);
+}
+
 int migrate_page_retire(struct migration *m, struct page *p, struct page *to)
 {
 	return move_page(m, p, to, retire);
@@ -360,9 +373,12 @@ int migrate_page_retire(struct migration *m, struct page *p, struct page *to)
 int migrate_to_node(struct migration *m, struct page *p, int node, gfp_t gfp)
 {
 	unsigned order = page_flag(p, PG_HEAD) ? page_order(p) : 0;
-	struct page *to = zones_alloc(node, gfp | GFP_MOVABLE | GFP_THISNODE | GFP_NOWARN | (order ? GFP_COMP : 0), order);
+	struct page *to;
 	int err;
 
+	if (page_flag(p, PG_HUGETLB))
+		return hugetlb_migrate(m, p, node);
+	to = zones_alloc(node, gfp | GFP_MOVABLE | GFP_THISNODE | GFP_NOWARN | (order ? GFP_COMP : 0), order);
 	if (!to)
 		return -ENOMEM;
 	err = migrate_page(m, p, to);

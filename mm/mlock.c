@@ -117,19 +117,6 @@ int do_mlockall(struct mm *mm, int flags)
 
 /* --- mincore --- */
 
-/* The entry, read so that a page that is just being moved is not missed: its entry is empty, with the table locked. */
-static pte_t settled(pte_t *entry)
-{
-	pte_t e = pte_read(entry);
-
-	if (pte_none(e)) {
-		spin_lock(pt_lock_of(entry));
-		e = pte_read(entry);
-		spin_unlock(pt_lock_of(entry));
-	}
-	return e;
-}
-
 static u8 page_resident(struct vma *v, u64 addr)
 {
 	struct page *p;
@@ -138,15 +125,15 @@ static u8 page_resident(struct vma *v, u64 addr)
 
 	if (v->flags & VM_HUGETLB) {
 		pmd = hugetlb_entry(v, addr);
-		return pmd && pte_mapped(settled(pmd));
+		return pmd && pte_mapped(pte_settled(pmd));
 	}
 	pmd = pt_pmd(v->mm, addr);
 	if (pmd) {
-		e = settled(pmd);
+		e = pte_settled(pmd);
 		if (pmd_huge(e))
 			return 1;
 		if (pmd_has_table(e)) {
-			e = settled(table_of(e) + pte_index(addr));
+			e = pte_settled(table_of(e) + pte_index(addr));
 			if (pte_mapped(e) || pte_poisoned(e))
 				return 1;
 		}

@@ -114,7 +114,7 @@ void change_rights(struct vma *v, u64 start, u64 end)
 			next = min((addr | (PUD_SIZE - 1)) + 1, end);
 			continue;
 		}
-		e = pte_read(pmd);
+		e = pte_settled(pmd);
 		if (pmd_huge(e))
 			change_huge(v, pmd, addr, PMD_SIZE, &g);
 		else if (pmd_has_table(e))

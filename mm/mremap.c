@@ -82,7 +82,7 @@ static int move_step(struct vma *old, struct vma *new, u64 from, u64 to, u64 len
 	struct mm *mm = old->mm;
 	pmd_t *fpmd = pt_pmd(mm, from), *tpmd;
 
-	if (!fpmd || pte_none(pte_read(fpmd)))
+	if (!fpmd || pte_none(pte_settled(fpmd)))
 		return 0;
 	tpmd = pt_pmd_alloc(mm, to);
 	if (!tpmd)
@@ -111,7 +111,7 @@ static int move_pool_page(struct vma *old, struct vma *new, u64 from, u64 to)
 {
 	pte_t *f = hugetlb_entry(old, from), *t;
 
-	if (!f || pte_none(pte_read(f)))
+	if (!f || pte_none(pte_settled(f)))
 		return 0;
 	t = hugetlb_entry_alloc(new, to);
 	if (!t)

@@ -257,7 +257,7 @@ static int change_range(struct vma *v, u64 start, u64 end, bool wp)
 		next = min((addr | ((pmd ? PMD_SIZE : PUD_SIZE) - 1)) + 1, end);
 		if (!pmd)
 			continue;
-		if (pmd_huge(pte_read(pmd)) && (!wp || (err = huge_split_pmd(v, pmd, addr)))) {
+		if (pmd_huge(pte_settled(pmd)) && (!wp || (err = huge_split_pmd(v, pmd, addr)))) {
 			if (err)
 				break;
 			continue; /* a huge entry is never protected */

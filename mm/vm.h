@@ -47,6 +47,22 @@ static inline bool page_of_process(const struct page *p) { return page_type(p) =
 static inline spinlock_t *pt_lock_of(const pte_t *p) { return &virt_to_page(p)->pt_lock; }
 
 /*
+ * An entry that is looked at without its table's lock, at the level of huge pages (those of small ones are read with it): not empty because its page
+ * is just being moved (migrate.c: then the table is locked). Who acts on "nothing there" needs that.
+ */
+static inline pte_t pte_settled(pte_t *entry)
+{
+	pte_t e = pte_read(entry);
+
+	if (unlikely(pte_none(e))) {
+		spin_lock(pt_lock_of(entry));
+		e = pte_read(entry);
+		spin_unlock(pt_lock_of(entry));
+	}
+	return e;
+}
+
+/*
  * The CPU sets D in a present, writable entry at any moment. So such an entry is replaced by pte_cmpxchg or pte_get_and_clear
  * only, and a plain store may just put in what keeps the frame and has D, or the table's pointer. Asserted in debug builds.
  */

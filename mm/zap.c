@@ -95,7 +95,7 @@ static void zap_walk(struct zap *z, u64 addr, u64 end)
 			addr = min((addr | (pt_hole_size(mm, addr) - 1)) + 1, end);
 			continue;
 		}
-		e = pte_read(pmd);
+		e = pte_settled(pmd);
 		if (pmd_huge(e) && next - addr == PMD_SIZE) {
 			zap_huge(z, pmd, addr);
 			addr = next;

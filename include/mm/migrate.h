@@ -25,6 +25,8 @@ bool page_movable(const struct page *p);
  * => does not sleep; p is looked at without a reference, so it may be any page that has a struct
  */
 int migrate_page(struct migration *m, struct page *p, struct page *to);
+/* The same for pages of a pool, both of them; afterwards p has no reference and no mapping, but is on the pool's list. */
+int migrate_pool_page(struct migration *m, struct page *p, struct page *to);
 /* The same, and the frame of p is not free but kept, with PG_HWPOISON and one reference. */
 int migrate_page_retire(struct migration *m, struct page *p, struct page *to);
 /* The same with a target from node @node and no other. -ENOMEM when that has none. => may sleep when @gfp says so */
