@@ -330,13 +330,19 @@ debug: build $(B)/initrd-$(ROOT).img ## as run, but wait for GDB on port 1234 (G
 guest: build $(B)/initrd-small.img ## what test/guest needs
 	@:
 
-test: build user $(B)/initrd-small.img $(B)/initrd-debian.img $(B)/quoin.img $(B)/quoin.iso $(B)/bench/bench $(B)/bench/profile.so ## run every tier: ONLY=pattern TIER=name JOBS=2
+# The same kernel with every assertion and the lock-order checker: another configuration, hence another run of make.
+$(B)/debug/initrd-small.img: $(B)/initrd-small.img
+	@mkdir -p $(@D) && ln -sfn ../$(<F) $@
+debug-kernel: $(B)/debug/initrd-small.img | $(PACKAGES_STAMP) ## the kernel of the debug tier: build/debug
+	$(Q)$(MAKE) --no-print-directory B=$(B)/debug DEBUG=1 build
+
+test: build debug-kernel user $(B)/initrd-small.img $(B)/initrd-debian.img $(B)/quoin.img $(B)/quoin.iso $(B)/bench/bench $(B)/bench/profile.so ## run every tier: ONLY=pattern TIER=name JOBS=2
 	@test/run --jobs $(or $(JOBS),2) $(if $(TIER),--tier $(TIER)) $(if $(ONLY),--only '$(ONLY)')
 
 lint: ## include direction, headers that compile alone, file lengths
 	@test/lint/check
 
-.PHONY: user initrd debian linux image iso usb run debug guest test lint
+.PHONY: user initrd debian linux image iso usb run debug guest debug-kernel test lint
 
 # ---------------------------------------------------------------------------------------------------
 # Measuring: see docs/performance.md

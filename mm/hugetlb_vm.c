@@ -218,7 +218,7 @@ static bool rob_one(struct rmap_walk *w, struct vma *v, u64 addr, pte_t *entry, 
 
 	if (v->mm == r->owner->mm || private_of(v))
 		return true;
-	pte_set(entry, (pte_t){ 0 });
+	(void)pte_get_and_clear(entry);
 	tlb_flush_range(v->mm, addr, addr + hstate_bytes(h), h->shift);
 	page_unmap_one(r->page);
 	count_mapped(v->mm, h, -1);
@@ -283,7 +283,7 @@ static int cow(struct fault *f, pte_t *entry, u64 base, pte_t e)
 		page_put(old);
 		return FR_OK;
 	}
-	pte_set(entry, (pte_t){ 0 });
+	(void)pte_get_and_clear(entry);
 	tlb_flush_range(v->mm, base, base + hstate_bytes(h), h->shift);
 	pte_set(entry, pte_make(page_to_phys(p), own_bits(v)));
 	spin_unlock(lock);
@@ -352,7 +352,7 @@ void hugetlb_zap(struct tlb_gather *g, struct vma *v, u64 start, u64 end, unsign
 		spin_lock(lock);
 		e = pte_read(entry);
 		if (pte_mapped(e) && !(how & ZAP_KEEP_ANON && page_type(pte_frame(e)) == PT_ANON)) {
-			pte_set(entry, (pte_t){ 0 });
+			e = pte_get_and_clear(entry); /* with what the CPU wrote into it meanwhile */
 			p = pte_frame(e);
 			page_unmap_one(p);
 		}

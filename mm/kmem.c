@@ -307,12 +307,16 @@ static void *magazine_refill(struct kmem_cache *c, struct kmem_node *from, struc
 	return m->rounds ? mag_pop(m) : NULL;
 }
 
-/* Others want this CPU's magazines emptied.  Slow paths ask: they hold no lock of ours. */
+/*
+ * Others want this CPU's magazines emptied.  Slow paths ask, but not where a spinning lock may be held: draining waits for
+ * cache_lock, whose holder may be interrupted by a handler that wants that lock (a signal's, say).
+ */
 static void serve_requests(void)
 {
+	if (likely(!READ_ONCE(this_cpu_ptr(&pcp)->drain)) || !may_sleep())
+		return;
 	preempt_disable();
-	if (unlikely(READ_ONCE(this_cpu_ptr(&pcp)->drain)) && !in_interrupt())
-		pcp_serve_drain();
+	pcp_serve_drain();
 	preempt_enable();
 }
 

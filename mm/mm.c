@@ -20,6 +20,7 @@ struct mm_list { spinlock_t lock; struct hlist_head mms; };
 static struct kmem_cache *mm_cache;
 /* All address spaces, each on the list of the CPU that published it: fork and exit share no line with other CPUs'. */
 static DEFINE_PER_CPU(struct mm_list, mm_lists) __aligned(64);
+LOCK_DECLARE(mm_lists);
 struct page *zero_page;
 s32 oom_victims;
 static unsigned mm_cpus; /* (I) */
@@ -52,6 +53,9 @@ void mm_init(void)
 	lru_init();
 	check_register("lru", lru_check);
 	check_register("frames", frames_check);
+#ifdef LOCKCHECK
+	check_register("locks", lock_check);
+#endif
 }
 
 /* The root, and with 5 levels the table below it that is always there. */

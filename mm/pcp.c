@@ -424,8 +424,11 @@ static void drain_poke(void *unused __unused)
 {
 	/* In interrupt context: the lists are quiet only if the thread we interrupted had
 	 * preemption on. */
-	if (!(this_cpu_read(preempt_count) & PREEMPT_MASK))
+	if (!(this_cpu_read(preempt_count) & PREEMPT_MASK)) {
+		lock_irq_is_thread(true);
 		pcp_serve_drain();
+		lock_irq_is_thread(false);
+	}
 }
 
 void pcp_request_drain(u32 what)

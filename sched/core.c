@@ -153,6 +153,7 @@ static __always_inline struct run_queue *schedule_begin(u64 *now)
 	struct run_queue *rq;
 
 	ASSERT3U(preempt_depth(), ==, 1);
+	lock_assert_may_switch();
 	local_irq_disable();
 	rcu_note_context_switch(); /* the lock below is the barrier after it */
 	rq = this_rq();
@@ -313,6 +314,13 @@ bool may_sleep(void)
 	return !preempt_depth() && !irqs_disabled();
 }
 
+#ifdef LOCKCHECK
+struct lock_stack *lock_stack_of(struct thread *t)
+{
+	return &t->locks;
+}
+#endif
+
 #ifdef DEBUG
 void might_sleep_at(const char *file, int line)
 {
@@ -326,6 +334,7 @@ void sched_exit(void)
 {
 	struct thread *me = current_thread();
 
+	lock_assert_none();
 	local_irq_disable();
 	__atomic_store_n(&me->state, TASK_DEAD, __ATOMIC_SEQ_CST);
 	preempt_disable();
@@ -383,6 +392,9 @@ struct thread *sched_cpu_create(int cpu)
 
 void sched_fork(struct thread *t, const struct thread *parent)
 {
+#ifdef LOCKCHECK
+	lock_stack_init(&t->locks); /* the parent may hold some */
+#endif
 	t->state = TASK_RUNNING; /* on no queue: nobody can wake it before sched_wake_new */
 	t->on_rq = t->on_cpu = 0;
 	t->cpu = t->last_cpu = smp_processor_id();

@@ -52,11 +52,18 @@ void backtrace(const struct pt_regs *regs);
  * then they are old or mixed. => how many; any context, the stack stays
  */
 u32 backtrace_waiting(u64 low, u64 top, u64 ksp, u64 *ips, u32 max);
+/* Return addresses of the caller's callers, the nearest first; 0 ends them when there is room. Returns how many. => any context */
+unsigned backtrace_save(u64 *ip, unsigned max);
 /* Name+offset of a kernel text address into buf ("do_fork+0x12/0x80"). */
 int ksym_format(char *buf, size_t n, u64 addr);
 /* Oops: a fault in kernel mode on behalf of one task: prints, and kills that task; panics in interrupt context or with oops=panic. */
 void oops(struct pt_regs *regs, const char *what) __attribute__((noreturn, cold));
 extern bool panic_in_progress;
+/* /proc/sys/kernel/tainted, Linux's bits: what a report of a fault of the kernel's leaves behind. */
+#define TAINT_DIE 7
+#define TAINT_WARN 9
+extern u64 kernel_tainted;
+void kernel_taint(int bit); /* => any context */
 /* Keeps a copy of the memory map for panics. */
 struct handoff;
 void panic_set_memory_map(const struct handoff *h);

@@ -43,12 +43,15 @@ typedef struct wait_queue {
 } wait_queue_t;
 
 #define WAIT_QUEUE_INIT(name) { SPINLOCK_INIT, LIST_HEAD_INIT((name).head) }
-#define DEFINE_WAIT_QUEUE(name) wait_queue_t name = WAIT_QUEUE_INIT(name)
+#define DEFINE_WAIT_QUEUE(name) wait_queue_t name = WAIT_QUEUE_INIT(name); LOCK_DECLARE(name)
 static inline void init_wait_queue(wait_queue_t *q)
 {
 	spin_lock_init(&q->lock);
 	INIT_LIST_HEAD(&q->head);
 }
+#ifdef LOCKCHECK
+#define init_wait_queue(q) (init_wait_queue(q), (void)((q)->lock.class = LOCK_CLASS(#q)))
+#endif
 static inline bool wait_queue_active(const wait_queue_t *q)
 {
 	return !list_empty(&q->head);

@@ -68,6 +68,9 @@ struct thread {
 	char comm[16];
 	u32 vfork_pad;
 	s32 preempt_pad;
+#ifdef LOCKCHECK
+	struct lock_stack locks; /* sleeping locks it holds */
+#endif
 };
 
 /* Scheduler, used by proc. */

@@ -87,9 +87,37 @@ u32 backtrace_waiting(u64 low, u64 top, u64 ksp, u64 *ips, u32 max)
 	return n;
 }
 
+/* Return addresses of the frames from @fp on. Returns how many. */
+static unsigned walk(u64 fp, u64 *ip, unsigned max)
+{
+	unsigned n = 0;
+
+	while (n < max && !(fp & 7) && readable(fp, 16)) {
+		u64 next = ((u64 *)fp)[0];
+
+		if (!((u64 *)fp)[1])
+			break;
+		ip[n++] = ((u64 *)fp)[1];
+		if (next <= fp)
+			break;
+		fp = next;
+	}
+	return n;
+}
+
+unsigned backtrace_save(u64 *ip, unsigned max)
+{
+	unsigned n = walk((u64)__builtin_frame_address(0), ip, max);
+
+	if (n < max)
+		ip[n] = 0;
+	return n;
+}
+
 void backtrace(const struct pt_regs *regs)
 {
-	u64 fp = regs ? regs->rbp : (u64)__builtin_frame_address(0);
+	u64 ip[MAX_FRAMES];
+	unsigned n;
 
 	printk(LOG_EMERG, " call trace:");
 	if (regs && user_mode(regs)) {
@@ -98,15 +126,7 @@ void backtrace(const struct pt_regs *regs)
 	}
 	if (regs)
 		print_address(regs->rip, "");
-	for (int i = 0; i < MAX_FRAMES && !(fp & 7) && readable(fp, 16); i++) {
-		u64 ip = ((u64 *)fp)[1], next = ((u64 *)fp)[0];
-
-		if (!ip)
-			break;
-		/* the return address stands behind the call: step back for the name */
-		print_address(ip - 1, "");
-		if (next <= fp)
-			break;
-		fp = next;
-	}
+	n = walk(regs ? regs->rbp : (u64)__builtin_frame_address(0), ip, MAX_FRAMES);
+	for (unsigned i = 0; i < n; i++)
+		print_address(ip[i] - 1, ""); /* the return address stands behind the call: step back for the name */
 }

@@ -11,6 +11,7 @@
 #include <boot/handoff.h>
 #include <kernel/cmdline.h>
 #include <kernel/cpumask.h>
+#include <kernel/lockcheck.h>
 #include <kernel/printk.h>
 #include <kernel/spinlock.h>
 #include <kernel/time.h>
@@ -37,6 +38,13 @@ void printk_panic_tail(u64 n);
 #define MAP_MAX 96
 
 bool panic_in_progress;
+u64 kernel_tainted; /* (a) */
+
+void kernel_taint(int bit)
+{
+	__atomic_fetch_or(&kernel_tainted, 1ull << bit, __ATOMIC_RELAXED);
+}
+
 static s32 panic_cpu = -1; /* (a) */
 static s32 panic_turn = -1; /* (a) CPU that may print */
 static bool panic_nested;
@@ -171,6 +179,7 @@ static __noreturn void do_panic(struct pt_regs *regs, const char *fmt, va_list a
 		halt();
 	}
 	WRITE_ONCE(panic_in_progress, true);
+	lockcheck_off();
 	smp_panic_stop();
 	printk_panic_enter();
 	vscnprintf(text, sizeof(text), fmt, args);

@@ -57,6 +57,7 @@ static struct port ports[NR_PORTS] = {
 	{ .lock = SPINLOCK_INIT, .base = 0x3e8, .irq = 4 },
 	{ .lock = SPINLOCK_INIT, .base = 0x2e8, .irq = 3 },
 };
+LOCK_DECLARE(ports);
 
 static bool probe(struct port *p)
 {

@@ -34,7 +34,7 @@
 struct long_name { struct rcu_head rcu; char text[]; };
 
 seqcount_t rename_seq;
-struct mutex rename_mutex = MUTEX_INIT(rename_mutex);
+DEFINE_MUTEX(rename_mutex);
 static DEFINE_SPINLOCK(rename_lock); /* writers of rename_seq */
 
 static struct kmem_cache *dentry_cache;

@@ -33,7 +33,7 @@ static struct hlist_head mount_hash[1 << HASH_BITS]; /* (namespace_mutex; RCU) *
 static LIST_HEAD(all_mounts); /* (namespace_mutex) attached, in order of mounting */
 static u32 next_mount_id = 20; /* (namespace_mutex) */
 u64 mount_event = 1;
-wait_queue_t mount_event_wait = WAIT_QUEUE_INIT(mount_event_wait);
+DEFINE_WAIT_QUEUE(mount_event_wait);
 
 static struct hlist_head *hash_of(const struct mount *parent, const struct dentry *d)
 {

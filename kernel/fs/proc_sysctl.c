@@ -249,7 +249,7 @@ static const struct proc_file table[] = {
 	CONST("kernel/cap_last_cap", CAP_LAST),
 	CONST("kernel/overflowuid", 65534),
 	CONST("kernel/overflowgid", 65534),
-	CONST("kernel/tainted", 0),
+	SYSCTL_U64("sys/kernel/tainted", kernel_tainted, 0, ~0ull),
 	SYSCTL_U64("sys/kernel/shmmax", ipc_limits.shmmax, 0, ~0ull),
 	SYSCTL_U64("sys/kernel/shmall", ipc_limits.shmall, 0, ~0ull),
 	SYSCTL_U64("sys/kernel/shmmni", ipc_limits.shmmni, 0, IPC_MAX),

@@ -217,6 +217,9 @@ void proc_system_init(void)
 		{ .path = "partitions", .mode = 0444, .show = partitions },
 		{ .path = "diskstats", .mode = 0444, .show = empty },
 		{ .path = "modules", .mode = 0444, .show = empty },
+#ifdef LOCKCHECK
+		{ .path = "quoin/locks", .mode = 0600, .show = lock_show, .write = lock_plant },
+#endif
 		{ .path = "sysrq-trigger", .mode = 0200, .write = sysrq_write },
 	};
 

@@ -27,7 +27,7 @@
 #include <proc/seccomp.h>
 #include <x86/fpu.h>
 
-rwlock_t tasklist_lock = RWLOCK_INIT;
+DEFINE_RWLOCK(tasklist_lock);
 struct task *init_task_ptr;
 s32 max_threads;
 struct spread nr_tasks;

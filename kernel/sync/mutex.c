@@ -20,7 +20,7 @@
 #define FLAG 1ull
 #define WANTS_HANDOVER ((void *)1)
 
-void mutex_init(struct mutex *m)
+void (mutex_init)(struct mutex *m)
 {
 	m->owner = 0;
 	init_wait_queue(&m->wait);
@@ -93,6 +93,7 @@ static int lock_slow(struct mutex *m, unsigned state)
 	struct wait_entry w = { .link = LIST_HEAD_INIT(w.link), .thread = current_thread() };
 	int err = 0;
 
+	lock_contended(m->class);
 	ASSERT(owner_of(m->owner) != w.thread);
 	if (spin_on_owner(m))
 		return 0;
@@ -128,16 +129,26 @@ void mutex_lock_slow(struct mutex *m)
 	(void)lock_slow(m, TASK_UNINTERRUPTIBLE);
 }
 
+static int lock_or_interrupted(struct mutex *m, unsigned state)
+{
+	int err;
+
+	might_sleep();
+	lock_acquire(m, &m->class, LOCK_SLEEPS);
+	err = __mutex_try(m) ? 0 : lock_slow(m, state);
+	if (err)
+		lock_release(m, LOCK_SLEEPS);
+	return err;
+}
+
 int mutex_lock_interruptible(struct mutex *m)
 {
-	might_sleep();
-	return mutex_trylock(m) ? 0 : lock_slow(m, TASK_INTERRUPTIBLE);
+	return lock_or_interrupted(m, TASK_INTERRUPTIBLE);
 }
 
 int mutex_lock_killable(struct mutex *m)
 {
-	might_sleep();
-	return mutex_trylock(m) ? 0 : lock_slow(m, TASK_KILLABLE);
+	return lock_or_interrupted(m, TASK_KILLABLE);
 }
 
 void mutex_unlock_slow(struct mutex *m)

@@ -25,7 +25,7 @@ struct rwsem_waiter {
 	u32 granted; /* (a) set last by the granter; the waiter's stack may be gone after it */
 };
 
-void init_rwsem(struct rw_semaphore *s)
+void (init_rwsem)(struct rw_semaphore *s)
 {
 	s->count = 0;
 	s->owner = NULL;
@@ -96,6 +96,7 @@ static int down_slow(struct rw_semaphore *s, bool writer, unsigned state)
 	struct rwsem_waiter w = { .thread = current_thread(), .writer = writer };
 	int err = 0;
 
+	lock_contended(s->class);
 	if (poll_for(s, writer))
 		return 0;
 	spin_lock(&s->wait.lock);
@@ -121,7 +122,7 @@ void down_read_slow(struct rw_semaphore *s)
 {
 	/* Losing a race against another reader is not contention: try again before queueing. */
 	while (READ_ONCE(s->count) < RWSEM_WRITER)
-		if (down_read_trylock(s))
+		if (__rwsem_try_read(s))
 			return;
 	(void)down_slow(s, false, TASK_UNINTERRUPTIBLE);
 }
@@ -133,23 +134,37 @@ void down_write_slow(struct rw_semaphore *s)
 
 int down_read_killable(struct rw_semaphore *s)
 {
+	int err;
+
 	might_sleep();
+	lock_acquire(s, &s->class, LOCK_SLEEPS | LOCK_SHARED);
 	while (READ_ONCE(s->count) < RWSEM_WRITER)
-		if (down_read_trylock(s))
+		if (__rwsem_try_read(s))
 			return 0;
-	return down_slow(s, false, TASK_KILLABLE);
+	err = down_slow(s, false, TASK_KILLABLE);
+	if (err)
+		lock_release(s, LOCK_SLEEPS | LOCK_SHARED);
+	return err;
 }
 
 int down_write_killable(struct rw_semaphore *s)
 {
+	int err;
+
 	might_sleep();
-	return down_write_trylock(s) ? 0 : down_slow(s, true, TASK_KILLABLE);
+	lock_acquire(s, &s->class, LOCK_SLEEPS);
+	err = __rwsem_try_write(s) ? 0 : down_slow(s, true, TASK_KILLABLE);
+	if (err)
+		lock_release(s, LOCK_SLEEPS);
+	return err;
 }
 
 void downgrade_write(struct rw_semaphore *s)
 {
-	s64 v = __atomic_add_fetch(&s->count, 1 - RWSEM_WRITER, __ATOMIC_ACQ_REL);
+	s64 v;
 
+	lock_downgrade(s);
+	v = __atomic_add_fetch(&s->count, 1 - RWSEM_WRITER, __ATOMIC_ACQ_REL);
 	ASSERT(!(v & RWSEM_WRITER));
 	if (v >= RWSEM_WAITERS)
 		rwsem_wake(s);

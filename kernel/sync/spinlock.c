@@ -22,9 +22,10 @@ void spin_poll(void)
 
 void spin_lock_slow(spinlock_t *l)
 {
-#ifdef DEBUG
+#ifdef LOCKCHECK
 	VERIFY(READ_ONCE(l->holder) != smp_processor_id() || !READ_ONCE(l->locked));
 #endif
+	lock_contended(l->class);
 	do {
 		while (READ_ONCE(l->locked))
 			spin_poll();
@@ -33,6 +34,7 @@ void spin_lock_slow(spinlock_t *l)
 
 void read_lock_slow(rwlock_t *l)
 {
+	lock_contended(l->class);
 	for (;;) {
 		s32 v = READ_ONCE(l->state);
 
@@ -45,6 +47,7 @@ void read_lock_slow(rwlock_t *l)
 
 void write_lock_slow(rwlock_t *l)
 {
+	lock_contended(l->class);
 	for (;;) {
 		s32 v = 0;
 

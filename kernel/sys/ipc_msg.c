@@ -38,6 +38,7 @@ static void msg_free(struct ipc_object *o)
 	kfree(q);
 }
 static struct ipc_table msgs = IPC_TABLE_INIT(msgs, msg_free);
+LOCK_DECLARE(msgs);
 
 static s64 seconds(void)
 {

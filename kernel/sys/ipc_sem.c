@@ -51,6 +51,7 @@ static void sem_free(struct ipc_object *o)
 	kfree(container_of(o, struct sem_set, ipc));
 }
 static struct ipc_table sems = IPC_TABLE_INIT(sems, sem_free);
+LOCK_DECLARE(sems);
 
 static s64 seconds(void)
 {

@@ -54,6 +54,7 @@ static void shm_free(struct ipc_object *o)
 	kfree(s);
 }
 static struct ipc_table shms = IPC_TABLE_INIT(shms, shm_free);
+LOCK_DECLARE(shms);
 
 static s64 seconds(void)
 {

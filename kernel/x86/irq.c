@@ -324,8 +324,10 @@ static void pic_interrupt(unsigned irq)
 /* Every vector from 32 on. => irqs off */
 void do_irq(struct pt_regs *regs, unsigned vec)
 {
-	struct pt_regs *outer = irq_enter(regs);
+	struct pt_regs *outer;
 
+	lock_enter_irq(user_mode(regs));
+	outer = irq_enter(regs);
 	(*this_cpu_ptr(&irq_counts))[vec]++;
 	switch (vec) {
 	case VECTOR_TIMER:

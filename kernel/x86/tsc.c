@@ -311,7 +311,8 @@ static struct {
 	u32 phase; /* (a) 0 idle, 1 target is there, 2 source is there, 3 target is done, 4 source is done */
 	u64 last, worst; /* (lock) */
 	spinlock_t lock;
-} sync;
+} sync = { .lock = SPINLOCK_INIT };
+LOCK_DECLARE(sync);
 
 static void warp_loop(void)
 {

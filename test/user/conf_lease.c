@@ -1,3 +1,4 @@
+// DEBUG: -
 /* conf_lease.c - signal-driven input (O_ASYNC, F_SETOWN, F_SETSIG) and leases (F_SETLEASE) as fcntl(2) has them. */
 #include "conf.h"
 #include <poll.h>

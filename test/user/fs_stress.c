@@ -1,3 +1,4 @@
+// DEBUG: 5
 /*
  * Names under concurrent change. Threads create, remove, link, rename (over each other, across directories, exchanging)
  * and mount at random in a small tree, while others check what must hold at every moment:

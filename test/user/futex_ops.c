@@ -1,3 +1,4 @@
+// DEBUG: -
 // BOOT: --smp 4 --memory 1G
 // VARIANTS: musl
 /* The futex operations one by one, PI and robust locks, futex_waitv, under contention. */

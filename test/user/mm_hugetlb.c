@@ -1,3 +1,4 @@
+// DEBUG: -
 // VARIANTS: musl
 // BOOT: --smp 2 --memory 4G --append hugepagesz=1G --append hugepages=1
 // TIMEOUT: 120

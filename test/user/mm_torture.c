@@ -1,3 +1,4 @@
+// DEBUG: 6
 // VARIANTS: musl
 // BOOT: --smp 4 --memory 1G
 // TIMEOUT: 240

@@ -1,3 +1,4 @@
+// DEBUG: -
 /*
  * userfaultfd(2), ioctl_userfaultfd(2), read and poll of messages, events, /dev/userfaultfd and the sysctl.
  */

@@ -1,3 +1,4 @@
+// DEBUG: -
 // TIMEOUT: 60
 /*
  * mqueues.c - POSIX message queues as mq_overview(7) and the pages of the calls have them.  The same program

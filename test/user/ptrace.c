@@ -1,3 +1,4 @@
+// DEBUG: -
 // VARIANTS: musl glibc
 // TIMEOUT: 60
 /*

@@ -1,3 +1,4 @@
+// DEBUG: -
 /*
  * Signals: handlers, masks, pending, restart, alternate stacks, queueing, siginfo, default actions,
  * interrupted calls, and the machine state across a handler.

@@ -1,3 +1,4 @@
+// DEBUG: -
 // VARIANTS: musl
 /* System V semaphores, message queues and shared memory. */
 #include "check.h"

@@ -1,3 +1,4 @@
+// DEBUG: -
 /*
  * Threads as libc makes them: create, join, mutexes, conditions, thread-local data, cancellation, exit of
  * the group, futexes directly, robust lists, affinity, many threads at once.

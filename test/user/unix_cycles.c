@@ -1,3 +1,4 @@
+// DEBUG: -
 // TIMEOUT: 60
 /*
  * Local sockets that are in flight in each other's queues: closed for good when nobody can receive them, and only then.
