@@ -121,6 +121,7 @@ struct super_ops {
 	void (*show_options)(struct super *s, struct seq_buf *b);
 	/* Only for DENTRY_REVALIDATE: is this cached name still right? => must not sleep (called under RCU) */
 	bool (*revalidate)(struct dentry *d);
+	bool by_number; /* every name is pinned, and an inode's number never given again: handles can be made */
 };
 struct kstatfs { u64 type, bsize, blocks, bfree, bavail, files, ffree, fsid, namelen, frsize, flags; };
 

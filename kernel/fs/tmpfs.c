@@ -635,6 +635,7 @@ static const struct super_ops tmpfs_super_ops = {
 	.remount = tmpfs_remount,
 	.show_options = tmpfs_show_options,
 	.put_super = tmpfs_put_super,
+	.by_number = true,
 };
 
 struct fs_type tmpfs_type = { .name = "tmpfs", .mount = tmpfs_mount };
