@@ -6,6 +6,7 @@
  */
 #include <mm/show.h>
 
+#include <kernel/cpumask.h>
 #include <lib/seq_buf.h>
 #include <lib/string.h>
 #include <mm/hugetlb.h>
@@ -156,11 +157,17 @@ static u64 blocks_shown(const u64 *nr_blocks, unsigned int order)
 	return n;
 }
 
+/* Zones in the order people expect, lowest addresses first. */
+static const u8 zone_order[NR_ZONES] = { ZONE_DMA, ZONE_DMA32, ZONE_NORMAL, ZONE_MOVABLE };
+#define for_each_zone_shown(z) for (int __zi = 0; __zi < MAX_NODES * NR_ZONES; __zi++)	\
+	if (nodes[__zi / NR_ZONES] &&							\
+	    ((z) = &nodes[__zi / NR_ZONES]->zone[zone_order[__zi % NR_ZONES]])->present)
+
 void buddyinfo_show(struct seq_buf *m)
 {
 	struct zone *z;
 
-	for_each_zone(z) {
+	for_each_zone_shown(z) {
 		seq_printf(m, "Node %d, zone %8s ", z->node, zone_names[z->nr]);
 		for (unsigned int o = 0; o < SHOWN_ORDERS; o++) {
 			u64 n = 0;
@@ -183,11 +190,11 @@ void pagetypeinfo_show(struct seq_buf *m)
 
 	seq_printf(m, "Page block order: %d\nPages per block:  %llu\n\n", PAGEBLOCK_ORDER,
 		   PAGEBLOCK_PAGES);
-	seq_puts(m, "Free pages count per migrate type at order ");
+	seq_puts(m, "Free pages count per migrate type at order  ");
 	for (unsigned int o = 0; o < SHOWN_ORDERS; o++)
 		seq_printf(m, "%6u ", o);
 	seq_putc(m, '\n');
-	for_each_zone(z) {
+	for_each_zone_shown(z) {
 		for (unsigned int mt = 0; mt < MT_NR; mt++) {
 			seq_printf(m, "Node %4d, zone %8s, type %12s ", z->node, zone_names[z->nr],
 				   mt_names[mt]);
@@ -196,8 +203,8 @@ void pagetypeinfo_show(struct seq_buf *m)
 			seq_putc(m, '\n');
 		}
 	}
-	seq_puts(m, "\nNumber of blocks type     Unmovable      Movable  Reclaimable      Isolate\n");
-	for_each_zone(z) {
+	seq_puts(m, "\nNumber of blocks type     Unmovable      Movable  Reclaimable      Isolate \n");
+	for_each_zone_shown(z) {
 		u64 count[MT_NR] = { 0 };
 
 		for (u64 b = z->start_pfn >> PAGEBLOCK_ORDER; b < z->end_pfn >> PAGEBLOCK_ORDER; b++)
@@ -209,35 +216,76 @@ void pagetypeinfo_show(struct seq_buf *m)
 	}
 }
 
+/* How much a request of each class, from DMA to Movable, must leave in the zone beyond its watermark. */
+static void protection_line(struct seq_buf *m, const struct zone *z)
+{
+	bool above = false;
+
+	seq_puts(m, "        protection: (");
+	for (unsigned int i = 0; i < NR_ZONES; i++) {
+		seq_printf(m, "%s%llu", i ? ", " : "", above ? z->reserve : 0);
+		above |= zone_order[i] == z->nr;
+	}
+	seq_puts(m, ")\n");
+}
+
+/* Lists are a CPU's, for its node: what is shown of each is what is on them of this zone. */
+static void pageset_lines(struct seq_buf *m, const struct zone *z)
+{
+	int cpu;
+
+	seq_puts(m, "  pagesets\n");
+	for_each_online_cpu(cpu) {
+		struct pcp_usage u;
+
+		pcp_usage(cpu, z, &u);
+		seq_printf(m, "    cpu: %d\n              count: %u\n              high:  %u\n              batch: %u\n", cpu,
+			   u.count, u.high, u.batch);
+	}
+}
+
+static void zone_numa_lines(struct seq_buf *m, int node)
+{
+	static const char *const names[] = {
+		[NUMA_HIT] = "numa_hit", [NUMA_MISS] = "numa_miss", [NUMA_FOREIGN] = "numa_foreign",
+		[NUMA_INTERLEAVE] = "numa_interleave", [NUMA_LOCAL] = "numa_local", [NUMA_OTHER] = "numa_other",
+	};
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(names); i++)
+		seq_printf(m, "      %-12s %llu\n", names[i], numa_event_sum(node, i));
+}
+
+static void zone_lines(struct seq_buf *m, const struct zone *z)
+{
+	u64 free = READ_ONCE(z->b.nr_free) + READ_ONCE(z->deferred);
+
+	seq_printf(m, "  pages free     %llu\n        boost    0\n        min      %llu\n        low      %llu\n"
+		      "        high     %llu\n", free, z->wmark[WMARK_MIN], z->wmark[WMARK_LOW], z->wmark[WMARK_HIGH]);
+	seq_printf(m, "        spanned  %llu\n        present  %llu\n        managed  %llu\n        cma      0\n",
+		   z->spanned, z->present, z->managed);
+	protection_line(m, z);
+	seq_printf(m, "      nr_free_pages %llu\n", free);
+	zone_numa_lines(m, z->node);
+	pageset_lines(m, z);
+	seq_printf(m, "  vm stats threshold: 0\n  node_unreclaimable:  0\n  start_pfn:           %llu\n", z->start_pfn);
+	/* ours alone, behind what others know */
+	seq_printf(m, "  deferred:            %llu\n  grown:               %llu\n  allocs:              %llu\n"
+		      "  frees:               %llu\n", z->deferred, z->grown, z->allocs, z->frees);
+}
+
 void zoneinfo_show(struct seq_buf *m)
 {
 	struct zone *z;
 	int node = -1;
 
-	for_each_zone(z) {
+	for_each_zone_shown(z) {
 		seq_printf(m, "Node %d, zone %8s\n", z->node, zone_names[z->nr]);
 		if (z->node != node) {
 			node = z->node;
 			seq_puts(m, "  per-node stats\n");
 			lru_vmstat_show(m, node, "      ");
 		}
-		seq_printf(m, "  pages free     %llu\n", z->b.nr_free + z->deferred);
-		seq_puts(m, "        boost    0\n");
-		seq_printf(m, "        min      %llu\n        low      %llu\n        high     %llu\n",
-			   z->wmark[WMARK_MIN], z->wmark[WMARK_LOW], z->wmark[WMARK_HIGH]);
-		seq_printf(m, "        spanned  %llu\n        present  %llu\n        managed  %llu\n",
-			   z->spanned, z->present, z->managed);
-		seq_printf(m, "        deferred %llu\n        reserve  %llu\n", z->deferred, z->reserve);
-		seq_puts(m, "        cma      0\n        protection: (0, 0, 0, 0)\n");
-		seq_printf(m, "      nr_free_pages %llu\n", z->b.nr_free + z->deferred);
-		seq_printf(m, "      numa_hit %llu\n      numa_miss %llu\n      numa_foreign %llu\n"
-			      "      numa_interleave %llu\n      numa_local %llu\n      numa_other %llu\n",
-			   numa_event_sum(z->node, NUMA_HIT), numa_event_sum(z->node, NUMA_MISS),
-			   numa_event_sum(z->node, NUMA_FOREIGN), numa_event_sum(z->node, NUMA_INTERLEAVE),
-			   numa_event_sum(z->node, NUMA_LOCAL), numa_event_sum(z->node, NUMA_OTHER));
-		seq_printf(m, "  allocs %llu\n  frees %llu\n  grown %llu\n", z->allocs, z->frees,
-			   z->grown);
-		seq_printf(m, "  node_unreclaimable:  0\n  start_pfn:           %llu\n", z->start_pfn);
+		zone_lines(m, z);
 	}
 }
 

@@ -261,7 +261,7 @@ void vmallocinfo_show(struct seq_buf *m)
 		spin_unlock(&arena_lock);
 		if (!seg)
 			break;
-		seq_printf(m, "0x%llx-0x%llx %8llu %pS pages=%llu %s\n", start, end, end - start,
+		seq_printf(m, "0x%llx-0x%llx %7llu %pS pages=%llu %s\n", start, end, end - start,
 			   area.caller, area.npages, kinds[area.kind]);
 		at = end;
 	}

@@ -60,6 +60,7 @@ void vmstat_show(struct seq_buf *m)
 	seq_printf(m, "nr_free_pages %llu\n", nr_free_pages());
 	lru_vmstat_show(m, -1, "");
 	seq_printf(m, "nr_mlock %llu\n", nr_mlocked_pages());
+	seq_printf(m, "nr_kernel_stack %llu\n", vm_state_sum(NR_KSTACK_PAGES) * (PAGE_SIZE / 1024));
 	for (unsigned int i = 0; i < NR_VM_STATES; i++)
 		seq_printf(m, "%s %llu\n", state_names[i], vm_state_sum(i));
 	for (unsigned int i = 0; i < NR_NUMA_EVENTS; i++)

@@ -130,6 +130,11 @@ void pcp_serve_drain(void);
 /* Pages on all per-CPU lists; exact when quiet. */
 u64 pcp_pages(void);
 u64 pcp_pages_node(int node);
+/* What a CPU's lists have of a zone, may have, and take at a time. => exact when quiet */
+struct pcp_usage {
+	u32 count, high, batch;
+};
+void pcp_usage(int cpu, const struct zone *z, struct pcp_usage *u);
 u64 pcp_check(void);
 void kmem_drain_local(void);
 /* This CPU's spare kernel stacks become common property. => preemption off, not in an interrupt */

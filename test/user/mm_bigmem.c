@@ -69,9 +69,9 @@ TEST(all_page_structs)
 
 	for (size_t i = 0; i < 256ul << 20; i += 4096)
 		p[i] = 1;
-	for (int i = 0; i < 300 && zones("deferred"); i++)
+	for (int i = 0; i < 300 && zones("deferred:"); i++)
 		usleep(100000);
-	CHECK_EQ(zones("deferred"), 0);
+	CHECK_EQ(zones("deferred:"), 0);
 	for (int i = 0; i < 20 && (n = shares(&sections, share)) < 0; i++)
 		usleep(100000);
 	CHECK_EQ(n, 4);

@@ -345,7 +345,7 @@ static long not_described(void)
 	FILE *f = fopen("/proc/zoneinfo", "r");
 
 	while (f && fgets(line, sizeof line, f))
-		if (sscanf(line, " deferred %ld", &pages) == 1)
+		if (sscanf(line, " deferred: %ld", &pages) == 1)
 			sum += pages;
 	if (f)
 		fclose(f);
