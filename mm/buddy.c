@@ -110,7 +110,8 @@ static __always_inline bool is_free_block(const struct buddy *b, u64 pfn, unsign
 {
 	if (order >= SECTION_ORDER && !test_bit(pfn >> SECTION_ORDER, b->sections))
 		return false;
-	return UPPER(b->map[pfn].flags) == UPPER(head_flags(b, order, 0));
+	/* The flags of a page in use are its owner's to change; it never makes them those of a free block. */
+	return UPPER(READ_RACY(b->map[pfn].flags)) == UPPER(head_flags(b, order, 0));
 }
 
 void buddy_free(struct buddy *b, u64 pfn, unsigned int order)

@@ -162,7 +162,7 @@ struct page *huge_zap_pmd(struct vma *v, pmd_t *pmd, s64 *rss); /* huge.c */
 /* Keeps faults out of @v until m is released: mm/vmalock.h. => m write */
 static inline void vma_write_lock(struct vma *v)
 {
-	v->wlock = v->mm->write_seq;
+	WRITE_ONCE(v->wlock, v->mm->write_seq);
 	__atomic_fetch_add(&v->gen, 1, __ATOMIC_SEQ_CST);
 }
 

@@ -162,7 +162,7 @@ void vmatree_erase(struct mm *mm, struct vma *v)
 	struct vma *next = vma_next(v);
 
 	if (mm->last == v)
-		mm->last = NULL;
+		WRITE_ONCE(mm->last, NULL);
 	rb_erase_augmented(&v->rb, &mm->vmas, &gap_callbacks);
 	list_del(&v->list);
 	mm->nr_vmas--;
@@ -178,8 +178,8 @@ void vmatree_resize(struct mm *mm, struct vma *v, u64 start, u64 end)
 	ASSERT(start < end);
 	ASSERT(!next || end <= next->start);
 	ASSERT(!vma_prev(v) || vma_prev(v)->end <= start);
-	v->start = start;
-	v->end = end;
+	WRITE_ONCE(v->start, start);
+	WRITE_ONCE(v->end, end);
 	gap_update(v);
 	if (tail && next)
 		gap_update(next);
@@ -190,7 +190,7 @@ void vmatree_split(struct mm *mm, struct vma *v, struct vma *n)
 	struct rb_node *right = v->rb.rb_right;
 
 	ASSERT(v->start < n->start && n->start < v->end && n->end == v->end);
-	v->end = n->start;
+	WRITE_ONCE(v->end, n->start);
 	n->gap = n->rb_max_gap = 0;
 	/* the place behind v: its right child, or the left child of its successor */
 	if (right) {
@@ -210,11 +210,11 @@ void vmatree_join(struct mm *mm, struct vma *v, struct vma *n)
 {
 	ASSERT(v->end == n->start && list_next_entry(v, list) == n);
 	if (mm->last == n)
-		mm->last = v;
+		WRITE_ONCE(mm->last, v);
 	rb_erase_augmented(&n->rb, &mm->vmas, &gap_callbacks);
 	list_del(&n->list);
 	mm->nr_vmas--;
-	v->end = n->end;
+	WRITE_ONCE(v->end, n->end);
 }
 
 /* Fits [*, hi) from the top, or from lo upwards. */

@@ -71,7 +71,7 @@ static struct page *zone_take(struct zone *z, unsigned int order, enum mobility 
 	struct page *p = NULL;
 	u64 flags;
 
-	if (READ_ONCE(z->b.nr_free) < mark + (1ull << order))
+	if (READ_RACY(z->b.nr_free) < mark + (1ull << order))
 		return NULL;
 	spin_lock_irqsave(&z->lock, flags);
 	if (z->b.nr_free >= mark + (1ull << order)) {
@@ -220,7 +220,7 @@ static unsigned int zone_take_bulk(struct zone *z, enum mobility mt, struct page
 	unsigned int got = 0;
 	u64 flags;
 
-	if (READ_ONCE(z->b.nr_free) < z->wmark[WMARK_LOW] + n)
+	if (READ_RACY(z->b.nr_free) < z->wmark[WMARK_LOW] + n)
 		return 0;
 	spin_lock_irqsave(&z->lock, flags);
 	if (z->b.nr_free >= z->wmark[WMARK_LOW] + n)

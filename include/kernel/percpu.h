@@ -17,8 +17,13 @@
 
 #define MAX_CPUS 64
 
+#ifdef HOST_TEST /* a name that the linker makes __start_ and __stop_ symbols for */
+#define PERCPU_SECTION "percpu"
+#else
+#define PERCPU_SECTION ".data..percpu"
+#endif
 #define DEFINE_PER_CPU(type, name) \
-	__attribute__((section(".data..percpu"), used)) __typeof__(type) name
+	__attribute__((section(PERCPU_SECTION), used)) __typeof__(type) name
 /* The few that the entry code touches before it is on the kernel's page tables. Nothing secret. */
 #define DEFINE_PER_CPU_ENTRY(type, name) \
 	__attribute__((section(".data..percpu.entry"), used)) __typeof__(type) name

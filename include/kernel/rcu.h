@@ -17,7 +17,7 @@ struct rcu_head {
 };
 #define rcu_read_lock() preempt_disable()
 #define rcu_read_unlock() preempt_enable()
-#define rcu_dereference(p) READ_ONCE(p)
+#define rcu_dereference(p) READ_POINTER(p)
 #define rcu_assign_pointer(p, v) __atomic_store_n(&(p), (v), __ATOMIC_RELEASE)
 
 /* Runs @func(@head) after a grace period. => any context; never fails. */
@@ -31,7 +31,11 @@ void rcu_barrier(void); /* waits for all callbacks queued so far; may sleep */
 DECLARE_PER_CPU(u64, rcu_qs);
 static inline void rcu_note_context_switch(void)
 {
+#if __has_feature(thread_sanitizer) /* it does not see GS */
+	__atomic_fetch_add(this_cpu_ptr(&rcu_qs), 1, __ATOMIC_RELEASE);
+#else
 	this_cpu_inc(rcu_qs);
+#endif
 }
 void rcu_init(void); /* after kernel threads work */
 

@@ -61,12 +61,25 @@
 #define unreachable()		__builtin_unreachable()
 #define OPTIMIZER_HIDE_VAR(v)	__asm__("" : "+r"(v))
 
-/* Under ThreadSanitizer the accesses must be visible as atomic ones. */
+/*
+ * Under ThreadSanitizer the accesses must be visible as atomic ones.  READ_POINTER reads a pointer that was published with
+ * a release store: the CPU keeps what is read through it behind (Intel SDM 3A 9.2.2), the sanitizer must be told.
+ * READ_RACY is for a word that others change by plain stores at the same time, where every value it ever had will do.
+ */
 #if __has_feature(thread_sanitizer)
 #define READ_ONCE(x)		__atomic_load_n(&(x), __ATOMIC_RELAXED)
+#define READ_POINTER(x)		__atomic_load_n(&(x), __ATOMIC_ACQUIRE)
+static __attribute__((__noinline__, __unused__, no_sanitize("thread"))) u64 read_unseen(const volatile void *p, size_t n)
+{
+	return n == 8 ? *(const volatile u64 *)p : n == 4 ? *(const volatile u32 *)p :
+	       n == 2 ? *(const volatile u16 *)p : *(const volatile u8 *)p;
+}
+#define READ_RACY(x)		((__typeof__(x))read_unseen(&(x), sizeof(x)))
 #define WRITE_ONCE(x, v)	__atomic_store_n(&(x), (v), __ATOMIC_RELAXED)
 #else
 #define READ_ONCE(x)		(*(const volatile __typeof__(x) *)&(x))
+#define READ_POINTER(x)		READ_ONCE(x)
+#define READ_RACY(x)		READ_ONCE(x)
 #define WRITE_ONCE(x, v)	(*(volatile __typeof__(x) *)&(x) = (v))
 #endif
 

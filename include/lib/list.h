@@ -231,7 +231,7 @@ static __always_inline void list_replace_rcu(struct list_head *old, struct list_
 	old->prev = LIST_POISON2;
 }
 
-#define list_entry_rcu(ptr, type, member) container_of(READ_ONCE(ptr), type, member)
+#define list_entry_rcu(ptr, type, member) container_of(READ_POINTER(ptr), type, member)
 #define list_for_each_entry_rcu(p, h, member)					\
 	for (p = list_entry_rcu((h)->next, __typeof__(*p), member);		\
 	     !list_entry_is_head(p, h, member);					\
@@ -357,7 +357,7 @@ static __always_inline void hlist_del_init_rcu(struct hlist_node *n)
 	     p && ({ n = p->member.next; 1; });					\
 	     p = hlist_entry_safe(n, __typeof__(*p), member))
 #define hlist_for_each_entry_rcu(p, h, member)					\
-	for (p = hlist_entry_safe(READ_ONCE((h)->first), __typeof__(*p), member); p; \
-	     p = hlist_entry_safe(READ_ONCE(p->member.next), __typeof__(*p), member))
+	for (p = hlist_entry_safe(READ_POINTER((h)->first), __typeof__(*p), member); p; \
+	     p = hlist_entry_safe(READ_POINTER(p->member.next), __typeof__(*p), member))
 
 #endif

@@ -8,7 +8,7 @@
 #ifndef LIB_RBTREE_H
 #define LIB_RBTREE_H
 
-#include "lib/compiler.h"
+#include "lib/atomic.h"
 
 struct rb_node {
 	uintptr_t __rb_parent_color;	/* parent | colour: 0 red, 1 black */
@@ -70,9 +70,9 @@ static __always_inline void rb_link_node(struct rb_node *node, struct rb_node *p
 					 struct rb_node **link)
 {
 	node->__rb_parent_color = (uintptr_t)parent;
-	node->rb_left = NULL;
-	node->rb_right = NULL;
-	*link = node;
+	WRITE_ONCE(node->rb_left, NULL);
+	WRITE_ONCE(node->rb_right, NULL);
+	smp_store_release(link, node); /* who walks without a lock finds it whole */
 }
 
 static __always_inline struct rb_node *rb_first_cached(const struct rb_root_cached *root)

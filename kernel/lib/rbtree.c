@@ -67,10 +67,10 @@ static __always_inline struct rb_node *rotate_left(struct rb_node *n, struct rb_
 {
 	struct rb_node *c = n->rb_right, *parent = rb_parent(n);
 
-	n->rb_right = c->rb_left;
+	WRITE_ONCE(n->rb_right, c->rb_left);
 	if (c->rb_left)
 		set_parent(c->rb_left, n);
-	c->rb_left = n;
+	WRITE_ONCE(c->rb_left, n);
 	set_parent(c, parent);
 	change_child(n, c, parent, root);
 	set_parent(n, c);
@@ -83,10 +83,10 @@ static __always_inline struct rb_node *rotate_right(struct rb_node *n, struct rb
 {
 	struct rb_node *c = n->rb_left, *parent = rb_parent(n);
 
-	n->rb_left = c->rb_right;
+	WRITE_ONCE(n->rb_left, c->rb_right);
 	if (c->rb_right)
 		set_parent(c->rb_right, n);
-	c->rb_right = n;
+	WRITE_ONCE(c->rb_right, n);
 	set_parent(c, parent);
 	change_child(n, c, parent, root);
 	set_parent(n, c);
@@ -185,13 +185,13 @@ static __always_inline void erase_inner(struct rb_node *n, struct rb_root *root,
 	if (parent == n) {
 		parent = s;
 	} else {
-		parent->rb_left = child;
+		WRITE_ONCE(parent->rb_left, child);
 		if (child)
 			set_parent(child, parent);
-		s->rb_right = n->rb_right;
+		WRITE_ONCE(s->rb_right, n->rb_right);
 		set_parent(s->rb_right, s);
 	}
-	s->rb_left = n->rb_left;
+	WRITE_ONCE(s->rb_left, n->rb_left);
 	set_parent(s->rb_left, s);
 	s->__rb_parent_color = n->__rb_parent_color;
 	change_child(n, s, rb_parent(n), root);

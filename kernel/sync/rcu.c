@@ -111,7 +111,7 @@ static void run_callbacks(struct rcu_head *head)
 
 static bool rcu_cpu_quiescent(int cpu, u64 before)
 {
-	return READ_ONCE(per_cpu(rcu_qs, cpu)) != before || READ_ONCE(per_cpu(cpu_in_idle, cpu));
+	return smp_load_acquire(per_cpu_ptr(&rcu_qs, cpu)) != before || smp_load_acquire(per_cpu_ptr(&cpu_in_idle, cpu));
 }
 
 static void sleep_ns(u64 ns)
@@ -181,7 +181,7 @@ static void wait_cycle(void)
 	smp_mb(); /* what the caller unlinked or queued is seen by a cycle we count as later */
 	target = READ_ONCE(rcu_begun) + 1;
 	rcu_kick();
-	wait_event(rcu_done_wait, READ_ONCE(rcu_ended) >= target);
+	wait_event(rcu_done_wait, smp_load_acquire(&rcu_ended) >= target);
 }
 
 void synchronize_rcu(void)
