@@ -9,7 +9,7 @@
 #define DIRECT_MAP_PLACE	0x1000000000ull
 #define PAGE_ARRAY_BASE		0x2000000000ull
 #define VMALLOC_START		0x3000000000ull
-#define VMALLOC_END		0x3fffffffffull
+#define VMALLOC_END		0x7effffffffull
 #else
 #define DIRECT_MAP_PLACE	0x200000000000ull
 #define PAGE_ARRAY_BASE		0x210000000000ull

@@ -1,18 +1,18 @@
-// SOURCES: kernel/lib/xarray.c
-// CFLAGS: -DHOST_TEST -DDEBUG -fno-sanitize=all -fsanitize=thread
+// SOURCES: kernel/lib/xarray.c test/host/simcpu.c
+// PLANT: kernel/lib/xarray.c: smp_store_release(&n->slots[i], value); => n->slots[i] = value;
+// PLANT: kernel/lib/xarray.c: smp_store_release(&xa->head, mk_node(n)); => xa->head = mk_node(n);
+// PLANT: kernel/lib/xarray.c: if (n->present > 1)\n\t\t\treturn; => ;
 /*
- * Readers beside a writer, under ThreadSanitizer.  Nodes are freed when all is over, as if a grace
- * period were endless.  A reader must see, for each index, NULL or an entry made for that index;
- * entries that are never taken out it must always see.
+ * Readers beside a writer, under ThreadSanitizer.  Nodes are freed after a grace period.  A reader must see,
+ * for each index, NULL or an entry made for that index; entries that are never taken out it must always see.
  */
-#include "check.h"
-#include <pthread.h>
-#include "lib/xarray.h"
+#include <kernel/rcu.h>
+#include <lib/xarray.h>
+#include "simcpu.h"
 
-enum { READERS = 3, ROUNDS = 60000 };
+enum { CPUS = 4, ROUNDS = 60000 };
 
 static struct xarray xa;
-static struct xa_node *dead;
 static bool stop;
 static long wrong, looked;
 
@@ -21,10 +21,14 @@ static struct xa_node *node_alloc(gfp_t gfp __unused)
 	return malloc(sizeof(struct xa_node));
 }
 
+static void node_free_late(struct rcu_head *head)
+{
+	free(container_of((void **)head, struct xa_node, owner_words[0]));
+}
+
 static void node_free(struct xa_node *node)
 {
-	node->owner_words[0] = dead;
-	dead = node;
+	call_rcu((struct rcu_head *)node->owner_words, node_free_late);
 }
 
 static const struct xa_node_ops ops = { node_alloc, node_free };
@@ -53,15 +57,17 @@ static void *entry_for(u64 index)
 	return xa_mk_value(index & ((1ull << 60) - 1));
 }
 
-static void *reader(void *arg)
+static void reader(int cpu)
 {
-	u64 seed = (u64)(uintptr_t)arg;
+	u64 seed = (u64)cpu;
 	long bad = 0, n = 0;
 
 	while (!READ_ONCE(stop)) {
 		u64 i = pick(&seed), at = i;
-		void *e = xa_load(&xa, i);
+		void *e;
 
+		rcu_read_lock();
+		e = xa_load(&xa, i);
 		bad += e ? e != entry_for(i) : stays(i);
 		e = xa_find(&xa, &at, U64_MAX);
 		bad += e && e != entry_for(at);
@@ -72,23 +78,18 @@ static void *reader(void *arg)
 		e = xa_find_marked(&xa, &at, U64_MAX, XA_MARK_1);
 		bad += e && e != entry_for(at);
 		xa_get_mark(&xa, i, XA_MARK_1);
+		rcu_read_unlock();
 		n++;
+		sim_pass();
 	}
 	__atomic_fetch_add(&wrong, bad, __ATOMIC_RELAXED);
 	__atomic_fetch_add(&looked, n, __ATOMIC_RELAXED);
-	return NULL;
 }
 
-static void test_readers_beside_a_writer(void)
+static void writer(void)
 {
-	pthread_t t[READERS];
 	u64 seed = 99;
 
-	xa_init(&xa, &ops);
-	for (u64 i = 0; i < 4096; i += 16)
-		CHECK_EQ(xa_store(&xa, i, entry_for(i), 0), 0);
-	for (long k = 0; k < READERS; k++)
-		pthread_create(&t[k], NULL, reader, (void *)(k + 1));
 	for (int round = 0; round < ROUNDS; round++) {
 		u64 i = pick(&seed);
 
@@ -106,23 +107,33 @@ static void test_readers_beside_a_writer(void)
 		default:
 			CHECK_EQ(xa_store(&xa, i, entry_for(i), 0), 0);
 		}
+		sim_pass();
 	}
+	rcu_barrier();
 	WRITE_ONCE(stop, true);
-	for (int k = 0; k < READERS; k++)
-		pthread_join(t[k], NULL);
+}
+
+static void cpu(int n)
+{
+	n ? reader(n) : writer();
+}
+
+static void readers_beside_a_writer(void)
+{
+	const char *what = "";
+
+	xa_init(&xa, &ops);
+	for (u64 i = 0; i < 4096; i += 16)
+		CHECK_EQ(xa_store(&xa, i, entry_for(i), 0), 0);
+	sim_run(cpu);
 	CHECK_EQ(wrong, 0);
 	CHECK(looked > 100);
-	xa_destroy(&xa);
-	while (dead) {
-		struct xa_node *n = dead;
-
-		dead = n->owner_words[0];
-		free(n);
-	}
+	CHECK_EQ(xa_check(&xa, &what), 0);
 }
 
 int main(void)
 {
-	RUN(test_readers_beside_a_writer);
+	sim_start(CPUS);
+	RUN(readers_beside_a_writer);
 	return check_done();
 }
