@@ -417,94 +417,141 @@ static inline void copy_match(uint8_t *out, uint32_t dist, uint32_t len)
  * The hot loop. Returns OK when a bound is near or the block ended (*ended).
  * => all state lives in locals while it runs
  */
+/* What decode_fast works on: a copy of the state, for registers. All below is inlined into it. */
+struct fast {
+	const uint8_t *in;
+	uint8_t *out;
+	uint64_t bits;
+	uint32_t nr;
+};
+#define FAST static inline __attribute__((always_inline))
+
+FAST void fast_refill(struct fast *f)
+{
+	f->bits |= load64(f->in) << f->nr;
+	f->in += (63 - f->nr) >> 3;
+	f->nr |= 56;
+}
+
+FAST void fast_drop(struct fast *f, uint32_t n)
+{
+	f->bits >>= n;
+	f->nr -= n;
+}
+
+/* The next n bits, which stay. */
+FAST uint32_t fast_peek(const struct fast *f, uint32_t n)
+{
+	return (uint32_t)f->bits & ((1u << n) - 1);
+}
+
+FAST void fast_literal(struct fast *f, uint32_t e)
+{
+	fast_drop(f, E_DROP(e));
+	*f->out++ = (uint8_t)(e >> 16);
+}
+
+/* Up to three literals that are one lookup each. => the entry that follows; a literal: that was the third. */
+FAST uint32_t fast_literals(const struct inflate *w, struct fast *f)
+{
+	uint32_t e = w->lit[fast_peek(f, LIT_ROOT)];
+
+	if (!(e & E_LITERAL))
+		return e;
+	fast_literal(f, e);
+	e = w->lit[fast_peek(f, LIT_ROOT)];
+	if (e & E_LITERAL) {
+		fast_literal(f, e);
+		e = w->lit[fast_peek(f, LIT_ROOT)];
+		if (e & E_LITERAL) {
+			fast_literal(f, e);
+			return e;
+		}
+	}
+	fast_refill(f);
+	return e;
+}
+
+/* The entry of a code longer than the table's index bits. */
+FAST uint32_t fast_subtable(const uint32_t *table, struct fast *f, uint32_t root, uint32_t e)
+{
+	fast_drop(f, root);
+	return table[E_VALUE(e) + fast_peek(f, E_EXTRA(e))];
+}
+
+/* Drops an entry's code and extra bits. => its value with them: a length or distance */
+FAST uint32_t fast_value(struct fast *f, uint32_t e)
+{
+	uint32_t v;
+
+	fast_drop(f, E_DROP(e));
+	v = E_VALUE(e) + fast_peek(f, E_EXTRA(e));
+	fast_drop(f, E_EXTRA(e));
+	return v;
+}
+
+/* The match whose length has entry e. => false: bad data */
+FAST bool fast_match(const struct inflate *w, struct fast *f, uint32_t e)
+{
+	uint32_t len = fast_value(f, e), dist;
+
+	e = w->dist[fast_peek(f, DIST_ROOT)];
+	if (unlikely(e & E_SPECIAL)) {
+		if (e & E_SUB)
+			e = fast_subtable(w->dist, f, DIST_ROOT, e);
+		if (e & E_SPECIAL)
+			return false;
+	}
+	dist = fast_value(f, e);
+	if (unlikely(dist > (uint64_t)(f->out - w->out_base)))
+		return false;
+	copy_match(f->out, dist, len);
+	f->out += len;
+	return true;
+}
+
 static enum inflate_status decode_fast(struct inflate *w, bool *ended)
 {
-	const uint8_t *in = w->in, *in_safe = w->in_end - FAST_IN;
-	uint8_t *out = w->out, *out_safe = w->out_end - FAST_OUT;
-	uint64_t bits = w->bits;
-	uint32_t nr = w->nr_bits, e, len, dist;
+	const uint8_t *in_safe = w->in_end - FAST_IN;
+	uint8_t *out_safe = w->out_end - FAST_OUT;
+	struct fast f = { w->in, w->out, w->bits, w->nr_bits };
 	enum inflate_status err = INFLATE_OK;
 
-#define REFILL() do {						\
-		bits |= load64(in) << nr;			\
-		in += (63 - nr) >> 3;				\
-		nr |= 56;					\
-	} while (0)
-#define DROP(n) do { bits >>= (n); nr -= (n); } while (0)
-#define LOOKUP() (w->lit[bits & ((1u << LIT_ROOT) - 1)])
+	while (f.in <= in_safe && f.out <= out_safe) {
+		uint32_t e;
 
-	while (in <= in_safe && out <= out_safe) {
-		REFILL();
-		e = LOOKUP();
-		if (e & E_LITERAL) {
-			DROP(E_DROP(e));
-			*out++ = (uint8_t)(e >> 16);
-			e = LOOKUP();
-			if (e & E_LITERAL) {
-				DROP(E_DROP(e));
-				*out++ = (uint8_t)(e >> 16);
-				e = LOOKUP();
-				if (e & E_LITERAL) {
-					DROP(E_DROP(e));
-					*out++ = (uint8_t)(e >> 16);
-					continue;
-				}
-			}
-			REFILL();
-		}
+		fast_refill(&f);
+		e = fast_literals(w, &f);
+		if (e & E_LITERAL)
+			continue;
 		if (unlikely(e & E_SPECIAL)) {
-			if (e & E_SUB) {
-				DROP(LIT_ROOT);
-				e = w->lit[E_VALUE(e) + (bits & ((1u << E_EXTRA(e)) - 1))];
-				if (e & E_LITERAL) {
-					DROP(E_DROP(e));
-					*out++ = (uint8_t)(e >> 16);
-					continue;
-				}
+			if (e & E_SUB)
+				e = fast_subtable(w->lit, &f, LIT_ROOT, e);
+			if (e & E_LITERAL) {
+				fast_literal(&f, e);
+				continue;
 			}
 			if (e & E_END) {
-				DROP(E_DROP(e));
+				fast_drop(&f, E_DROP(e));
 				*ended = true;
 				break;
 			}
-			if (e & E_SPECIAL) {
-				err = INFLATE_BAD_DATA;
-				break;
-			}
+			if (e & E_SPECIAL)
+				goto bad;
 		}
-		DROP(E_DROP(e));
-		len = E_VALUE(e) + ((uint32_t)bits & ((1u << E_EXTRA(e)) - 1));
-		DROP(E_EXTRA(e));
-		e = w->dist[bits & ((1u << DIST_ROOT) - 1)];
-		if (unlikely(e & E_SPECIAL)) {
-			if (e & E_SUB) {
-				DROP(DIST_ROOT);
-				e = w->dist[E_VALUE(e) + (bits & ((1u << E_EXTRA(e)) - 1))];
-			}
-			if (e & E_SPECIAL) {
-				err = INFLATE_BAD_DATA;
-				break;
-			}
-		}
-		DROP(E_DROP(e));
-		dist = E_VALUE(e) + ((uint32_t)bits & ((1u << E_EXTRA(e)) - 1));
-		DROP(E_EXTRA(e));
-		if (unlikely(dist > (uint64_t)(out - w->out_base))) {
-			err = INFLATE_BAD_DATA;
-			break;
-		}
-		copy_match(out, dist, len);
-		out += len;
+		if (unlikely(!fast_match(w, &f, e)))
+			goto bad;
 	}
-#undef REFILL
-#undef DROP
-#undef LOOKUP
-	w->in = in;
-	w->out = out;
+out:
+	w->in = f.in;
+	w->out = f.out;
 	/* refill loads more bits than it counts; those above nr would be loaded twice. */
-	w->bits = bits & ((1ull << nr) - 1);
-	w->nr_bits = nr;
+	w->bits = f.bits & ((1ull << f.nr) - 1);
+	w->nr_bits = f.nr;
 	return err;
+bad:
+	err = INFLATE_BAD_DATA;
+	goto out;
 }
 
 /* One symbol of a table with every check; drops its code. */
