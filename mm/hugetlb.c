@@ -484,6 +484,11 @@ struct page *huge_file_get(struct mapping *m, u64 index, int *err)
 	struct page *p = mapping_find(m, index << h->order);
 	bool reserved;
 
+	if (unlikely(p && page_flag(p, PG_HWPOISON))) {
+		page_put(p);
+		*err = -EHWPOISON;
+		return NULL;
+	}
 	if (p)
 		return p;
 	reserved = huge_resv_take(&hf->resv, index);

@@ -1,5 +1,5 @@
 /*
- * Moving a pool page to another node: mbind, move_pages, migrate_pages.
+ * Moving a pool page to another node (mbind, move_pages, migrate_pages), or away from a frame that is about to fail (MADV_SOFT_OFFLINE).
  *
  * The move itself is migrate.c's: entries, counts and the place in the file's cache change as for any page; the entries are PMD entries in mappings with VM_HUGETLB.
  * Here is where the new page comes from, and where the old one goes:
@@ -35,6 +35,7 @@ static struct page *take_pooled(struct hstate *h, int node)
 	return p;
 }
 
+/* @node < 0: any */
 static struct page *take_fresh(struct hstate *h, int node)
 {
 	struct page *p = pool_new_page(h, node);
@@ -42,6 +43,7 @@ static struct page *take_fresh(struct hstate *h, int node)
 
 	if (!p)
 		return NULL;
+	node = page_node(p);
 	spin_lock_irqsave(&h->lock, flags);
 	h->nr++;
 	h->node_nr[node]++;
@@ -50,7 +52,7 @@ static struct page *take_fresh(struct hstate *h, int node)
 	return p;
 }
 
-/* A page nobody refers to leaves the pool; @instead has its place. */
+/* A page nobody refers to leaves the pool; a page of node @instead has its place. */
 static void leave_pool(struct hstate *h, struct page *p, int instead)
 {
 	int node = page_node(p);
@@ -68,7 +70,6 @@ static void leave_pool(struct hstate *h, struct page *p, int instead)
 	p->flags &= ~(1ull << PG_DIRTY | 1ull << PG_UPTODATE | 1ull << PG_REFERENCED | 1ull << PG_SWAPBACKED);
 	page_set_type(p, PT_KERNEL);
 	p->mapping = NULL;
-	pool_discard(p);
 }
 
 int hugetlb_migrate(struct migration *m, struct page *p, int node)
@@ -91,12 +92,43 @@ int hugetlb_migrate(struct migration *m, struct page *p, int node)
 	if (err && fresh) {
 		WRITE_ONCE(to->refcount, 0);
 		leave_pool(h, to, page_node(p));
+		pool_discard(to);
 	} else if (err) {
 		page_put(to);
 	} else if (fresh) {
 		leave_pool(h, p, node);
+		pool_discard(p);
 	} else if (!hugetlb_page_release(p)) {
 		pool_discard(p);
 	}
 	return err;
+}
+
+int hugetlb_offline(struct migration *m, struct page *p, struct page *bad)
+{
+	struct hstate *h = &hstates[HUGE_2M];
+	struct page *to;
+	int err;
+
+	if (page_order(p) != h->order)
+		return -EBUSY;
+	to = take_fresh(h, page_node(p)) ?: take_fresh(h, NUMA_NO_NODE);
+	if (!to)
+		return -ENOMEM;
+	err = migrate_pool_page(m, p, to);
+	if (err) {
+		WRITE_ONCE(to->refcount, 0);
+		leave_pool(h, to, page_node(p));
+		pool_discard(to);
+		return err;
+	}
+	/* commit: no failure below */
+	leave_pool(h, p, page_node(to));
+	page_clear_flag(p, PG_HUGETLB);
+	split_page(p, h->order);
+	page_set_flag(bad, PG_HWPOISON);
+	for (u64 i = 0; i < hstate_pages(h); i++)
+		if (p + i != bad)
+			page_put(p + i);
+	return 0;
 }

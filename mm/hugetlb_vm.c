@@ -176,7 +176,7 @@ static int shared_fault(struct fault *f, pte_t *entry, u64 base)
 
 	p = huge_file_get(m, huge_index(f->vma, base), &err);
 	if (!p)
-		return err == -ENOMEM ? FR_OOM : FR_SIGBUS;
+		return err == -ENOMEM ? FR_OOM : err == -EHWPOISON ? FR_HWPOISON : FR_SIGBUS;
 	/* made after a truncation had passed here: it must not stay */
 	if (beyond_end(m, small)) {
 		mapping_drop_page(m, p);
@@ -197,6 +197,10 @@ static int missing(struct fault *f, pte_t *entry, u64 base)
 	if (v->flags & VM_MAYSHARE)
 		return shared_fault(f, entry, base);
 	cached = mapping_find(v->mapping, vma_index(v, base));
+	if (unlikely(cached && page_flag(cached, PG_HWPOISON))) {
+		page_put(cached);
+		return FR_HWPOISON;
+	}
 	if (cached && !(f->flags & FAULT_WRITE))
 		return map_file_page(f, entry, base, cached);
 	r = own_fault(f, entry, base, cached);
@@ -320,7 +324,9 @@ int hugetlb_fault(struct fault *f)
 	if (entry) {
 		e = pte_settled(entry);
 		ASSERT(!pmd_has_table(e));
-		if (pte_none(e)) {
+		if (unlikely(pte_poisoned(e))) {
+			r = FR_HWPOISON;
+		} else if (pte_none(e)) {
 			r = missing(f, entry, base);
 		} else if (f->flags & FAULT_WRITE && !pte_write(e)) {
 			r = write_fault(f, entry, base, e);
@@ -355,6 +361,8 @@ void hugetlb_zap(struct tlb_gather *g, struct vma *v, u64 start, u64 end, unsign
 			e = pte_get_and_clear(entry); /* with what the CPU wrote into it meanwhile */
 			p = pte_frame(e);
 			page_unmap_one(p);
+		} else if (unlikely(pte_poisoned(e))) {
+			pte_set(entry, (pte_t){ 0 });
 		}
 		spin_unlock(lock);
 		if (!p)
@@ -392,7 +400,7 @@ int hugetlb_copy(struct vma *dst, struct vma *src, bool *wrprotected)
 		pte_t *from = hugetlb_entry(src, a), *to, e;
 		spinlock_t *lock;
 
-		if (!from || !pte_mapped(pte_settled(from)))
+		if (!from || pte_none(pte_settled(from)))
 			continue;
 		to = hugetlb_entry_alloc(dst, a);
 		if (!to)
@@ -400,7 +408,9 @@ int hugetlb_copy(struct vma *dst, struct vma *src, bool *wrprotected)
 		lock = pt_lock_of(from);
 		spin_lock(lock);
 		e = pte_read(from);
-		if (!pte_mapped(e)) { /* truncated just now */
+		if (!pte_mapped(e)) { /* truncated just now, or failed */
+			if (pte_poisoned(e))
+				pte_set(to, e);
 			spin_unlock(lock);
 			continue;
 		}

@@ -125,7 +125,7 @@ static u8 page_resident(struct vma *v, u64 addr)
 
 	if (v->flags & VM_HUGETLB) {
 		pmd = hugetlb_entry(v, addr);
-		return pmd && pte_mapped(pte_settled(pmd));
+		return pmd && !pte_none(pte_settled(pmd));
 	}
 	pmd = pt_pmd(v->mm, addr);
 	if (pmd) {

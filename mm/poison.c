@@ -10,10 +10,14 @@
  *
  * Either way the frame keeps one reference for ever, is not given back, counts in HardwareCorrupted, and there is no way to undo it.
  *
- * Only user memory can be given up: the zero page, pool pages, secret memory, and pages somebody else is working on say EBUSY.
+ * A page of a pool fails as a whole (si_addr_lsb is 21 or 30) and stays in its pool, in use for ever; soft, it is replaced by a fresh one and
+ * but for the frame named freed.
+ *
+ * Only user memory can be given up: the zero page, secret memory, and pages somebody else is working on say EBUSY.
  */
 #include <mm/migrate.h>
 #include "lru.h"
+#include "pool.h"
 
 #define TRIES 8
 
@@ -27,13 +31,18 @@ static bool strike_entry(struct rmap_walk *w, struct vma *v, u64 addr, pte_t *en
 {
 	struct strike *s = w->arg;
 
-	ASSERT(!huge);
+	u64 size = vma_page_size(v);
+
+	(void)huge; /* of a pool, or else none: the page is not a part of a large one */
 	lru_del(s->p);
 	(void)pte_get_and_clear(entry);
-	tlb_flush_page(v->mm, addr);
+	tlb_flush_range(v->mm, addr, addr + size, size == PAGE_SIZE ? PAGE_SHIFT : PMD_SHIFT);
 	pte_set(entry, poison_entry(s->p));
 	page_unmap_one(s->p);
-	mm_add_rss(v->mm, page_rss(s->p), -1);
+	if (v->flags & VM_HUGETLB)
+		__atomic_fetch_sub(&v->mm->hugetlb_pages, (s64)(size >> PAGE_SHIFT), __ATOMIC_RELAXED);
+	else
+		mm_add_rss(v->mm, page_rss(s->p), -1);
 	s->taken++;
 	return true;
 }
@@ -44,7 +53,7 @@ static void count_frame(const struct page *p, const char *how)
 	pr_err("Memory failure: %#llx: %s\n", page_to_pfn(p), how);
 }
 
-/* => a reference of the caller's, which stays with the page; not a part of a huge page */
+/* => a reference of the caller's, which stays with the page; small, or a pool's */
 static int strike(struct page *p)
 {
 	struct strike s = { .p = p };
@@ -82,22 +91,28 @@ static int split_at(struct mm *mm, u64 addr)
 	return err;
 }
 
-/* A small page to another frame. 0, -EAGAIN: look again, -EBUSY, -ENOMEM */
-static int move_away(struct page *p)
+static int retire_small(struct migration *m, struct page *p)
+{
+	struct page *to = alloc_pages(GFP_USER | GFP_NOWARN, 0);
+	int err = to ? migrate_page_retire(m, p, to) : -ENOMEM;
+
+	if (err && to)
+		page_put(to);
+	return err;
+}
+
+/* What is in the frame goes elsewhere. 0, -EAGAIN: look again, -EBUSY, -ENOMEM */
+static int move_away(struct page *head, struct page *p)
 {
 	struct migration *m = migration_alloc();
-	struct page *to = m ? alloc_pages(GFP_USER | GFP_NOWARN, 0) : NULL;
-	int err = -ENOMEM;
+	int err;
 
-	if (to) {
-		err = migrate_page_retire(m, p, to);
-		if (err)
-			page_put(to);
-		else
-			count_frame(p, "taken out of use");
-	}
-	if (m)
-		migration_free(m);
+	if (!m)
+		return -ENOMEM;
+	err = page_flag(head, PG_HUGETLB) ? hugetlb_offline(m, head, p) : retire_small(m, p);
+	migration_free(m);
+	if (!err)
+		count_frame(p, "taken out of use");
 	return err == -ENOENT ? -EAGAIN : err;
 }
 
@@ -105,7 +120,7 @@ static bool can_fail(const struct page *head)
 {
 	enum page_type t = page_type(head);
 
-	return (t == PT_ANON || t == PT_FILE) && !page_flag(head, PG_HUGETLB);
+	return t == PT_ANON || t == PT_FILE;
 }
 
 /* One page. *next: where to go on. */
@@ -113,28 +128,29 @@ static int poison_page(struct mm *mm, u64 addr, bool soft, u64 *next)
 {
 	struct page *p, *head;
 	s64 n = mm_pin_pages(mm, addr, 1, 0, &p);
-	bool bad, large;
+	bool bad, large, whole;
 
 	if (n < 0)
 		return (int)n;
 	head = page_head(p);
 	bad = !can_fail(head);
 	large = page_flag(head, PG_HEAD);
+	whole = !large || page_flag(head, PG_HUGETLB); /* need not be split */
 	*next = bad || !large ? addr + PAGE_SIZE : (addr & ~((PAGE_SIZE << page_order(head)) - 1)) + (PAGE_SIZE << page_order(head));
-	if (!bad && !large && !soft) {
-		page_get(p); /* for ever */
+	if (!bad && whole && !soft) {
+		page_get(head); /* for ever */
 		mm_unpin_pages(&p, 1, 0);
-		n = strike(p);
+		n = strike(head);
 		if (n)
-			page_put(p);
+			page_put(head);
 		return (int)n;
 	}
 	mm_unpin_pages(&p, 1, 0);
 	if (bad)
 		return -EBUSY;
-	if (large)
+	if (!whole)
 		return split_at(mm, addr) ?: -EAGAIN;
-	return move_away(p);
+	return move_away(head, p);
 }
 
 int do_poison(struct mm *mm, u64 start, u64 end, bool soft)
@@ -156,4 +172,17 @@ int do_poison(struct mm *mm, u64 start, u64 end, bool soft)
 		next = first_next;
 	}
 	return 0;
+}
+
+unsigned mm_page_shift(struct mm *mm, u64 addr)
+{
+	u64 size = PAGE_SIZE;
+	struct vma *v;
+
+	down_read(&mm->lock);
+	v = vma_at(mm, addr);
+	if (v)
+		size = vma_page_size(v);
+	up_read(&mm->lock);
+	return (unsigned)__builtin_ctzll(size);
 }

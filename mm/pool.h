@@ -15,5 +15,7 @@ struct migration;
 /* Moves a pool page in use to a page of node @node: of the pool there, else a fresh one, and the old one leaves the pool. As migrate_to_node;
  * -EBUSY: 1 GiB, which is too much to copy with tables locked. => sleeps */
 int hugetlb_migrate(struct migration *m, struct page *p, int node);
+/* Moves a pool page to a fresh page, on its node if there is one; of the old page frame @bad is kept for ever, the rest freed. The same errors. => sleeps */
+int hugetlb_offline(struct migration *m, struct page *p, struct page *bad);
 
 #endif

@@ -154,7 +154,7 @@ static void walk_level(struct walk *w, pte_t *table, unsigned shift, u64 base, u
 			check_entry(w, addr, e, 1ull << shift);
 		else if (pmd_has_table(e))
 			walk_level(w, table_of(e), shift - 9, addr, PTRS);
-		else
+		else if (!pte_poisoned(e)) /* a page of a pool that failed */
 			COMPLAIN(w, "mm %p %#llx: upper entry is %#llx\n", w->mm, addr, e.v);
 	}
 }

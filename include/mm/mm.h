@@ -234,6 +234,7 @@ int do_mprotect(struct mm *mm, u64 addr, u64 len, u64 prot, int pkey);
 /* Protection keys. => PKRU of the running thread, which runs in @mm. The key or -ENOSPC; 0 or -EINVAL. */
 int do_pkey_alloc(struct mm *mm, u32 rights);
 int do_pkey_free(struct mm *mm, int pkey);
+unsigned mm_page_shift(struct mm *mm, u64 addr); /* of the pages the mapping there is made of: 12, 21, 30 */
 u32 mm_pkey_at(struct mm *mm, u64 addr); /* key of the mapping there */
 s64 do_mremap(struct mm *mm, u64 addr, u64 old_len, u64 new_len, u64 flags, u64 new_addr);
 int do_madvise(struct mm *mm, u64 addr, u64 len, int advice);

@@ -77,6 +77,10 @@ static s64 huge_read(struct file *f, struct iov_iter *to, loff_t *pos)
 			break;
 		want = min3(bytes - off, size - at, to->count);
 		p = mapping_find(&i->mapping, (at - off) >> PAGE_SHIFT);
+		if (unlikely(p && page_flag(p, PG_HWPOISON))) {
+			page_put(p);
+			return done ? (s64)done : -EIO;
+		}
 		got = p ? copy_to_iter(to, page_address(p) + off, want) : zero_to_iter(to, want);
 		if (p)
 			page_put(p);

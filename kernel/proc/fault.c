@@ -45,7 +45,7 @@ static void poison_signal(struct pt_regs *regs, u64 addr)
 	info.si_signo = SIGBUS;
 	info.si_code = BUS_MCEERR_AR;
 	info.addr = addr;
-	info.addr_lsb = PAGE_SHIFT;
+	info.addr_lsb = (s16)mm_page_shift(current->thread.mm, addr);
 	regs->orig_rax = -1ull;
 	force_signal_info(&info, current, false);
 }

@@ -330,4 +330,76 @@ TEST(allocated_ahead)
 	CHECK_EQ(checkers(), 0);
 }
 
+static void pool(int n)
+{
+	FILE *f = fopen("/proc/sys/vm/nr_hugepages", "w");
+
+	if (f) {
+		fprintf(f, "%d", n);
+		fclose(f);
+	}
+}
+
+static long pool_free(void)
+{
+	FILE *f = fopen("/proc/meminfo", "r");
+	char line[160];
+	long v = -1;
+
+	while (f && v < 0 && fgets(line, sizeof(line), f))
+		sscanf(line, "HugePages_Free: %ld", &v);
+	if (f)
+		fclose(f);
+	return v;
+}
+
+/* Pages of a pool: soft, the pool keeps its size; hard, all of the page is lost, to everybody. */
+TEST(pool_pages)
+{
+	unsigned long two = 2ul << 20;
+	int fd = memfd_create("h", MFD_HUGETLB);
+	char *p, *q;
+	long was = corrupted();
+
+	pool(4);
+	p = mmap(NULL, 2 * two, RW, ANON | MAP_HUGETLB, -1, 0);
+	REQUIRE(p != MAP_FAILED && fd >= 0);
+	memset(p, 3, 2 * two);
+	CHECK_OK(madvise(p + 5 * PG, PG, MADV_SOFT_OFFLINE));
+	CHECK_EQ(corrupted(), was + 4);
+	CHECK_EQ(pool_free(), 2);
+	for (unsigned long i = 0; i < two; i += 512)
+		if (p[i] != 3) {
+			CHECK_EQ(i, two);
+			break;
+		}
+	CHECK_EQ(checkers(), 0);
+	CHECK_OK(madvise(p, two, MADV_HWPOISON));
+	CHECK_EQ(corrupted(), was + 8);
+	CHECK_EQ(touch(p + 9 * PG, true), BUS_MCEERR_AR);
+	CHECK_EQ(seen.si_addr_lsb, 21);
+	CHECK_EQ(touch(p + two, true), 0);
+	CHECK_EXITS(0, CHECK_EQ(touch(p + PG, false), BUS_MCEERR_AR));
+	CHECK_EQ(checkers(), 0);
+	munmap(p, 2 * two);
+	CHECK_OK(ftruncate(fd, two));
+	p = mmap(NULL, two, RW, MAP_SHARED, fd, 0);
+	REQUIRE(p != MAP_FAILED);
+	memset(p, 4, two);
+	CHECK_OK(madvise(p + PG, PG, MADV_SOFT_OFFLINE));
+	CHECK_EQ(p[two - 1], 4);
+	CHECK_OK(madvise(p + PG, PG, MADV_HWPOISON));
+	CHECK_EQ(touch(p, false), BUS_MCEERR_AR);
+	q = mmap(NULL, two, RW, MAP_SHARED, fd, 0);
+	CHECK_EQ(touch(q, false), BUS_MCEERR_AR);
+	munmap(q, two);
+	munmap(p, two);
+	CHECK_ERRNO(pread(fd, &was, 8, 0), EIO);
+	close(fd);
+	CHECK_EQ(pool_free(), 2); /* two are lost to it */
+	CHECK_EQ(checkers(), 0);
+	pool(0);
+	CHECK_EQ(checkers(), 0);
+}
+
 TEST_MAIN
