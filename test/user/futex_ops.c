@@ -90,9 +90,12 @@ TEST(shared_between_processes)
 			futex(a, FUTEX_WAIT, 0, NULL, NULL, 0);
 		_exit(0);
 	}
-	usleep(30000);
+	/* it waits at last, and waits again as the word is still 0 */
+	while (!(st = futex(a, FUTEX_WAKE, 1, NULL, NULL, 0)))
+		usleep(1000);
+	CHECK_EQ(st, 1);
 	__atomic_store_n(a, 1, __ATOMIC_RELEASE);
-	CHECK_EQ(futex(a, FUTEX_WAKE, 1, NULL, NULL, 0), 1);
+	futex(a, FUTEX_WAKE, 1, NULL, NULL, 0);
 	CHECK_EQ(waitpid(p, &st, 0), p);
 	CHECK_EQ(st, 0);
 	munmap(a, 4096);
