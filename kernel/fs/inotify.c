@@ -6,6 +6,7 @@
  * nobody in the system watches anything. One spinlock covers all watch lists and queues: watching is rare and events are short.
  * An event that equals the last one still queued is not repeated; a full queue gets one IN_Q_OVERFLOW.
  */
+#include <fs/handle.h>
 #include <fs/inotify.h>
 #include <fs/internal.h>
 #include <fs/poll.h>
@@ -234,15 +235,31 @@ static void inotify_release(struct inode *i, struct file *f)
 	kfree(in);
 }
 
+/* The handle of what is watched, as checkpointing tools look for it; nothing where there are no handles. */
+static void show_handle(struct seq_buf *s, const struct inode *i)
+{
+	struct handle_body b = handle_of(i);
+	const u8 *p = (const u8 *)&b;
+
+	if (!i->super->ops->by_number)
+		return;
+	seq_printf(s, "fhandle-bytes:%x fhandle-type:%x f_handle:", (u32)sizeof(b), HANDLE_TYPE);
+	for (u32 n = 0; n < sizeof(b); n++)
+		seq_printf(s, "%02x", p[n]);
+}
+
 static void inotify_fdinfo(struct file *f, struct seq_buf *s)
 {
 	struct instance *in = f->private;
 	struct watch *w;
 
 	spin_lock(&watch_lock);
-	list_for_each_entry(w, &in->watches, link)
-		seq_printf(s, "inotify wd:%x ino:%llx sdev:%x mask:%x ignored_mask:0\n", w->wd, (unsigned long long)w->inode->ino,
+	list_for_each_entry(w, &in->watches, link) {
+		seq_printf(s, "inotify wd:%x ino:%llx sdev:%x mask:%x ignored_mask:0 ", w->wd, (unsigned long long)w->inode->ino,
 			   (u32)w->inode->super->dev, w->mask);
+		show_handle(s, w->inode);
+		seq_puts(s, "\n");
+	}
 	spin_unlock(&watch_lock);
 }
 

@@ -9,20 +9,13 @@
 #include <x86/uaccess.h>
 
 #define HANDLE_MAX 128
-#define HANDLE_TYPE 1 /* FILEID_INO32_GEN */
 
 struct handle_head { u32 bytes; s32 type; };
-struct handle_body { u32 instance, ino, ino_high; };
-
-static u32 instance_of(const struct super *s)
-{
-	return s->id + 1;
-}
 
 static long put_handle(const struct path *p, struct handle_head __user *uh, s32 __user *umnt)
 {
 	struct inode *i = p->dentry->inode;
-	struct handle_body b = { instance_of(i->super), (u32)i->ino, (u32)(i->ino >> 32) };
+	struct handle_body b = handle_of(i);
 	struct handle_head h;
 
 	if (!i->super->ops->by_number)
@@ -94,7 +87,7 @@ static long open_handle(struct mount *m, const struct handle_head *h, const stru
 {
 	struct path p;
 
-	if (h->type != HANDLE_TYPE || h->bytes < sizeof(*b) || b->instance != instance_of(m->super))
+	if (h->type != HANDLE_TYPE || h->bytes < sizeof(*b) || b->instance != handle_instance(m->super))
 		return -ESTALE;
 	int err = path_by_number(m, (u64)b->ino_high << 32 | b->ino, &p);
 	if (err)

@@ -186,15 +186,20 @@ static int scm_rights(struct scm *scm, const u8 *data, u64 len)
 {
 	u32 n = len / 4;
 
-	if (scm->nfds + n > SCM_MAX_FD || scm->fds)
+	if (scm->nfds + n > SCM_MAX_FD)
 		return -EINVAL;
 	if (!n)
 		return 0;
 	if (!unix_may_fly())
 		return -ETOOMANYREFS;
-	scm->fds = kcalloc(n, sizeof(*scm->fds), GFP_KERNEL);
-	if (!scm->fds)
+	/* a message may have several such parts; the receiver sees one */
+	struct file **fds = kcalloc(scm->nfds + n, sizeof(*fds), GFP_KERNEL);
+	if (!fds)
 		return -ENOMEM;
+	if (scm->fds)
+		memcpy(fds, scm->fds, scm->nfds * sizeof(*fds));
+	kfree(scm->fds);
+	scm->fds = fds;
 	for (u32 i = 0; i < n; i++) {
 		s32 fd;
 

@@ -3,7 +3,9 @@
 /* conf_handle.c - file handles: name_to_handle_at(2), open_by_handle_at(2), on a tmpfs. */
 #include "conf.h"
 #include <pthread.h>
+#include <sys/inotify.h>
 #include <sys/mount.h>
+#include <sys/uio.h>
 
 struct handle { unsigned bytes; int type; unsigned char f[128]; };
 
@@ -175,6 +177,63 @@ TEST(handles_while_names_change)
 	stop = 1;
 	pthread_join(t, NULL);
 	leave_tmpfs();
+}
+
+/* What /proc tells of a watch names the file by its handle. */
+TEST(handle_of_a_watch)
+{
+	struct handle h;
+	char path[64], line[512], hex[300] = "f_handle:";
+	int mnt, in = inotify_init1(0), n = 0;
+
+	enter_tmpfs();
+	touch("file", 0644);
+	CHECK_OK(name_to(AT_FDCWD, "file", &h, &mnt, 0));
+	CHECK_EQ(inotify_add_watch(in, "file", IN_MODIFY), 1);
+	for (unsigned i = 0; i < h.bytes; i++)
+		sprintf(hex + strlen(hex), "%02x", h.f[i]);
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", in);
+	FILE *f = fopen(path, "r");
+	REQUIRE(f);
+	while (fgets(line, sizeof(line), f))
+		n += !strncmp(line, "inotify wd:1 ", 13) && strstr(line, " mask:2 ignored_mask:0 ") && strstr(line, hex);
+	CHECK_EQ(n, 1);
+	fclose(f);
+	close(in);
+	leave_tmpfs();
+}
+
+/* Descriptors in two parts of one message arrive as one. */
+TEST(rights_in_two_parts)
+{
+	int s[2], fd[2];
+	union { char buf[2 * CMSG_SPACE(sizeof(int))]; struct cmsghdr align; } out = { 0 }, in = { 0 };
+	struct iovec v = { "x", 1 };
+	char byte;
+	struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1, .msg_control = out.buf, .msg_controllen = sizeof(out.buf) };
+
+	REQUIRE(!socketpair(AF_UNIX, SOCK_STREAM, 0, s));
+	struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+	for (int i = 0; i < 2; i++) {
+		*c = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS };
+		memcpy(CMSG_DATA(c), &s[i], sizeof(int));
+		c = (struct cmsghdr *)(out.buf + CMSG_SPACE(sizeof(int)));
+	}
+	CHECK_EQ(sendmsg(s[0], &m, 0), 1);
+	v.iov_base = &byte;
+	m.msg_control = in.buf;
+	m.msg_controllen = sizeof(in.buf);
+	CHECK_EQ(recvmsg(s[1], &m, 0), 1);
+	c = CMSG_FIRSTHDR(&m);
+	REQUIRE(c && c->cmsg_type == SCM_RIGHTS);
+	CHECK_EQ(c->cmsg_len, CMSG_LEN(2 * sizeof(int)));
+	memcpy(fd, CMSG_DATA(c), sizeof(fd));
+	CHECK_EQ(write(fd[0], "y", 1), 1);
+	CHECK_EQ(read(fd[1], &byte, 1), 1);
+	for (int i = 0; i < 2; i++) {
+		close(fd[i]);
+		close(s[i]);
+	}
 }
 
 TEST_MAIN
