@@ -84,7 +84,7 @@ static bool poll_for(struct rw_semaphore *s, bool writer)
 	if (nr_cpus == 1)
 		return false;
 	for (int i = 0; i < POLLS && !need_resched() && READ_ONCE(s->count) < RWSEM_WAITERS; i++) {
-		if (writer ? down_write_trylock(s) : down_read_trylock(s))
+		if (writer ? __rwsem_try_write(s) : __rwsem_try_read(s))
 			return true;
 		spin_poll();
 	}

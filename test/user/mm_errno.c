@@ -41,6 +41,16 @@ static int temp_file(int flags, int pages)
 	return fd2;
 }
 
+/* Where user addresses end: 2^47, with 5-level paging 2^56, where nobody gets anything without asking for it by a hint. */
+static unsigned long task_top(void)
+{
+	void *high = mmap((void *)(1ul << 48), P, PROT_NONE, ANON, -1, 0);
+	bool five = high == (void *)(1ul << 48);
+
+	munmap(high, P);
+	return five ? 1ul << 56 : 1ul << 47;
+}
+
 TEST(mmap_refuses)
 {
 	int ro = temp_file(O_RDONLY, 2), wo = temp_file(O_WRONLY, 2), rw = temp_file(O_RDWR, 2), pipefd[2];
@@ -55,7 +65,8 @@ TEST(mmap_refuses)
 	CHECK_ERRNO(raw_mmap(0, P, RW, MAP_PRIVATE, -1, 0), EBADF);
 	CHECK_ERRNO(raw_mmap(0, P, RW, MAP_PRIVATE, 9999, 0), EBADF);
 	CHECK_ERRNO(raw_mmap((unsigned long)r + 1, P, RW, ANON | MAP_FIXED, -1, 0), EINVAL);
-	CHECK_ERRNO(raw_mmap(1ul << 47, P, RW, ANON | MAP_FIXED, -1, 0), ENOMEM);
+	CHECK_ERRNO(raw_mmap(task_top(), P, RW, ANON | MAP_FIXED, -1, 0), ENOMEM);
+	CHECK_LT(raw_mmap(0, P, RW, ANON, -1, 0), 1l << 47);
 	CHECK_ERRNO(raw_mmap((unsigned long)r, P, RW, ANON | MAP_FIXED_NOREPLACE, -1, 0), EEXIST);
 	CHECK_ERRNO(raw_mmap(0, 2 * P, PROT_READ, MAP_PRIVATE, ro, ~0ul - P + 1), EOVERFLOW);
 	CHECK_ERRNO(raw_mmap(0, P, RW, MAP_SHARED, ro, 0), EACCES);
@@ -78,8 +89,8 @@ TEST(munmap_mprotect_refuse)
 
 	CHECK_ERRNO(munmap(r + 1, P), EINVAL);
 	CHECK_ERRNO(munmap(r, 0), EINVAL);
-	CHECK_ERRNO(munmap((char *)(1ul << 47), P), EINVAL);
-	CHECK_ERRNO(munmap(r, 1ul << 47), EINVAL);
+	CHECK_ERRNO(munmap((char *)task_top(), P), EINVAL);
+	CHECK_ERRNO(munmap(r, task_top()), EINVAL);
 	CHECK_OK(munmap(r + P, P));
 	CHECK_OK(munmap(r + P, P)); /* nothing there: fine */
 	CHECK_ERRNO(syscall(SYS_mprotect, r + 1, P, PROT_READ), EINVAL);
@@ -106,7 +117,7 @@ TEST(mremap_refuses)
 	CHECK_ERRNO(syscall(SYS_mremap, r, P, 2 * P, MREMAP_MAYMOVE | MREMAP_DONTUNMAP_, 0), EINVAL);
 	CHECK_ERRNO(syscall(SYS_mremap, r, P, P, MREMAP_MAYMOVE | MREMAP_FIXED, q + 1), EINVAL);
 	CHECK_ERRNO(syscall(SYS_mremap, r, 4 * P, 4 * P, MREMAP_MAYMOVE | MREMAP_FIXED, r + P), EINVAL);
-	CHECK_ERRNO(syscall(SYS_mremap, r, P, P, MREMAP_MAYMOVE | MREMAP_FIXED, 1ul << 47), EINVAL);
+	CHECK_ERRNO(syscall(SYS_mremap, r, P, P, MREMAP_MAYMOVE | MREMAP_FIXED, task_top()), EINVAL);
 	CHECK_ERRNO((long)mremap(r, 0, P, MREMAP_MAYMOVE), EINVAL); /* private: no second mapping */
 	munmap(r + 4 * P, 4 * P);
 	CHECK_ERRNO((long)mremap(r + 4 * P, P, P, 0), EFAULT);
