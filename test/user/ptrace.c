@@ -8,6 +8,7 @@
  */
 #include "check.h"
 #include <elf.h>
+#include <dirent.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <pthread.h>
@@ -639,11 +640,13 @@ TEST(threads)
 	read(fds[0], &st, 1);
 	/* the second thread alone */
 	pid_t tid = 0;
-	for (int i = 1; i < 20 && !tid; i++) {
-		snprintf(path, sizeof(path), "/proc/%d/task/%d", p, p + i);
-		if (!access(path, F_OK))
-			tid = p + i;
-	}
+	snprintf(path, sizeof(path), "/proc/%d/task", p);
+	DIR *d = opendir(path);
+	for (struct dirent *e; d && (e = readdir(d));)
+		if (atoi(e->d_name) > 0 && atoi(e->d_name) != p)
+			tid = atoi(e->d_name);
+	if (d)
+		closedir(d);
 	REQUIRE(tid);
 	CHECK_OK(PT(SEIZE, tid, 0, 0));
 	CHECK_OK(PT(INTERRUPT, tid, 0, 0));
