@@ -421,15 +421,12 @@ static struct vma *grow_to(struct mm *mm, u64 addr)
 	return v;
 }
 
-int mm_fault(struct mm *mm, u64 addr, u32 fault_flags, u64 user_sp)
+/* The fault under mm->lock. Apart: what it keeps on the stack would be prepared for every fault. */
+static noinline int fault_slow(struct mm *mm, u64 addr, u32 fault_flags)
 {
 	struct fault f = { .addr = addr & PAGE_MASK, .real_addr = addr, .flags = fault_flags, .gfp = GFP_USER };
 	int r = FR_SEGV_MAPERR;
 
-	if (unlikely(addr >= TASK_SIZE_MAX))
-		return FR_SEGV_MAPERR;
-	if (likely(try_fast(mm, addr, fault_flags)))
-		return FR_OK;
 	down_read(&mm->lock);
 	f.vma = vma_at(mm, addr);
 	if (unlikely(!f.vma) && !(f.vma = grow_to(mm, addr)))
@@ -443,6 +440,15 @@ int mm_fault(struct mm *mm, u64 addr, u32 fault_flags, u64 user_sp)
 out:
 	up_read(&mm->lock);
 	return r;
+}
+
+int mm_fault(struct mm *mm, u64 addr, u32 fault_flags, u64 user_sp)
+{
+	if (unlikely(addr >= TASK_SIZE_MAX))
+		return FR_SEGV_MAPERR;
+	if (likely(try_fast(mm, addr, fault_flags)))
+		return FR_OK;
+	return fault_slow(mm, addr, fault_flags);
 }
 
 /* Is the access done without a fault? */

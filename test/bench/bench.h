@@ -77,19 +77,18 @@ struct bench_op {
 
 #define BENCH_ENTRY __attribute__((used, section("bench_ops"), aligned(8)))
 
-/* An operation with a parameter that its rows differ in. */
-#define BENCH_ROW_OF(how, row, kind, fn, value, text, n) \
+/* An operation with a parameter that its rows differ in; the rest sets fields. */
+#define BENCH_ROW_AS(row, kind, fn, value, text, n, ...) \
 	static const struct bench_op bench_op_##row BENCH_ENTRY = { \
 		.name = #row, .set = kind, .what = text, .run = fn, .arg = value, .batches = n, \
-		.answer = how }
-#define BENCH_ROW(row, kind, fn, value, text, n) \
-	BENCH_ROW_OF(MEDIAN, row, kind, fn, value, text, n)
-
+		__VA_ARGS__ }
+#define BENCH_ROW(row, kind, fn, value, text, n) BENCH_ROW_AS(row, kind, fn, value, text, n,)
 /* One that takes so long that one process must do. */
 #define BENCH_LONG(row, kind, fn, value, text, n) \
-	static const struct bench_op bench_op_##row BENCH_ENTRY = { \
-		.name = #row, .set = kind, .what = text, .run = fn, .arg = value, .batches = n, \
-		.processes = 1 }
+	BENCH_ROW_AS(row, kind, fn, value, text, n, .processes = 1)
+/* One in which the layout of the process has a part: more of them. */
+#define BENCH_MANY(row, kind, fn, value, text, n, how) \
+	BENCH_ROW_AS(row, kind, fn, value, text, n, .processes = 12, .answer = how)
 
 #define BENCH_FN(row, kind, text, how) \
 	static void bench_##row(struct bench *b, long arg); \

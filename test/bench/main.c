@@ -296,7 +296,7 @@ static int processes_of(const struct bench_op *op)
 		return processes;
 	if (op->processes || op->unit)
 		return op->processes ?: 1;
-	return op->set != CORE ? 5 : bench_quick ? 9 : 25;
+	return op->set != CORE ? 3 : bench_quick ? 9 : 25;
 }
 
 /* Run the operation and print its line.  => did it pass (or was it skipped)? */

@@ -203,9 +203,10 @@ static struct cpu *cpu_of(unsigned vcpu)
 	return c;
 }
 
+/* A function that calls itself is one node. */
 static void enter(struct cpu *c, struct node *parent, int func)
 {
-	c->here = child_of(parent, func);
+	c->here = parent->func == func ? parent : child_of(parent, func);
 	if (counting)
 		c->here->calls++;
 }

@@ -188,9 +188,9 @@ def docs(result, path, figures):
     if "core" in result["sets"]:
         readme(result, "README.md")
         plot_ratios(result, os.path.join(figures, "ratios.svg"))
-    for which, name, title, y, families in CURVES:
+    for which, name, title, x, y, families in CURVES:
         if which in result["sets"]:
-            plot_curves(result, which, os.path.join(figures, name), title, y, families)
+            plot_curves(result, which, os.path.join(figures, name), title, (x, y), families)
 
 
 GNUPLOT_HEAD = """\
@@ -226,8 +226,8 @@ set yrange [-0.7:{len(data) - 0.3}]
 set xrange [0:{max(1.05, data[-1][0] * 1.08):.3f}]
 set ytics ({tics})
 set grid noytics xtics lc rgb "#dddddd"
-set arrow from 1,-0.7 to 1,{len(data) - 0.3} nohead lc rgb "{LINUX_DARK}" lw 2
-set arrow from {WORST_RATIO},-0.7 to {WORST_RATIO},{len(data) - 0.3} nohead lc rgb "#cc4444" dt 2
+set arrow from 1,-0.7 to 1,{len(data) - 0.3} nohead back lc rgb "{LINUX_DARK}" lw 2
+set arrow from {WORST_RATIO},-0.7 to {WORST_RATIO},{len(data) - 0.3} nohead back lc rgb "#cc4444" dt 2
 set style fill solid noborder
 plot $data using ($1/2):2:($1/2):(0.36) with boxxyerror lc rgb "{QUOIN_BLUE}" notitle, \\
      $data using 1:2:(sprintf(" %.2f", $1)) with labels left font ",11" notitle
@@ -235,20 +235,21 @@ plot $data using ($1/2):2:($1/2):(0.36) with boxxyerror lc rgb "{QUOIN_BLUE}" no
     gnuplot(script, out)
 
 
-# set, file, title, what y is, the families of operations NAME_<number>
+# set, file, title, what x and y are, the families of operations NAME_<number>
 CURVES = (
-    ("scale", "vmas.svg", "Cost among many mappings", "instructions", ("vma_mmap", "vma_fault", "vma_mprotect")),
-    ("scale", "fds.svg", "Cost among many descriptors", "instructions", ("fd_open", "fd_dup")),
-    ("scale", "processes.svg", "Cost among many processes", "instructions", ("pid_fork", "pid_kill")),
-    ("scale", "switch.svg", "Switches among n runnable or waiting processes", "instructions",
+    ("scale", "vmas.svg", "Cost among many mappings", "mappings", "instructions", ("vma_mmap", "vma_fault", "vma_mprotect")),
+    ("scale", "fds.svg", "Cost among many descriptors", "open descriptors", "instructions", ("fd_open", "fd_dup")),
+    ("scale", "processes.svg", "Cost among many processes", "processes", "instructions", ("pid_fork", "pid_kill")),
+    ("scale", "switch.svg", "Switches among n runnable or waiting processes", "processes", "instructions",
      ("yield", "futex_wake", "futex_contended")),
-    ("scale", "fork.svg", "fork, exit, wait with touched memory (MiB)", "instructions", ("fork",)),
-    ("smp", "shootdown.svg", "TLB interrupts of one call, by CPUs in the address space", "IPIs",
+    ("scale", "fork.svg", "fork, exit, wait with touched memory", "MiB", "instructions", ("fork",)),
+    ("smp", "shootdown.svg", "TLB interrupts of one call", "CPUs in the address space", "IPIs",
      ("ipis_munmap", "ipis_mprotect", "ipis_cow")),
-    ("smp", "revoke.svg", "One call, by CPUs in the address space", "instructions of all CPUs",
+    ("smp", "revoke.svg", "One call", "CPUs in the address space", "instructions of all CPUs",
      ("shoot_munmap", "shoot_mprotect", "shoot_cow")),
-    ("smp", "parallel.svg", "One operation, n CPUs at it", "instructions of all CPUs",
-     ("faults_own", "faults_one", "par_getppid", "par_open", "par_mmap", "par_pipe", "par_fork")),
+    ("smp", "faults.svg", "One fault, a thread on each CPU", "CPUs", "instructions", ("faults_own", "faults_one")),
+    ("smp", "parallel.svg", "One operation, a process on each CPU", "CPUs", "instructions",
+     ("par_getppid", "par_open", "par_mmap", "par_pipe", "par_fork")),
 )
 
 
@@ -262,12 +263,12 @@ def curve(values, family):
     return sorted(points)
 
 
-def plot_curves(result, which, out, title, y, families):
+def plot_curves(result, which, out, title, axes, families):
     """One line a family and kernel; Quoin's are blue."""
-    log_y = "IPIs" not in y
+    log_y = axes[1] != "IPIs"
     script = GNUPLOT_HEAD.format(w=760, h=440, out=out)
-    script += f'set title "{title}"\nset ylabel "{y}"\nset logscale x\nset key outside right noenhanced\n'
-    script += "set logscale y\n" if log_y else "set yrange [0:*]\n"
+    script += f'set title "{title}"\nset xlabel "{axes[0]}"\nset ylabel "{axes[1]}"\nset logscale x\nset key outside right noenhanced\n'
+    script += "set logscale y\nset format y \"%'.0f\"\n" if log_y else "set yrange [0:*]\n"
     plots, places = [], set()
     for c, (column, values) in enumerate(result["columns"].items()):
         values = {op: values.get(op) for op in result["sets"][which]}
@@ -281,5 +282,7 @@ def plot_curves(result, which, out, title, y, families):
             colour = (QUOIN_BLUE, LINUX_GREY, LINUX_DARK)[min(c, 2)]
             plots.append(f'{name} with linespoints lw 2 pt {k + 4} lc rgb "{colour}" title "{column} {family}"')
     if plots:
-        script += "set xtics (" + ", ".join(f"{a}" for a in sorted(places)) + ")\n"
+        # a tick exactly at the border would be lost to rounding
+        script += "set xtics (" + ", ".join(f'"{a:,}" {a}' for a in sorted(places)) + ")\n"
+        script += f"set xrange [{min(places) * 0.98}:{max(places) * 1.02}]\n"
         gnuplot(script + "plot " + ", \\\n     ".join(plots) + "\n", out)

@@ -362,7 +362,7 @@ static void futex_wake_all(struct bench *b, long n)
 
 BENCH_ROW(futex_wake_1, SCALE, futex_wake_all, 1, "wake all of 1 waiter; it runs and waits again", 7);
 BENCH_ROW(futex_wake_4, SCALE, futex_wake_all, 4, "of 4, each", 7);
-BENCH_ROW(futex_wake_16, SCALE, futex_wake_all, 16, "of 16, each", 7);
+BENCH_MANY(futex_wake_16, SCALE, futex_wake_all, 16, "of 16, each", 7, MEDIAN);
 BENCH_ROW(futex_wake_64, SCALE, futex_wake_all, 64, "of 64, each", 7);
 
 /* The lock of futex(7)'s example: 0 free, 1 taken, 2 taken and waited for. */
@@ -444,7 +444,7 @@ static void fork_touched(struct bench *b, long mib)
 	}
 }
 
-BENCH_ROW(fork_1m, SCALE, fork_touched, 1, "fork, exit, wait with 1 MiB touched", 5);
+BENCH_MANY(fork_1m, SCALE, fork_touched, 1, "fork, exit, wait with 1 MiB touched", 5, MEDIAN);
 BENCH_ROW(fork_16m, SCALE, fork_touched, 16, "with 16 MiB", 5);
 BENCH_ROW(fork_64m, SCALE, fork_touched, 64, "with 64 MiB", 3);
 BENCH_ROW(fork_256m, SCALE, fork_touched, 256, "with 256 MiB", 3);

@@ -156,15 +156,13 @@ static void shootdown(struct bench *b, long arg)
 	stop = 1;
 }
 
-enum { ROUNDS = 60 };
+enum { ROUNDS = 40 };
 
 #define IPIS(row, fn, value, text) \
-	static const struct bench_op bench_op_ipis_##row BENCH_ENTRY = { \
-		.name = "ipis_" #row, .set = SMP, .run = fn, .unit = "IPIs", .what = text, \
-		.arg = value, .batches = ROUNDS, .answer = MEAN }
+	BENCH_ROW_AS(ipis_##row, SMP, fn, value, text, ROUNDS, .unit = "IPIs", .answer = MEAN)
 #define SHOOTDOWN(which, number, n) \
-	BENCH_ROW_OF(MIDDLE, shoot_##which##_##n, SMP, shootdown, REVOKE(number, n, 0), \
-		     #which " with " #n " CPUs in the address space", ROUNDS); \
+	BENCH_ROW_AS(shoot_##which##_##n, SMP, shootdown, REVOKE(number, n, 0), \
+		     #which " with " #n " CPUs in the address space", ROUNDS, .answer = MIDDLE); \
 	IPIS(which##_##n, shootdown, REVOKE(number, n, 1), "TLB interrupts for it")
 SHOOTDOWN(munmap, 0, 1);
 SHOOTDOWN(munmap, 0, 2);
@@ -325,7 +323,7 @@ static void crew_make(int n, const struct job *job)
 
 /* ---- faults in one address space: a page each, in regions of their own or in one ---- */
 
-enum { FAULTS = 2047, FAULT_SPAN = (FAULTS + 1) * PAGE };
+enum { FAULTS = 1023, FAULT_SPAN = (FAULTS + 1) * PAGE };
 
 static char *region[64];
 
@@ -363,9 +361,10 @@ static void parallel_faults(struct bench *b, long arg)
 }
 
 #define FAULTS_OF(n) \
-	BENCH_ROW_OF(MEAN, faults_own_##n, SMP, parallel_faults, 1 << 8 | n, \
-		     "a fault, " #n " threads in regions of their own", 5); \
-	BENCH_ROW_OF(MEAN, faults_one_##n, SMP, parallel_faults, n, "a fault, " #n " threads in one region", 5)
+	BENCH_ROW_AS(faults_own_##n, SMP, parallel_faults, 1 << 8 | n, \
+		     "a fault, " #n " threads in regions of their own", 4, .answer = MEAN); \
+	BENCH_ROW_AS(faults_one_##n, SMP, parallel_faults, n, \
+		     "a fault, " #n " threads in one region", 4, .answer = MEAN)
 FAULTS_OF(1);
 FAULTS_OF(2);
 FAULTS_OF(4);
@@ -429,11 +428,11 @@ static bool job_fork(int i, int k)
 }
 
 static const struct job jobs[] = {
-	{ .once = job_getppid, .times = 10000 },
-	{ .once = job_open, .times = 1000 },
-	{ .once = job_mmap, .times = 500 },
-	{ .once = job_pipe, .times = 2000 },
-	{ .once = job_fork, .times = 100 },
+	{ .once = job_getppid, .times = 5000 },
+	{ .once = job_open, .times = 500 },
+	{ .once = job_mmap, .times = 250 },
+	{ .once = job_pipe, .times = 1000 },
+	{ .once = job_fork, .times = 50 },
 };
 
 static void side_by_side(struct bench *b, long arg)
@@ -444,8 +443,11 @@ static void side_by_side(struct bench *b, long arg)
 }
 
 #define SIDE_BY_SIDE(name, which, n) \
-	BENCH_ROW_OF(MEAN, par_##name##_##n, SMP, side_by_side, which << 8 | n, \
-		     #name " by " #n " processes at a time, one of them", 5)
+	BENCH_ROW_AS(par_##name##_##n, SMP, side_by_side, which << 8 | n, \
+		     #name " by " #n " processes at a time, one of them", 4, .answer = MEAN)
+#define FORK_SIDE_BY_SIDE(n) \
+	BENCH_MANY(par_fork_##n, SMP, side_by_side, 4 << 8 | n, \
+		   "fork, exit, wait by " #n " processes at a time, one of them", 1, MEAN)
 #define SIDE_BY_SIDES(name, which) \
 	SIDE_BY_SIDE(name, which, 1); \
 	SIDE_BY_SIDE(name, which, 2); \
@@ -455,4 +457,7 @@ SIDE_BY_SIDES(getppid, 0);
 SIDE_BY_SIDES(open, 1);
 SIDE_BY_SIDES(mmap, 2);
 SIDE_BY_SIDES(pipe, 3);
-SIDE_BY_SIDES(fork, 4);
+FORK_SIDE_BY_SIDE(1);
+FORK_SIDE_BY_SIDE(2);
+FORK_SIDE_BY_SIDE(4);
+FORK_SIDE_BY_SIDE(8);
