@@ -247,11 +247,13 @@ int huge_collapse(struct vma *v, u64 base, const struct huge_limits *max)
 
 int huge_collapse_range(struct vma *v, u64 start, u64 end)
 {
-	u64 base = (start + PMD_SIZE - 1) & PMD_MASK;
+	u64 base = (start + PMD_SIZE - 1) & PMD_MASK, last = (v->end - PMD_SIZE) & PMD_MASK;
 	static const struct huge_limits unlimited = { PTRS, PTRS, true }; /* advice asks no policy */
 	int err = 0;
 
 	if (!vma_anonymous(v) || v->flags & (VM_NOHUGEPAGE | VM_SHARED | VM_PFNMAP | VM_UFFD_MISSING | VM_UFFD_WP))
+		return -EINVAL;
+	if (v->end < PMD_SIZE || last < v->start) /* no huge page has room in the mapping, whatever the range */
 		return -EINVAL;
 	for (; base + PMD_SIZE <= end && base + PMD_SIZE > base; base += PMD_SIZE) {
 		pmd_t *pmd = pt_pmd(v->mm, base);

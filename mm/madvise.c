@@ -121,7 +121,7 @@ static int punch(struct vma *v, u64 start, u64 end)
 {
 	if (v->flags & VM_LOCKED || !v->mapping)
 		return -EINVAL;
-	if ((v->flags & (VM_SHARED | VM_WRITE)) != (VM_SHARED | VM_WRITE))
+	if ((v->flags & (VM_SHARED | VM_MAYWRITE)) != (VM_SHARED | VM_MAYWRITE)) /* the file may be written, the mapping need not be */
 		return -EACCES;
 	if (v->flags & VM_HUGETLB) {
 		hugetlb_punch(v, start, end);

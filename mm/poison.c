@@ -13,7 +13,8 @@
  * A page of a pool fails as a whole (si_addr_lsb is 21 or 30) and stays in its pool, in use for ever; soft, it is replaced by a fresh one and
  * but for the frame named freed.
  *
- * Only user memory can be given up: the zero page, secret memory, and pages somebody else is working on say EBUSY.
+ * Only user memory can be given up: the kernel's own pages (zero page, vDSO) and pages somebody else is working on say EBUSY (softly,
+ * the kernel's own say EIO, as Linux), secret memory EFAULT.
  */
 #include <mm/migrate.h>
 #include "lru.h"
@@ -147,7 +148,7 @@ static int poison_page(struct mm *mm, u64 addr, bool soft, u64 *next)
 	}
 	mm_unpin_pages(&p, 1, 0);
 	if (bad)
-		return -EBUSY;
+		return soft ? -EIO : -EBUSY;
 	if (!whole)
 		return split_at(mm, addr) ?: -EAGAIN;
 	return move_away(head, p);

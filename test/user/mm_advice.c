@@ -96,8 +96,21 @@ TEST(refused)
 	p[3] = 1;
 	CHECK_OK(madvise(p, PAGE, ADV_DONTNEED_LOCKED));
 	CHECK_EQ(p[3], 0);
+	q[0] = 1;
 	CHECK_OK(mprotect(q, PAGE, PROT_READ));
-	CHECK_ERRNO(madvise(q, PAGE, MADV_REMOVE), EACCES);
+	CHECK_OK(madvise(q, PAGE, MADV_REMOVE)); /* the file could be written */
+	CHECK_EQ(q[0], 0);
+	int fd = memfd_create("m", 0);
+	char path[64], *ro;
+	CHECK_OK(ftruncate(fd, PAGE));
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	int rofd = open(path, O_RDONLY);
+	ro = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, rofd, 0);
+	CHECK_ERRNO(madvise(ro, PAGE, MADV_REMOVE), EACCES);
+	munmap(ro, PAGE);
+	close(rofd);
+	close(fd);
+	CHECK_ERRNO(madvise(p, PAGE, ADV_COLLAPSE), EINVAL); /* no room for a huge page */
 	CHECK_EXITS(0, {
 		CHECK_OK(setuid(1000));
 		CHECK_ERRNO(madvise(p, PAGE, MADV_HWPOISON), EPERM);

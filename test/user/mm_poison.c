@@ -126,7 +126,7 @@ TEST(refused)
 	p = mmap(NULL, PG, PROT_READ, ANON, -1, 0);
 	(void)*(volatile char *)p;
 	CHECK_ERRNO(madvise(p, PG, MADV_HWPOISON), EBUSY);
-	CHECK_ERRNO(madvise(p, PG, MADV_SOFT_OFFLINE), EBUSY);
+	CHECK_ERRNO(madvise(p, PG, MADV_SOFT_OFFLINE), EIO);
 	munmap(p, PG);
 }
 
