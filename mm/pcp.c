@@ -431,6 +431,36 @@ static void drain_poke(void *unused __unused)
 	}
 }
 
+/*
+ * CPUs that the first poke caught in the middle of something follow at their next slow path, which a program that only
+ * computes never comes to: they are poked again, after waits that double.  We may have moved to one of them meanwhile, and
+ * nobody pokes us: then we serve ourselves.
+ */
+static void wait_drained(cpumask_t others, u32 what)
+{
+	for (u32 turns = 0, poke = 64; turns < 100000; turns++) {
+		cpumask_t left = 0, self;
+		int cpu;
+
+		for_each_cpu_mask(cpu, others)
+			if (READ_ONCE(per_cpu(pcp, cpu).drain) & what)
+				left |= cpumask_of(cpu);
+		if (!left)
+			return;
+		if (turns == poke) {
+			poke *= 2;
+			preempt_disable();
+			self = cpumask_of(smp_processor_id());
+			if (left & self)
+				pcp_serve_drain();
+			if ((left & ~self) && !irqs_disabled())
+				smp_call_mask(left & ~self, drain_poke, NULL, true);
+			preempt_enable();
+		}
+		spin_poll();
+	}
+}
+
 void pcp_request_drain(u32 what)
 {
 	u64 others = READ_ONCE(cpu_online_mask);
@@ -446,21 +476,7 @@ void pcp_request_drain(u32 what)
 	if (others && !irqs_disabled())
 		smp_call_mask(others, drain_poke, NULL, true);
 	preempt_enable();
-	/* CPUs caught in the middle follow at their next chance; wait for that, within reason. */
-	for (u32 turns = 0; turns < 100000; turns++) {
-		u64 left = 0;
-
-		for_each_cpu_mask(cpu, others)
-			left |= READ_ONCE(per_cpu(pcp, cpu).drain) & what;
-		if (!left)
-			break;
-		if (turns % 10000 == 9999 && !irqs_disabled()) {
-			preempt_disable();
-			smp_call_mask(others & ~cpumask_of(smp_processor_id()), drain_poke, NULL, true);
-			preempt_enable();
-		}
-		spin_poll();
-	}
+	wait_drained(others, what);
 }
 
 void pcp_drain_all(void)
