@@ -12,6 +12,7 @@
  * come between. Shared: a reference unless the count was 0, and the slot looked at again (see file.c).
  * Locks: files->lock, a leaf; nothing is put under it.
  */
+#include <fs/dnotify.h>
 #include <fs/fdtable.h>
 #include <fs/internal.h>
 #include <lib/bitops.h>
@@ -329,6 +330,8 @@ static int file_close(struct file *f, struct files *fs)
 
 	if (unlikely(f->inode && !list_empty(&f->inode->flocks)))
 		locks_remove_posix(f, fs);
+	if (unlikely(READ_ONCE(dnotify_marks)))
+		dnotify_close(f, fs);
 	file_put(f);
 	return err;
 }
@@ -412,7 +415,7 @@ put:
 
 int fd_replace(unsigned from, unsigned to, u32 oflags)
 {
-	struct file *f = fget(from);
+	struct file *f = fd_file(fdget_shared(current->files, from)); /* O_PATH too */
 
 	return f ? fd_replace_file(f, to, oflags) : -EBADF;
 }

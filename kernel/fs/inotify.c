@@ -6,6 +6,7 @@
  * nobody in the system watches anything. One spinlock covers all watch lists and queues: watching is rare and events are short.
  * An event that equals the last one still queued is not repeated; a full queue gets one IN_Q_OVERFLOW.
  */
+#include <fs/dnotify.h>
 #include <fs/handle.h>
 #include <fs/inotify.h>
 #include <fs/internal.h>
@@ -94,7 +95,7 @@ static void watch_unlink(struct watch *w)
 		pp = &(*pp)->next;
 	*pp = w->next;
 	list_del(&w->link);
-	fsnotify_watches--;
+	__atomic_fetch_sub(&fsnotify_watches, 1, __ATOMIC_RELAXED);
 	w->owner->user->watches--;
 	kfree(w);
 }
@@ -134,6 +135,12 @@ void fsnotify_slow(struct dentry *d, u32 mask, u32 cookie)
 	if (!(mask & of_dir) && i && i->watches)
 		notify_inode(i, mask, cookie, NULL, 0, mask & of_self ? 0 : isdir); /* what happens to itself needs no telling */
 	spin_unlock(&watch_lock);
+	if (unlikely(READ_ONCE(dnotify_marks))) {
+		if (named && dir)
+			dnotify_event(dir, mask);
+		if (!(mask & of_dir) && isdir)
+			dnotify_event(i, mask);
+	}
 }
 
 void fsnotify_inode_gone(struct inode *i)
@@ -359,7 +366,7 @@ static int add_watch(struct instance *in, struct inode *i, u32 mask)
 		*w = (struct watch){ .inode = i, .owner = in, .wd = in->next_wd++, .mask = mask & (IN_ALL_EVENTS | IN_ONESHOT), .next = i->watches };
 		i->watches = w;
 		list_add_tail(&w->link, &in->watches);
-		fsnotify_watches++;
+		__atomic_fetch_add(&fsnotify_watches, 1, __ATOMIC_RELAXED);
 		wd = w->wd;
 	}
 	spin_unlock(&watch_lock);

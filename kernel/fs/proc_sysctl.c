@@ -1,4 +1,5 @@
 /* /proc/sys: numbers and names that tune a running kernel (sysctl(8)). What has no effect here is not here. */
+#include <fs/dnotify.h>
 #include <fs/fdtable.h>
 #include <fs/inotify.h>
 #include <fs/internal.h>
@@ -267,6 +268,7 @@ static const struct proc_file table[] = {
 	SYSCTL_U64("sys/fs/mqueue/msg_default", mq_limits.msg_default, 1, 65536),
 	SYSCTL_U64("sys/fs/mqueue/msgsize_default", mq_limits.msgsize_default, 128, 16 << 20),
 	SYSCTL_U64("sys/fs/nr_open", nr_open_max, 64, 0x7fffffc0),
+	SYSCTL_U64("sys/fs/dir-notify-enable", dnotify_enable, 0, 1),
 	SYSCTL_U64("sys/fs/pipe-max-size", pipe_max_size, PAGE_SIZE, 1u << 31),
 	CONST("fs/overflowuid", 65534),
 	CONST("fs/overflowgid", 65534),

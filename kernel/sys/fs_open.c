@@ -1,4 +1,5 @@
 /* Decode half: opening, closing, descriptors, fcntl, ioctl, flock, memfd. */
+#include <fs/dnotify.h>
 #include <fs/internal.h>
 #include <fs/memfd.h>
 #include <fs/pipe.h>
@@ -268,6 +269,8 @@ static long fcntl_file(unsigned fd, struct file *f, u32 cmd, u64 arg)
 			return -EINVAL;
 		f->owner_sig = arg;
 		return 0;
+	case F_NOTIFY:
+		return dnotify_set((int)fd, f, (u32)arg);
 	case F_GETLEASE:
 		return do_getlease(f);
 	case F_SETLEASE:

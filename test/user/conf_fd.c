@@ -298,4 +298,21 @@ TEST(flock_calls)
 	close(b);
 }
 
+/* Once refused: a descriptor that is only a place can be duplicated like any other. */
+TEST(dup2_of_a_place)
+{
+	int p = open("/", O_PATH), q = dup(p);
+
+	CHECK_EQ(dup2(p, 150), 150);
+	CHECK(fcntl(150, F_GETFL) & O_PATH);
+	CHECK_EQ(syscall(SYS_dup3, p, 151, O_CLOEXEC), 151);
+	CHECK_EQ(fcntl(151, F_GETFD), FD_CLOEXEC);
+	CHECK_ERRNO(dup2(149, 150), EBADF);
+	CHECK_GE(fcntl(150, F_GETFL), 0); /* what was there stays */
+	close(p);
+	close(q);
+	close(150);
+	close(151);
+}
+
 TEST_MAIN
