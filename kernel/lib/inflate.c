@@ -4,7 +4,7 @@
  * 1. Bits. `bits` holds nr_bits (at most 63) unread bits, lowest first. refill_fast loads eight
  *    bytes at once and needs eight readable bytes; refill_slow takes single bytes and stops at the
  *    end of the input, after which missing bits read as zero and need() reports truncation.
- * 2. Tables. A code of at most `root` bits (11 literal/length, 8 distance) is one lookup; longer
+ * 2. Tables (inflate_table.c). A code of at most `root` bits (11 literal/length, 8 distance) is one lookup; longer
  *    ones go through a subtable. Codes with equal first `root` bits are neighbours in canonical
  *    order, so one pass over the symbols sorted by length fills everything.
  * 3. Entries are 32 bits: 0-7 code bits to drop, 8-12 extra bits (or index bits of a subtable),
@@ -18,40 +18,11 @@
  *
  * RFC 1951 3.2.2 (canonical codes), 3.2.5 (lengths, distances), 3.2.7 (dynamic blocks).
  */
-#include <lib/inflate.h>
+#include "inflate_impl.h"
 
-#define LIT_ROOT	11
-#define DIST_ROOT	8
-#define MAX_CODE	15
-#define NR_LIT		288
-#define NR_DIST		32
 #define MAX_MATCH	258
-
 #define FAST_IN		16
 #define FAST_OUT	(MAX_MATCH + 16)
-
-#define E_END		(1u << 13)
-#define E_SUB		(1u << 14)
-#define E_SPECIAL	(1u << 15)
-#define E_LITERAL	(1u << 31)
-#define E_DROP(e)	((e) & 0xff)
-#define E_EXTRA(e)	((e) >> 8 & 31)
-#define E_VALUE(e)	((e) >> 16 & 0x7fff)
-
-#define likely(x)	__builtin_expect(!!(x), 1)
-#define unlikely(x)	__builtin_expect(!!(x), 0)
-
-static const uint16_t length_base[29] = {
-	3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 15, 17, 19, 23, 27, 31, 35, 43, 51, 59, 67, 83, 99, 115,
-	131, 163, 195, 227, 258,
-};
-static const uint8_t length_extra[29] = {
-	0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 0,
-};
-static const uint16_t dist_base[30] = {
-	1, 2, 3, 4, 5, 7, 9, 13, 17, 25, 33, 49, 65, 97, 129, 193, 257, 385, 513, 769, 1025, 1537,
-	2049, 3073, 4097, 6145, 8193, 12289, 16385, 24577,
-};
 
 /* ---- CRC-32 (RFC 1952 section 8), eight bytes a step ---- */
 
@@ -162,147 +133,6 @@ static enum inflate_status make_room(struct inflate *w)
 	return INFLATE_OK;
 }
 
-/* ---- tables ---- */
-
-static uint32_t reverse(uint32_t code, uint32_t len)
-{
-	uint32_t r = 0;
-
-	while (len--) {
-		r = r << 1 | (code & 1);
-		code >>= 1;
-	}
-	return r;
-}
-
-static uint32_t lit_entry(uint32_t sym)
-{
-	if (sym < 256)
-		return E_LITERAL | sym << 16;
-	if (sym == 256)
-		return E_SPECIAL | E_END;
-	if (sym > 285)
-		return E_SPECIAL;
-	return (uint32_t)length_base[sym - 257] << 16 | (uint32_t)length_extra[sym - 257] << 8;
-}
-
-static uint32_t dist_entry(uint32_t sym)
-{
-	if (sym > 29)
-		return E_SPECIAL;
-	return (uint32_t)dist_base[sym] << 16 | (sym < 4 ? 0 : (sym / 2 - 1) << 8);
-}
-
-/* Code-length symbols are plain values. */
-static uint32_t plain_entry(uint32_t sym)
-{
-	return sym << 16;
-}
-
-struct table {
-	uint32_t *entries;
-	uint32_t root;			/* index bits of the main table */
-	uint32_t room;			/* entries there are */
-	uint32_t (*entry)(uint32_t sym);
-};
-
-/* Count codes per length and check that they form a prefix code. */
-static bool count_codes(const uint8_t *lengths, uint32_t n, uint16_t *count)
-{
-	int32_t left = 1;
-	uint32_t i, used;
-
-	for (i = 0; i <= MAX_CODE; i++)
-		count[i] = 0;
-	for (i = 0; i < n; i++)
-		count[lengths[i]]++;
-	for (i = 1; i <= MAX_CODE; i++) {
-		left = left * 2 - count[i];
-		if (left < 0)
-			return false;
-	}
-	/* Incomplete is allowed for no code at all and for a single one of one bit. */
-	used = n - count[0];
-	return !left || !used || (used == 1 && count[1]);
-}
-
-/* Index bits of the subtable that starts with a code of `len` bits. */
-static uint32_t subtable_bits(const uint16_t *count, uint32_t len, uint32_t root)
-{
-	int32_t left = 1 << (len - root);
-	uint32_t bits = len - root;
-
-	while (bits + root < MAX_CODE) {
-		left -= count[bits + root];
-		if (left <= 0)
-			break;
-		bits++;
-		left <<= 1;
-	}
-	return bits;
-}
-
-static bool build(const struct table *t, const uint8_t *lengths, uint32_t n)
-{
-	uint16_t count[MAX_CODE + 1], first[MAX_CODE + 2], sorted[NR_LIT];
-	uint32_t i, k, len, code = 0, rev, e, prefix = ~0u, sub = 0, sub_bits = 0;
-	uint32_t used = 1u << t->root, total;
-
-	if (!count_codes(lengths, n, count))
-		return false;
-	first[1] = 0;
-	for (len = 1; len <= MAX_CODE; len++)
-		first[len + 1] = first[len] + count[len];
-	total = first[MAX_CODE + 1];
-	for (i = 0; i < n; i++)
-		if (lengths[i])
-			sorted[first[lengths[i]]++] = (uint16_t)i;
-	for (i = 0; i < used; i++)
-		t->entries[i] = E_SPECIAL;
-
-	for (len = 1, i = 0; i < total; i++, code++) {
-		while (!count[len]) {
-			len++;
-			code <<= 1;
-		}
-		e = t->entry(sorted[i]);
-		rev = reverse(code, len);
-		if (len <= t->root) {
-			for (k = rev; k < 1u << t->root; k += 1u << len)
-				t->entries[k] = e | len;
-		} else {
-			if ((rev & ((1u << t->root) - 1)) != prefix) {
-				prefix = rev & ((1u << t->root) - 1);
-				sub = used;
-				sub_bits = subtable_bits(count, len, t->root);
-				used += 1u << sub_bits;
-				if (used > t->room)
-					return false;
-				t->entries[prefix] = E_SPECIAL | E_SUB | sub << 16 |
-						     sub_bits << 8 | t->root;
-			}
-			for (k = rev >> t->root; k < 1u << sub_bits; k += 1u << (len - t->root))
-				t->entries[sub + k] = e | (len - t->root);
-		}
-		count[len]--;
-	}
-	return true;
-}
-
-static bool build_lit(struct inflate *w, const uint8_t *lengths, uint32_t n)
-{
-	struct table t = { w->lit, LIT_ROOT, INFLATE_LIT_ENTRIES, lit_entry };
-
-	return build(&t, lengths, n);
-}
-
-static bool build_dist(struct inflate *w, const uint8_t *lengths, uint32_t n)
-{
-	struct table t = { w->dist, DIST_ROOT, INFLATE_DIST_ENTRIES, dist_entry };
-
-	return build(&t, lengths, n);
-}
-
 /* ---- block headers ---- */
 
 static void fixed_tables(struct inflate *w)
@@ -311,10 +141,10 @@ static void fixed_tables(struct inflate *w)
 
 	for (i = 0; i < NR_LIT; i++)
 		w->lengths[i] = i < 144 ? 8 : i < 256 ? 9 : i < 280 ? 7 : 8;
-	build_lit(w, w->lengths, NR_LIT);
+	inflate_lit_table(w, w->lengths, NR_LIT);
 	for (i = 0; i < NR_DIST; i++)
 		w->lengths[i] = 5;
-	build_dist(w, w->lengths, NR_DIST);
+	inflate_dist_table(w, w->lengths, NR_DIST);
 }
 
 /* Decode the run-length coded lists of code lengths, using w->lit as the code for them. */
@@ -326,7 +156,7 @@ static enum inflate_status read_lengths(struct inflate *w, uint32_t n)
 	while (i < n) {
 		if (w->nr_bits < 16)
 			refill_slow(w);
-		e = w->lit[w->bits & 127];
+		e = w->lit[w->bits & ((1u << LENGTH_ROOT) - 1)];
 		if (e & E_SPECIAL)
 			return INFLATE_BAD_DATA;
 		if (!drop(w, E_DROP(e)))
@@ -355,7 +185,6 @@ static enum inflate_status dynamic_tables(struct inflate *w)
 	static const uint8_t order[19] = {
 		16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15,
 	};
-	struct table t = { w->lit, 7, INFLATE_LIT_ENTRIES, plain_entry };
 	uint32_t nr_lit, nr_dist, nr_code, i, v;
 	enum inflate_status err;
 
@@ -372,14 +201,14 @@ static enum inflate_status dynamic_tables(struct inflate *w)
 			return INFLATE_TRUNCATED;
 		w->lengths[order[i]] = (uint8_t)v;
 	}
-	if (!build(&t, w->lengths, 19))
+	if (!inflate_length_table(w, w->lengths, 19))
 		return INFLATE_BAD_DATA;
 	err = read_lengths(w, nr_lit + nr_dist);
 	if (err)
 		return err;
 	/* Without an end-of-block code the block could not end. */
-	if (!w->lengths[256] || !build_lit(w, w->lengths, nr_lit) ||
-	    !build_dist(w, w->lengths + nr_lit, nr_dist))
+	if (!w->lengths[256] || !inflate_lit_table(w, w->lengths, nr_lit) ||
+	    !inflate_dist_table(w, w->lengths + nr_lit, nr_dist))
 		return INFLATE_BAD_DATA;
 	return INFLATE_OK;
 }

@@ -2,7 +2,7 @@
  * inflate against the host's gzip: several kinds of data, levels and sizes, into one buffer and
  * as a stream; every truncation and many bit flips of a member must give an error, never a crash.
  */
-// SOURCES: kernel/lib/inflate.c
+// SOURCES: kernel/lib/inflate.c kernel/lib/inflate_table.c
 #include <unistd.h>
 #include <lib/inflate.h>
 #include "check.h"
