@@ -3,10 +3,11 @@
  * Nobody else includes this.
  *
  * Lock order inside proc:
- *   tasklist_lock -> sighand->lock -> user/timer internals
+ *   tasklist_lock -> signal->family of the parent -> sighand->lock -> user/timer internals
+ *   tasklist_lock -> pid->lock
  *   task->alloc_lock is innermost but for files' and fs' own spinlocks; it is never taken with
  *   tasklist_lock or a sighand lock held.
- * tasklist_lock is read in interrupt context (terminal signals), so writers turn interrupts off;
+ * tasklist_lock is read in interrupt context (terminal signals), so those inside and writers turn interrupts off;
  * sighand->lock is taken in interrupt context, so everybody turns interrupts off.
  */
 #ifndef PROC_IMPL_H
@@ -66,15 +67,19 @@ void task_born(void); /* counts it */
 /* pid.c */
 void pid_init(void);
 u64 pid_check(void); /* of the table of numbers */
-struct pid *pid_alloc(pid_t want); /* want 0: next. One reference and a number; ERR_PTR */
+struct pid *pid_alloc(pid_t want, u64 now); /* want 0: next; now in ns. One reference and a number; ERR_PTR */
 void pid_free_unused(struct pid *p);
 void pid_put(struct pid *p);
 static inline struct pid *pid_get(struct pid *p) { __atomic_fetch_add(&p->refs, 1, __ATOMIC_RELAXED); return p; }
 struct pid *pid_find(pid_t nr); /* => rcu_read_lock or tasklist_lock */
 struct task *pid_task(struct pid *p, enum pid_kind kind); /* first user; => rcu or tasklist_lock */
-void pid_attach(struct task *t, enum pid_kind kind, struct pid *p); /* => tasklist_lock for writing */
+/* @p as the number of a group or session @t is in, and its end. => inside tasklist_lock */
+void pid_attach(struct task *t, enum pid_kind kind, struct pid *p);
 void pid_detach(struct task *t, enum pid_kind kind);
-void pid_exchange(struct task *a, struct task *b);
+/* The same for a new task and its own number, t->pids[PIDK_PID], as a thread and, @leader, as a process. */
+void pid_attach_own(struct task *t, struct pid *p, bool leader);
+void pid_detach_own(struct task *t, bool leader);
+void pid_exchange(struct task *a, struct task *b); /* => tasklist_lock for writing, as the next */
 void pid_transfer(struct task *from, struct task *to, enum pid_kind kind);
 #define for_each_pid_task(t, p, kind) \
 	for ((t) = pid_task_entry((p)->tasks[kind].first, kind); (t); (t) = pid_task_entry((t)->pid_links[kind].next, kind))
@@ -103,7 +108,7 @@ int exec_kernel(const char *path, const char *const *argv, const char *const *en
 
 /* exit.c */
 void task_release(struct task *t); /* reap; => no locks */
-bool pgrp_is_orphaned(struct pid *pgrp, struct task *except); /* => tasklist_lock */
+bool pgrp_is_orphaned(struct pid *pgrp, struct task *except); /* => tasklist_lock, reading or writing */
 void task_reparent_children(struct task *t, struct list_head *dead);
 
 /* Of siginfo's 128 bytes these carry meaning; only they are kept and copied inside the kernel (the rest is for the future,
@@ -128,8 +133,8 @@ bool signal_valid(unsigned long sig);
 int kill_permission(int sig, bool from_user, struct task *t);
 int send_signal_checked(int sig, const siginfo_t *info, struct task *t, bool group); /* with permission check */
 int kill_process_nr(int sig, const siginfo_t *info, pid_t pid); /* kill(2)'s three forms of pid */
-bool notify_parent(struct task *t, int sig); /* true: nobody waits, reap it; => tasklist_lock for writing */
-/* CLD_* of a stop or continuation, to the parent of the group or to the tracer of the thread. => tasklist_lock */
+bool notify_parent(struct task *t, int sig); /* true: nobody waits, reap it; => the parent's family lock, or tasklist_lock for writing */
+/* CLD_* of a stop or continuation, to the parent of the group or to the tracer of the thread. => inside tasklist_lock */
 void notify_parent_stop(struct task *t, bool for_tracer, int why);
 void exit_signals(struct task *t);
 int zap_other_threads(struct task *t); /* => sighand->lock; number of other threads told to die */

@@ -29,8 +29,13 @@ struct sighand {
 	wait_queue_t signalfd_wait;
 };
 struct signal_state { /* shared by a thread group */
-	s32 refs, live, nr_threads;
-	struct list_head threads; /* (tasklist_lock) */
+	s32 refs, live, nr_threads; /* (a), (a), (sighand->lock) */
+	struct list_head threads; /* (sighand->lock, RCU; nobody changes it while tasklist_lock is read) */
+	/*
+	 * (inside tasklist_lock) The children of all threads of this group: the lists, their becoming zombies and dead, and
+	 * telling this group of it. So who waits finds either no zombie, and is woken later, or one that was announced.
+	 */
+	spinlock_t family;
 	struct sigpending shared_pending;
 	struct task *curr_target;
 	wait_queue_t wait_chldexit;

@@ -1,9 +1,10 @@
 /*
  * struct task: a Linux thread; a process is a thread group (shared struct signal_state).
  *
- * Life cycle: created by do_clone (invisible) -> attached to its pid and parents under tasklist_lock -> running ->
+ * Life cycle: created by do_clone (invisible) -> attached to its pid and parents (inside tasklist_lock) -> running ->
  * EXIT_ZOMBIE (do_exit; memory, files gone) -> reaped by wait (EXIT_DEAD, unhashed) -> freed after a grace period when its last
- * reference and its stack are gone. Locks: tasklist_lock (tree, pids, groups), sighand->lock (signals), alloc_lock (mm, files, fs, creds pointers for others).
+ * reference and its stack are gone. Locks: tasklist_lock (tree, pids, groups; proc/tasklist.h), signal->family (children of a
+ * group, see there), sighand->lock (signals), alloc_lock (mm, files, fs, creds pointers for others).
  */
 #ifndef PROC_TASK_H
 #define PROC_TASK_H
@@ -13,6 +14,7 @@
 #include <mm/mempolicy.h>
 #include <proc/cred.h>
 #include <proc/signal.h>
+#include <proc/tasklist.h>
 #include <sched/thread.h>
 #include <uapi/resource.h>
 
@@ -26,7 +28,8 @@ enum pid_kind { PIDK_PID, PIDK_TGID, PIDK_PGID, PIDK_SID, NR_PIDK };
 struct pid { /* a number with the tasks that use it; RCU-safe lookup */
 	s32 refs; /* (a) */
 	pid_t nr;
-	struct hlist_head tasks[NR_PIDK]; /* (tasklist_lock) */
+	spinlock_t lock; /* lists, when only inside tasklist_lock */
+	struct hlist_head tasks[NR_PIDK]; /* (tasklist_lock, lock) */
 	wait_queue_t poll_wait; /* pidfd */
 	struct rcu_head rcu;
 };
@@ -65,7 +68,7 @@ struct task {
 	struct thread thread; /* first: task and thread convert for free */
 	pid_t pid, tgid; /* (I) */
 	u32 flags; /* PF_*, own */
-	s32 exit_state; /* (tasklist_lock) */
+	s32 exit_state; /* (family of the parent; threads: own) */
 	s32 exit_code; /* wait status format */
 	s32 exit_signal; /* sent to the parent; -1 thread */
 	s32 pdeath_signal;
@@ -81,10 +84,10 @@ struct task {
 	u64 sas_sp, sas_size;
 	u32 sas_flags;
 	spinlock_t alloc_lock;
-	struct task *real_parent, *parent; /* (tasklist_lock) */
-	struct list_head children, sibling; /* (tasklist_lock) */
-	struct task *group_leader; /* (tasklist_lock) */
-	struct list_head thread_group; /* (tasklist_lock) list of the group, headed by signal->threads */
+	struct task *real_parent, *parent; /* (tasklist_lock write) */
+	struct list_head children, sibling; /* (family of the parent) */
+	struct task *group_leader; /* (tasklist_lock write) */
+	struct list_head thread_group; /* (sighand->lock, RCU) list of the group, headed by signal->threads */
 	struct pid *pids[NR_PIDK];
 	struct hlist_node pid_links[NR_PIDK];
 	u32 __user *set_child_tid, *clear_child_tid;
@@ -116,8 +119,8 @@ struct task {
 	struct { u64 start, len; const u8 __user *selector; } dispatch; /* (own) TIF_DISPATCH: calls made from there pass */
 	bool syscall_watched; /* (own) in a system call that a tracer saw begin */
 	bool syscall_exit_due; /* (own) it shall see the end of one it did not see begin */
-	u32 ptrace; /* (tasklist_lock and sighand->lock) PT_*; 0: nobody traces it */
-	struct list_head ptraced, ptrace_entry; /* (tasklist_lock) tracees; on the tracer's list */
+	u32 ptrace; /* (tasklist_lock write and sighand->lock) PT_*; 0: nobody traces it */
+	struct list_head ptraced, ptrace_entry; /* (tasklist_lock write) tracees; on the tracer's list */
 	u64 ptrace_message; /* (sighand->lock) of the stop */
 	siginfo_t *last_siginfo; /* (sighand->lock) of the stop, on the tracee's stack */
 	struct rcu_head rcu;
@@ -125,7 +128,6 @@ struct task {
 #define current ((struct task *)current_thread())
 static inline struct task *task_of(struct thread *t) { return (struct task *)t; }
 
-extern rwlock_t tasklist_lock;
 extern struct task *init_task_ptr; /* PID 1 */
 /* The leader of the process with the lowest number >= *@from, which then is that number + 1; NULL: no more. => RCU or tasklist_lock */
 struct task *process_next(pid_t *from);

@@ -119,9 +119,9 @@ int tty_check_background(struct tty *t, int sig)
 	bool ignored = (current->blocked & sigmask(sig)) || current->sighand->action[sig - 1].handler == SIG_IGN;
 	if (ignored)
 		return sig == SIGTTIN ? -EIO : 0;
-	read_lock(&tasklist_lock);
+	tasklist_read_lock();
 	bool orphan = pgrp_is_orphaned(mine, NULL);
-	read_unlock(&tasklist_lock);
+	tasklist_read_unlock();
 	if (orphan)
 		return -EIO;
 	send_sig_pgrp(sig, mine);
@@ -140,11 +140,11 @@ void tty_drop_session(struct tty *t)
 
 	if (!t->session)
 		return;
-	read_lock(&tasklist_lock);
+	tasklist_read_lock();
 	for_each_process(p)
 		if (p->signal->tty == t)
 			p->signal->tty = NULL;
-	read_unlock(&tasklist_lock);
+	tasklist_read_unlock();
 	__atomic_fetch_sub(&t->refs, 1, __ATOMIC_RELEASE);
 	spin_lock_irqsave(&t->lock, flags);
 	set_pid(&t->session, NULL);

@@ -205,14 +205,14 @@ static long set_foreground(struct tty *t, u64 arg)
 		return -EINVAL;
 	mutex_lock(&tty_mutex);
 	r = -ESRCH;
-	read_lock(&tasklist_lock);
+	tasklist_read_lock();
 	struct pid *g = pid_find(nr);
 	struct task *member = g ? pid_task(g, PIDK_PGID) : NULL;
 	if (g)
 		pid_get(g);
 	if (member)
 		r = member->pids[PIDK_SID] == current->pids[PIDK_SID] ? 0 : -EPERM;
-	read_unlock(&tasklist_lock);
+	tasklist_read_unlock();
 	if (!r) {
 		spin_lock_irqsave(&t->lock, flags);
 		struct pid *old = t->pgrp;

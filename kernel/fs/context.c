@@ -107,7 +107,7 @@ void fs_contexts_move(const struct path *from, const struct path *to)
 	do {
 		struct task *p, *t;
 		n = 0;
-		read_lock(&tasklist_lock);
+		tasklist_read_lock();
 		for_each_process(p) {
 			list_for_each_entry(t, &p->signal->threads, thread_group) {
 				spin_lock(&t->alloc_lock);
@@ -119,7 +119,7 @@ void fs_contexts_move(const struct path *from, const struct path *to)
 				spin_unlock(&t->alloc_lock);
 			}
 		}
-		read_unlock(&tasklist_lock);
+		tasklist_read_unlock();
 		for (int i = 0; i < n; i++) {
 			context_move(got[i], from, to);
 			fs_put(got[i]);

@@ -53,12 +53,12 @@ void file_send_sigio(struct file *f, int fd, int code, u64 band)
 		rcu_read_unlock();
 		return;
 	}
-	read_lock_irqsave(&tasklist_lock, flags);
+	tasklist_read_lock_irqsave(flags);
 	struct pid *p = pid_find(-pid);
 	if (p)
 		for_each_pid_task(t, p, PIDK_PGID)
 			signal_one(t, sig, with, true, f->cred);
-	read_unlock_irqrestore(&tasklist_lock, flags);
+	tasklist_read_unlock_irqrestore(flags);
 }
 
 static int fasync_woken(struct wait_entry *w, unsigned mode, int sync, u64 key)

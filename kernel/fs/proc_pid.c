@@ -222,11 +222,11 @@ static pid_t next_thread(struct task *of, pid_t from)
 	struct task *t;
 	pid_t best = 0;
 
-	read_lock(&tasklist_lock);
+	tasklist_read_lock();
 	for_each_thread(t, of)
 		if (t->pid >= from && (!best || t->pid < best))
 			best = t->pid;
-	read_unlock(&tasklist_lock);
+	tasklist_read_unlock();
 	return best;
 }
 

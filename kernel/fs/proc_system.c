@@ -53,18 +53,6 @@ static void uptime(struct seq_buf *s, void *a)
 	seq_printf(s, "%llu.%02llu %llu.%02llu\n", TICKS(up) / 100, TICKS(up) % 100, TICKS(idle) / 100, TICKS(idle) % 100);
 }
 
-static u64 count_tasks(void)
-{
-	struct task *t;
-	u64 n = 0;
-
-	read_lock(&tasklist_lock);
-	for_each_process(t)
-		n += t->signal->nr_threads;
-	read_unlock(&tasklist_lock);
-	return n;
-}
-
 static void loadavg(struct seq_buf *s, void *a)
 {
 	(void)a;
@@ -73,7 +61,7 @@ static void loadavg(struct seq_buf *s, void *a)
 
 		seq_printf(s, "%llu.%02llu ", (ull)(v >> 11), (ull)((v & 2047) * 100 >> 11));
 	}
-	seq_printf(s, "%llu/%llu %d\n", (ull)nr_running(), (ull)count_tasks(), pid_last());
+	seq_printf(s, "%llu/%llu %d\n", (ull)nr_running(), (ull)spread_sum(&nr_tasks), pid_last());
 }
 
 /* One line of /proc/stat: user nice system idle iowait irq softirq steal guest guest_nice. */

@@ -95,10 +95,10 @@ void children_show(struct seq_buf *s, struct task *t)
 {
 	struct task *c;
 
-	read_lock(&tasklist_lock);
+	tasklist_read_lock();
 	list_for_each_entry(c, &t->children, sibling)
 		seq_printf(s, "%d ", c->tgid);
-	read_unlock(&tasklist_lock);
+	tasklist_read_unlock();
 }
 
 /* ns ------------------------------------------------------------------------------------------------------------------------ */

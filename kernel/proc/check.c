@@ -99,16 +99,16 @@ static u64 check_group(struct task *leader, s64 *count)
 static u64 proc_check(void)
 {
 	struct task *t;
-	u64 bad = 0, flags;
+	u64 bad = 0;
 	s64 n = 0;
 
 	bad += pid_check();
-	write_lock_irqsave(&tasklist_lock, flags);
+	tasklist_write_lock();
 	for_each_process(t)
 		bad += check_group(t, &n);
 	if (n != spread_sum(&nr_tasks))
 		bad += wrong(&boot_task, "number of tasks", spread_sum(&nr_tasks), n);
-	write_unlock_irqrestore(&tasklist_lock, flags);
+	tasklist_write_unlock();
 	return bad;
 }
 

@@ -49,19 +49,19 @@ static int become_leader(struct task *t)
 	struct task *leader = t->group_leader;
 
 	for (;;) {
-		write_lock_irq(&tasklist_lock);
+		tasklist_write_lock();
 		s->notify_count = -1;
 		if (leader->exit_state)
 			break;
 		WRITE_ONCE(t->thread.state, TASK_KILLABLE);
-		write_unlock_irq(&tasklist_lock);
+		tasklist_write_unlock();
 		schedule();
 		if (s->flags & SIGNAL_GROUP_EXIT || fatal_signal_pending_current())
 			return -EAGAIN;
 	}
 	take_over(t, leader);
 	s->notify_count = 0;
-	write_unlock_irq(&tasklist_lock);
+	tasklist_write_unlock();
 	task_release(leader);
 	return 0;
 }

@@ -181,12 +181,12 @@ static void swap_sighand(struct task *t, struct sighand *fresh)
 	struct sighand *old = t->sighand;
 
 	if (READ_ONCE(old->refs) > 1) {
-		write_lock_irq(&tasklist_lock);
+		tasklist_write_lock();
 		spin_lock(&old->lock);
 		memcpy(fresh->action, old->action, sizeof(fresh->action));
 		rcu_assign_pointer(t->sighand, fresh);
 		spin_unlock(&old->lock);
-		write_unlock_irq(&tasklist_lock);
+		tasklist_write_unlock();
 		sighand_put(old);
 	} else if (fresh) {
 		sighand_put(fresh);

@@ -28,9 +28,9 @@ static bool traced_by_lesser(void)
 
 	if (likely(!current->ptrace) || capable(CAP_SETUID))
 		return false;
-	read_lock(&tasklist_lock);
+	tasklist_read_lock();
 	lesser = current->ptrace && !(current->parent->cred->cap_effective >> CAP_SYS_PTRACE & 1);
-	read_unlock(&tasklist_lock);
+	tasklist_read_unlock();
 	return lesser;
 }
 

@@ -2,13 +2,16 @@
  * The end of tasks.
  *
  * do_exit gives up what a task holds, from the inside out: signals (nobody is sent to it any more),
- * memory, files; then exit_notify, under tasklist_lock, hands its children to another thread, a
+ * memory, files; then exit_notify, holding tasklist_lock, hands its children to another thread, a
  * subreaper or init, tells the parent, and makes it a zombie. task_release ("reap") takes a zombie
  * out of all lists; it is called by the parent's wait, or by the dying task itself when nobody
  * wants its status (threads but the leader, SIGCHLD ignored).
  *
  *   running -> PF_EXITING -> EXIT_ZOMBIE --wait--> EXIT_DEAD -> released -> freed by RCU
  *                        \-> EXIT_DEAD (autoreap) ---^
+ *
+ * Who has no children, tracer or tracees and breaks no tie between process groups is only inside tasklist_lock, with the lock
+ * of the parent's family: that is nearly everybody. Others hold the lock for writing.
  *
  * A leader that dies before its threads stays a zombie nobody can wait for; the last thread's release
  * notifies the parent on its behalf.
@@ -134,6 +137,15 @@ static void signal_pgrp_locked(struct pid *pgrp, int sig)
 		send_signal(sig, NULL, t, true);
 }
 
+/* Is @parent what keeps the group of @leader from being orphaned? */
+static bool tied(struct task *leader, struct task *parent)
+{
+	struct pid *pgrp = leader->pids[PIDK_PGID];
+
+	parent = parent->group_leader;
+	return pgrp && parent->pids[PIDK_PGID] != pgrp && parent->pids[PIDK_SID] == leader->pids[PIDK_SID];
+}
+
 /* POSIX: a stopped group that becomes orphaned by this exit gets SIGHUP and SIGCONT. @parent: whose
  * tie to t's group breaks (t exits: its own parent; reparenting: the dying parent). */
 static void kill_orphaned_pgrp(struct task *t, struct task *dying_parent)
@@ -142,9 +154,8 @@ static void kill_orphaned_pgrp(struct task *t, struct task *dying_parent)
 	struct task *parent = dying_parent ? dying_parent : leader->real_parent;
 	struct pid *pgrp = leader->pids[PIDK_PGID];
 
-	parent = parent->group_leader;
-	if (!pgrp || parent->pids[PIDK_PGID] == pgrp || parent->pids[PIDK_SID] != leader->pids[PIDK_SID])
-		return; /* was no tie */
+	if (!tied(leader, parent))
+		return;
 	if (pgrp_is_orphaned(pgrp, dying_parent ? NULL : leader) && pgrp_has_stopped(pgrp)) {
 		signal_pgrp_locked(pgrp, SIGHUP);
 		signal_pgrp_locked(pgrp, SIGCONT);
@@ -221,6 +232,13 @@ static void forget_children(struct task *t, struct list_head *dead)
 	}
 }
 
+/* The end of a thread concerns more than its own group and its parent's. => inside tasklist_lock */
+static bool exit_concerns_others(struct task *t, bool group_dead)
+{
+	return !list_empty(&t->children) || !list_empty(&t->ptraced) || t->ptrace ||
+	       (group_dead && tied(t->group_leader, t->group_leader->real_parent));
+}
+
 static bool wants_no_status(struct task *t)
 {
 	if (unlikely(t->ptrace)) { /* the tracer hears of every thread; of its own child as any parent does */
@@ -232,25 +250,48 @@ static bool wants_no_status(struct task *t)
 	return thread_group_empty(t) && notify_parent(t, t->exit_signal);
 }
 
+/*
+ * Becomes a zombie. True: at once a dead one, that nobody waits for. The last thread to be released tells of a leader that is a zombie
+ * by then (release_one); both look at the other's step under sighand->lock, so just one of the two tells the parent.
+ */
+static bool become_zombie(struct task *t)
+{
+	struct signal_state *family = t->real_parent->signal;
+	bool reap = true;
+
+	if (thread_group_leader(t) || unlikely(t->ptrace)) {
+		spin_lock(&family->family);
+		spin_lock(&t->sighand->lock);
+		t->exit_state = EXIT_ZOMBIE;
+		spin_unlock(&t->sighand->lock);
+		reap = wants_no_status(t);
+		if (reap)
+			t->exit_state = EXIT_DEAD;
+		spin_unlock(&family->family);
+	} else {
+		t->exit_state = EXIT_DEAD;
+	}
+	return reap;
+}
+
 static void exit_notify(struct task *t, bool group_dead)
 {
 	struct task *c, *n;
 	LIST_HEAD(dead);
 
-	write_lock_irq(&tasklist_lock);
-	if (unlikely(!list_empty(&t->ptraced)))
-		ptrace_exit(t, &dead);
-	forget_children(t, &dead);
-	if (group_dead)
-		kill_orphaned_pgrp(t->group_leader, NULL);
-	t->exit_state = EXIT_ZOMBIE;
-	bool reap = wants_no_status(t);
-	if (reap)
-		t->exit_state = EXIT_DEAD;
+	bool writing = tasklist_enter_or_write(exit_concerns_others(t, group_dead));
+	if (unlikely(writing)) {
+		if (!list_empty(&t->ptraced))
+			ptrace_exit(t, &dead);
+		forget_children(t, &dead);
+		if (group_dead)
+			kill_orphaned_pgrp(t->group_leader, NULL);
+	}
+	bool reap = become_zombie(t);
 	/* A thread in exec waits for the leader to become a zombie or for the others to be gone. */
 	if (unlikely(t->signal->notify_count < 0) && t->signal->group_exec_task)
 		wake_thread(&t->signal->group_exec_task->thread, TASK_NORMAL | TASK_WAKEKILL, 0);
-	write_unlock_irq(&tasklist_lock);
+	tasklist_end(writing);
 	wake_up_key(&t->pids[PIDK_PID]->poll_wait, TASK_NORMAL, 0, 0, 0);
 	list_for_each_entry_safe(c, n, &dead, sibling) {
 		list_del_init(&c->sibling);
@@ -281,9 +322,8 @@ static void account_dead_thread(struct task *t)
 static void unhash_task(struct task *t, bool leader)
 {
 	spread_add(&nr_tasks, -1);
-	pid_detach(t, PIDK_PID);
+	pid_detach_own(t, leader);
 	if (leader) {
-		pid_detach(t, PIDK_TGID);
 		pid_detach(t, PIDK_PGID);
 		pid_detach(t, PIDK_SID);
 		list_del_init(&t->sibling);
@@ -295,24 +335,43 @@ static void task_put_rcu(struct rcu_head *h)
 	task_put(container_of(h, struct task, rcu));
 }
 
-/* Takes one thread out. Returns the leader when its turn has come: last thread gone, nobody waits. */
-static struct task *release_one(struct task *t)
+/*
+ * Whose lock covers what the release of @t changes of its parent's family: a leader is among the children there, and of a
+ * leader that is a zombie already the last thread tells. NULL: nothing. => inside tasklist_lock, which keeps the parent
+ */
+static struct signal_state *family_concerned(struct task *t)
+{
+	struct task *leader = t->group_leader;
+
+	if (t == leader)
+		return list_empty(&t->sibling) ? NULL : t->real_parent->signal; /* empty: of the dead of exit_notify */
+	return READ_ONCE(leader->exit_state) ? leader->real_parent->signal : NULL;
+}
+
+/* Locks the family, if any, and the group of @t. Again when the leader became a zombie before we had the group. */
+static struct signal_state *lock_for_release(struct task *t)
+{
+	for (;;) {
+		struct signal_state *family = family_concerned(t);
+
+		if (family)
+			spin_lock(&family->family);
+		spin_lock(&t->sighand->lock);
+		if (likely(family || !family_concerned(t)))
+			return family;
+		spin_unlock(&t->sighand->lock);
+	}
+}
+
+/* => sighand->lock */
+static void leave_group(struct task *t, bool is_leader)
 {
 	struct signal_state *s = t->signal;
-	struct task *leader = t->group_leader, *next = NULL;
-	struct sighand *sighand;
-	bool is_leader = t == leader;
 
-	spread_add(&t->cred->user->processes, -1);
-	write_lock_irq(&tasklist_lock);
-	if (unlikely(t->ptrace))
-		ptrace_unlink(t);
-	sighand = t->sighand;
-	spin_lock(&sighand->lock);
 	if (!is_leader)
 		account_dead_thread(t);
-	s->nr_threads--;
-	list_del_rcu(&t->thread_group); /* the list is walked under either lock */
+	WRITE_ONCE(s->nr_threads, s->nr_threads - 1);
+	list_del_rcu(&t->thread_group);
 	if (s->curr_target == t)
 		s->curr_target = NULL;
 	if (s->group_exec_task && s->notify_count > 0 && --s->notify_count == 0)
@@ -321,17 +380,34 @@ static struct task *release_one(struct task *t)
 	if (is_leader)
 		sigpending_flush(&s->shared_pending);
 	WRITE_ONCE(t->sighand, NULL);
+}
+
+/* Takes one thread out. Returns the leader when its turn has come: last thread gone, nobody waits. */
+static struct task *release_one(struct task *t)
+{
+	spread_add(&t->cred->user->processes, -1);
+	bool writing = tasklist_enter_or_write(t->ptrace || t->group_leader->ptrace);
+	struct task *leader = t->group_leader, *next = NULL;
+	bool is_leader = t == leader;
+
+	if (unlikely(t->ptrace))
+		ptrace_unlink(t);
+	struct sighand *sighand = t->sighand;
+	struct signal_state *family = lock_for_release(t);
+	leave_group(t, is_leader);
+	bool last = !is_leader && t->signal->nr_threads == 1 && leader->exit_state == EXIT_ZOMBIE;
 	spin_unlock(&sighand->lock);
 	unhash_task(t, is_leader);
-	if (!is_leader && s->nr_threads == 1 && leader->exit_state == EXIT_ZOMBIE) {
-		/* the leader went first: its parent hears of it now */
+	if (last) { /* the leader went first: its parent hears of it now */
 		if (notify_parent(leader, leader->exit_signal)) {
 			leader->exit_state = EXIT_DEAD;
 			next = leader;
 		}
 		wake_up_key(&leader->pids[PIDK_PID]->poll_wait, TASK_NORMAL, 0, 0, 0);
 	}
-	write_unlock_irq(&tasklist_lock);
+	if (family)
+		spin_unlock(&family->family);
+	tasklist_end(writing);
 	sighand_put(sighand);
 	return next;
 }

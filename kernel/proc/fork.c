@@ -3,11 +3,11 @@
  *
  * decode (clone_flags_check) refuses impossible flag combinations; task_copy builds a child nobody
  * can see, each resource either shared by reference or duplicated, undone in reverse order on
- * failure; task_attach makes it visible under tasklist_lock and cannot fail but for a signal that
+ * failure; task_attach makes it visible inside tasklist_lock and cannot fail but for a signal that
  * must be handled first; then the scheduler gets it.
  *
  * Signals and fork: a signal sent to several processes at once (kill of a group) must not miss a
- * child born meanwhile. Every such sender raises multi_signal_seq while it holds tasklist_lock; a
+ * child born meanwhile. Every such sender raises multi_signal_seq while it reads tasklist_lock; a
  * fork that finds the number changed and a signal pending starts over, so the child is a copy of a
  * parent that has handled it. A single timer signal does not restart fork: large forks get done.
  *
@@ -298,14 +298,14 @@ static void attach_thread(struct task *t, struct task *leader)
 	t->signal->live++;
 	__atomic_fetch_add(&t->signal->refs, 1, __ATOMIC_RELAXED);
 	/* a group that is stopping takes the newcomer along */
-	list_add_tail(&t->thread_group, &t->signal->threads);
+	list_add_tail_rcu(&t->thread_group, &t->signal->threads);
 	if (t->signal->group_stop_count && (current->jobctl & JOBCTL_STOP_PENDING)) {
 		t->jobctl |= current->jobctl & (JOBCTL_STOP_SIGMASK | JOBCTL_STOP_PENDING | JOBCTL_STOP_CONSUME);
 		if (t->jobctl & JOBCTL_STOP_CONSUME)
 			t->signal->group_stop_count++;
 		thread_set_flag(&t->thread, TIF_SIGPENDING);
 	}
-	pid_attach(t, PIDK_PID, t->pids[PIDK_PID]);
+	pid_attach_own(t, t->pids[PIDK_PID], false);
 }
 
 static void attach_leader(struct task *t, struct task *from)
@@ -315,8 +315,7 @@ static void attach_leader(struct task *t, struct task *from)
 	list_add_tail(&t->thread_group, &t->signal->threads);
 	list_add_tail(&t->sibling, &t->real_parent->children);
 	/* from here on walkers under RCU may meet it: it is complete */
-	pid_attach(t, PIDK_PID, t->pids[PIDK_PID]);
-	pid_attach(t, PIDK_TGID, t->pids[PIDK_PID]);
+	pid_attach_own(t, t->pids[PIDK_PID], true);
 	pid_attach(t, PIDK_PGID, from->group_leader->pids[PIDK_PGID] ?: t->pids[PIDK_PID]);
 	pid_attach(t, PIDK_SID, from->group_leader->pids[PIDK_SID] ?: t->pids[PIDK_PID]);
 }
@@ -336,7 +335,8 @@ static int task_attach(struct task *t, const struct clone_args_k *a, u64 seq)
 	struct task *from = current;
 	int err = 0;
 
-	write_lock_irq(&tasklist_lock);
+	/* a new tracee: its tracer is of another family */
+	bool writing = tasklist_enter_or_write(from->ptrace);
 	if (a->flags & (CLONE_PARENT | CLONE_THREAD)) {
 		t->real_parent = from->real_parent;
 		t->exit_signal = a->flags & CLONE_THREAD ? -1 : from->group_leader->exit_signal;
@@ -345,6 +345,9 @@ static int task_attach(struct task *t, const struct clone_args_k *a, u64 seq)
 		t->exit_signal = a->exit_signal;
 	}
 	t->parent = t->real_parent;
+	struct signal_state *family = a->flags & CLONE_THREAD ? NULL : t->real_parent->signal;
+	if (family)
+		spin_lock(&family->family);
 	spin_lock(&from->sighand->lock);
 	if (unlikely(fatal_signal_pending_current() ||
 		     (task_sigpending(from) && READ_ONCE(multi_signal_seq) != seq))) {
@@ -360,20 +363,22 @@ static int task_attach(struct task *t, const struct clone_args_k *a, u64 seq)
 			ptrace_inherit(t);
 	}
 	spin_unlock(&from->sighand->lock);
-	write_unlock_irq(&tasklist_lock);
+	if (family)
+		spin_unlock(&family->family);
+	tasklist_end(writing);
 	return err;
 }
 
 /* The numbers in set_tid are one a pid namespace; there is one. */
-static struct pid *child_pid(const struct clone_args_k *a)
+static struct pid *child_pid(const struct clone_args_k *a, u64 now)
 {
 	if (!a->set_tid_n)
-		return pid_alloc(0);
+		return pid_alloc(0, now);
 	if (a->set_tid_n > 1 || a->set_tid[0] < 1)
 		return ERR_PTR(-EINVAL);
 	if (!capable(CAP_SYS_ADMIN))
 		return ERR_PTR(-EPERM);
-	return pid_alloc(a->set_tid[0]);
+	return pid_alloc(a->set_tid[0], now);
 }
 
 static long wait_for_vfork(struct task *t, struct completion *done)
@@ -428,7 +433,7 @@ long do_clone(const struct clone_args_k *a)
 	struct task *t = task_copy(a);
 	if (IS_ERR(t))
 		return PTR_ERR(t);
-	struct pid *pid = child_pid(a);
+	struct pid *pid = child_pid(a, t->thread.start_time);
 	if (IS_ERR(pid)) {
 		task_uncopy(t, a->flags);
 		return PTR_ERR(pid);

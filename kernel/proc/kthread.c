@@ -34,17 +34,18 @@ static void attach_kernel_task(struct task *t, struct task *parent)
 {
 	struct pid *p = t->pids[PIDK_PID];
 
-	write_lock_irq(&tasklist_lock);
+	tasklist_enter();
 	t->real_parent = t->parent = parent;
 	t->group_leader = t;
 	list_add_tail(&t->thread_group, &t->signal->threads);
+	spin_lock(&parent->signal->family);
 	list_add_tail(&t->sibling, &parent->children);
-	pid_attach(t, PIDK_PID, p);
-	pid_attach(t, PIDK_TGID, p);
+	spin_unlock(&parent->signal->family);
+	pid_attach_own(t, p, true);
 	pid_attach(t, PIDK_PGID, p);
 	pid_attach(t, PIDK_SID, p);
 	task_born();
-	write_unlock_irq(&tasklist_lock);
+	tasklist_leave();
 }
 
 /* A task with no user resources and pid @want (0: next), not attached; or NULL. */
@@ -55,7 +56,7 @@ static struct task *kernel_task_alloc(pid_t want, struct sighand *sighand)
 	if (!t)
 		return NULL;
 	t->signal = signal_state_alloc();
-	struct pid *p = t->signal ? pid_alloc(want) : ERR_PTR(-ENOMEM);
+	struct pid *p = t->signal ? pid_alloc(want, ktime_ns()) : ERR_PTR(-ENOMEM);
 	if (IS_ERR(p)) {
 		if (t->signal)
 			signal_state_put(t->signal);

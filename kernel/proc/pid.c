@@ -5,21 +5,23 @@
  * is empty: taking it is one compare-and-swap of the slot, giving it back one store, looking it up three loads. The table
  * is a tree of pages, 512 to 1, made as numbers are first given and never freed: 8 bytes for each number ever used.
  *
- * Which number comes next: numbers are given in order, so that one is not used again soon. Each CPU takes them from a run of its own
- * of RUN numbers, and a new run from the cursor when that is used up: CPUs that fork side by side write no common
- * line (a run is four lines of the table), and what one CPU gives rises. A run is a hint, not a right: who wants a certain
- * number (set_tid) or has gone through all runs in vain tries slots anywhere, so that fork fails only when all numbers are taken.
- * A run that was left while the others went on (STALE_RUNS) is given up, as its numbers would be used again soon after the next round.
+ * Which number comes next: numbers are given in order, so that one is not used again soon. A CPU takes them from the cursor, one
+ * by one as long as RUN_IDLE_NS lie between them: programs see numbers rise as they expect. When it makes tasks faster than that
+ * it takes runs, doubling up to RUN numbers: CPUs that fork side by side write no common line then (a run is four lines of the
+ * table). What is left of a run after a pause is given up when others have moved the cursor. So numbers of one CPU rise, and
+ * numbers of two CPUs can be out of order by RUN each, for as long as both are that fast. A run is a hint, not a right: who wants a
+ * certain number (set_tid) or has gone through all in vain tries slots anywhere, so fork fails only when all are taken.
  * 1 is kept for init, and after the first round numbers below RESERVED_PIDS are not given any more.
  *
- * Locks: the lists change under tasklist_lock (write) and are walked under it or under RCU; the cursor under
- * cursor_lock; the table with compare-and-swap. Lookups are lock-free: pids are freed by RCU.
+ * Locks: the lists change inside tasklist_lock under the pid's lock, and are walked while it is read or under RCU; the cursor
+ * under cursor_lock; the table with compare-and-swap. Lookups are lock-free: pids are freed by RCU.
  *
  * Life: pid_alloc (one reference: the attachments') -> attached -> the last pid_detach empties the slot and drops that
  * reference -> freed when tasks that were born with it, pidfds and terminals have dropped theirs.
  */
 #include <kernel/cpumask.h>
 #include <kernel/printk.h>
+#include <kernel/time.h>
 #include <lib/assert.h>
 #include <lib/err.h>
 #include <mm/slab.h>
@@ -29,7 +31,7 @@
 #define PID_MAX_DEFAULT 32768
 #define PID_MAX_LIMIT (4 << 20)
 #define RUN 32
-#define STALE_RUNS (4 * (u32)cpus_possible())
+#define RUN_IDLE_NS NSEC_PER_MSEC
 
 #define NODE_BITS 9
 #define NODE_SLOTS (1 << NODE_BITS) /* a page of pointers */
@@ -40,7 +42,8 @@ struct inner { struct leaf *leaf[NODE_SLOTS]; };
 struct run {
 	pid_t next, end; /* what is left */
 	pid_t last; /* given last, 0 none */
-	u32 taken; /* runs_taken then */
+	pid_t size; /* of the run */
+	u64 used; /* when it was given, ns */
 };
 
 s32 pid_max = PID_MAX_DEFAULT;
@@ -48,7 +51,6 @@ static struct inner *top[TOP_SLOTS]; /* nodes appear (a) and stay */
 static DEFINE_PER_CPU(struct run, this_run);
 static DEFINE_SPINLOCK(cursor_lock);
 static pid_t cursor = 2; /* (cursor_lock) the next run begins here */
-static u32 runs_taken; /* (cursor_lock) */
 static struct kmem_cache *pid_cache;
 
 void pid_init(void)
@@ -70,7 +72,7 @@ pid_t pid_last(void)
 
 	for (int cpu = 0; cpu < nr_cpus; cpu++) {
 		const struct run *r = per_cpu_ptr(&this_run, cpu);
-		if (r->last && (!best || (s32)(r->taken - best->taken) > 0))
+		if (r->last && (!best || r->used > best->used))
 			best = r;
 	}
 	return best ? best->last : 0;
@@ -174,23 +176,29 @@ static void run_take(struct run *r)
 {
 	s32 limit = READ_ONCE(pid_max);
 
+	r->size = r->size ? min(2 * r->size, RUN) : 1;
 	spin_lock(&cursor_lock);
 	if (cursor >= limit)
 		cursor = RESERVED_PIDS;
 	r->next = cursor;
-	r->end = min((cursor | (RUN - 1)) + 1, limit);
-	cursor = r->end;
-	r->taken = ++runs_taken;
+	r->end = min(r->size < RUN ? cursor + r->size : (cursor | (RUN - 1)) + 1, limit);
+	WRITE_ONCE(cursor, r->end);
 	spin_unlock(&cursor_lock);
 }
 
-static pid_t next_number(void)
+static pid_t next_number(u64 now)
 {
 	preempt_disable();
 	struct run *r = this_cpu_ptr(&this_run);
-	if (unlikely(r->next >= r->end || READ_ONCE(runs_taken) - r->taken > STALE_RUNS))
+	if (now - r->used > RUN_IDLE_NS) {
+		r->size = 0;
+		if (r->end != READ_ONCE(cursor))
+			r->next = r->end;
+	}
+	if (r->next >= r->end)
 		run_take(r);
 	pid_t nr = r->last = r->next++;
+	r->used = now;
 	preempt_enable();
 	return nr;
 }
@@ -216,19 +224,19 @@ static noinline int place_anywhere(struct pid *p)
 	return err == -EEXIST ? -EAGAIN : err;
 }
 
-static int place_next(struct pid *p)
+static int place_next(struct pid *p, u64 now)
 {
 	int err = -EEXIST;
 
 	for (s32 tries = 0; err == -EEXIST; tries++) {
 		if (unlikely(tries > READ_ONCE(pid_max)))
 			return place_anywhere(p);
-		err = place(p, next_number());
+		err = place(p, next_number(now));
 	}
 	return err;
 }
 
-struct pid *pid_alloc(pid_t want)
+struct pid *pid_alloc(pid_t want, u64 now)
 {
 	struct pid *p = kmem_cache_alloc(pid_cache, GFP_KERNEL);
 	int err;
@@ -236,11 +244,12 @@ struct pid *pid_alloc(pid_t want)
 	if (unlikely(!p))
 		return ERR_PTR(-ENOMEM);
 	p->refs = 1;
+	spin_lock_init(&p->lock);
 	for (int k = 0; k < NR_PIDK; k++)
 		INIT_HLIST_HEAD(&p->tasks[k]);
 	init_wait_queue(&p->poll_wait);
 	if (likely(!want))
-		err = place_next(p);
+		err = place_next(p, now);
 	else
 		err = want < READ_ONCE(pid_max) ? place(p, want) : -EINVAL;
 	if (likely(!err))
@@ -277,27 +286,60 @@ struct task *pid_task(struct pid *p, enum pid_kind kind)
 	return pid_task_entry(READ_ONCE(p->tasks[kind].first), kind);
 }
 
+/* Nobody else knows a new number's lists. */
+void pid_attach_own(struct task *t, struct pid *p, bool leader)
+{
+	ASSERT(tasklist_held());
+	if (leader) {
+		t->pids[PIDK_TGID] = p;
+		hlist_add_head_rcu(&t->pid_links[PIDK_TGID], &p->tasks[PIDK_TGID]);
+	}
+	hlist_add_head_rcu(&t->pid_links[PIDK_PID], &p->tasks[PIDK_PID]);
+}
+
 void pid_attach(struct task *t, enum pid_kind kind, struct pid *p)
 {
-	ASSERT3S(tasklist_lock.state, ==, -1);
+	ASSERT(tasklist_held());
+	spin_lock(&p->lock);
 	rcu_assign_pointer(t->pids[kind], p);
 	hlist_add_head_rcu(&t->pid_links[kind], &p->tasks[kind]);
+	spin_unlock(&p->lock);
+}
+
+/* Ends the use of @p by @t as the kinds @first to @last. The one who leaves all lists empty gives the number back. */
+static void detach(struct task *t, struct pid *p, enum pid_kind first, enum pid_kind last)
+{
+	bool used = false;
+
+	ASSERT(tasklist_held());
+	spin_lock(&p->lock);
+	for (int k = first; k <= (int)last; k++)
+		hlist_del_rcu(&t->pid_links[k]);
+	for (int k = 0; k < NR_PIDK; k++)
+		used |= !hlist_empty(&p->tasks[k]);
+	spin_unlock(&p->lock);
+	if (!used)
+		pid_retire(p);
 }
 
 void pid_detach(struct task *t, enum pid_kind kind)
 {
 	struct pid *p = t->pids[kind];
 
-	ASSERT3S(tasklist_lock.state, ==, -1);
 	if (!p)
 		return;
-	hlist_del_rcu(&t->pid_links[kind]);
-	if (kind != PIDK_PID) /* that one is kept until the task is freed */
-		WRITE_ONCE(t->pids[kind], NULL);
-	for (int k = 0; k < NR_PIDK; k++)
-		if (!hlist_empty(&p->tasks[k]))
-			return;
-	pid_retire(p);
+	WRITE_ONCE(t->pids[kind], NULL);
+	detach(t, p, kind, kind);
+}
+
+void pid_detach_own(struct task *t, bool leader)
+{
+	struct pid *p = t->pids[PIDK_PID];
+
+	if (leader)
+		WRITE_ONCE(t->pids[PIDK_TGID], NULL);
+	/* pids[PIDK_PID] is kept until the task is freed */
+	detach(t, p, PIDK_PID, leader ? PIDK_TGID : PIDK_PID);
 }
 
 /* exec by a thread: the two swap their thread numbers. */
@@ -305,7 +347,7 @@ void pid_exchange(struct task *a, struct task *b)
 {
 	struct pid *pa = a->pids[PIDK_PID], *pb = b->pids[PIDK_PID];
 
-	ASSERT3S(tasklist_lock.state, ==, -1);
+	ASSERT(READ_ONCE(tasklist_lock.state) == -1);
 	hlist_del_rcu(&a->pid_links[PIDK_PID]);
 	hlist_del_rcu(&b->pid_links[PIDK_PID]);
 	rcu_assign_pointer(a->pids[PIDK_PID], pb);

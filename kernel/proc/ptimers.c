@@ -379,7 +379,7 @@ void posix_timers_clock_set(void)
 	struct task *p;
 	u64 flags;
 
-	read_lock(&tasklist_lock);
+	tasklist_read_lock();
 	for_each_process(p) {
 		if (list_empty(&p->signal->posix_timers))
 			continue;
@@ -391,5 +391,5 @@ void posix_timers_clock_set(void)
 				arm(t);
 		task_unlock_sighand(sh, flags);
 	}
-	read_unlock(&tasklist_lock);
+	tasklist_read_unlock();
 }

@@ -15,7 +15,7 @@
  * signal, INTERRUPT stops with SIGTRAP, and after LISTEN it sleeps on but tells when the group goes on (JOBCTL_TRAP_NOTIFY).
  *
  * Lifetime and races. ->ptrace, ->parent and the lists change under tasklist_lock for writing, so that wait and the
- * notifications, which read them under it, agree. A request first holds its tracee (ptrace_hold): traced by the caller, in
+ * notifications, which are inside it, agree. A request first holds its tracee (ptrace_hold): traced by the caller, in
  * TASK_TRACED, switched out. JOBCTL_FROZEN then keeps even SIGKILL from waking it, because its stack and registers are being
  * read; ptrace_release makes up for a SIGKILL that came meanwhile. A tracer that exits frees its tracees.
  *
@@ -91,13 +91,13 @@ int ptrace_stop(int exit_code, int why, u64 message, siginfo_t *info)
 		ptrace_clear_jobctl(t, JOBCTL_TRAP_NOTIFY);
 	trapping_done(t);
 	spin_unlock_irq(&t->sighand->lock);
-	read_lock(&tasklist_lock);
+	tasklist_enter();
 	/* The tracer may be gone by now: ptrace_unlink has woken us then, and schedule returns at once. */
 	if (t->ptrace)
 		notify_parent_stop(t, true, why);
 	if (group_stopped && (!t->ptrace || ptrace_reparented(t)))
 		notify_parent_stop(t, false, why);
-	read_unlock(&tasklist_lock);
+	tasklist_leave();
 	schedule();
 	spin_lock_irq(&t->sighand->lock);
 	exit_code = t->exit_code;
@@ -306,14 +306,14 @@ int ptrace_traceme(void)
 	struct task *t = current;
 	int err = 0;
 
-	write_lock_irq(&tasklist_lock);
+	tasklist_write_lock();
 	if (t->ptrace) {
 		err = -EPERM;
 	} else if (!(t->real_parent->flags & (PF_EXITING | PF_KTHREAD))) {
 		t->ptrace = PT_PTRACED;
 		link(t, t->real_parent);
 	}
-	write_unlock_irq(&tasklist_lock);
+	tasklist_write_unlock();
 	return err;
 }
 
@@ -343,9 +343,9 @@ int ptrace_attach(struct task *t, bool seize, u32 options)
 
 	if (err)
 		return err;
-	write_lock_irq(&tasklist_lock);
+	tasklist_write_lock();
 	err = attach_locked(t, seize, options);
-	write_unlock_irq(&tasklist_lock);
+	tasklist_write_unlock();
 	if (!err)
 		wait_event(trapping_wait, !(READ_ONCE(t->jobctl) & JOBCTL_TRAPPING));
 	return err;
@@ -371,17 +371,17 @@ int ptrace_hold(struct task *t, bool running)
 {
 	bool mine, held = running;
 
-	read_lock(&tasklist_lock);
+	tasklist_enter();
 	mine = t->ptrace && t->parent == current;
 	if (mine && !running) {
-		spin_lock_irq(&t->sighand->lock);
+		spin_lock(&t->sighand->lock);
 		held = READ_ONCE(t->thread.state) & TASK_TRACED && !(t->jobctl & JOBCTL_LISTENING) &&
 		       !(t->pending.set & sigmask(SIGKILL));
 		if (held)
 			t->jobctl |= JOBCTL_FROZEN;
-		spin_unlock_irq(&t->sighand->lock);
+		spin_unlock(&t->sighand->lock);
 	}
-	read_unlock(&tasklist_lock);
+	tasklist_leave();
 	if (!mine || !held)
 		return -ESRCH;
 	if (!running)
@@ -433,13 +433,13 @@ int ptrace_detach(struct task *t, u64 sig)
 	if (!signal_valid(sig))
 		return -EIO;
 	arch_ptrace_step(&t->thread, false);
-	write_lock_irq(&tasklist_lock);
+	tasklist_write_lock();
 	spin_lock(&t->sighand->lock);
 	t->exit_code = (s32)sig;
 	t->jobctl &= ~JOBCTL_FROZEN;
 	spin_unlock(&t->sighand->lock);
 	bool dead = unlink_or_bury(current, t);
-	write_unlock_irq(&tasklist_lock);
+	tasklist_write_unlock();
 	if (dead)
 		task_release(t);
 	return 0;

@@ -177,9 +177,9 @@ static bool do_signal_stop(int sig)
 	WRITE_ONCE(t->thread.state, TASK_STOPPED);
 	spin_unlock_irq(&t->sighand->lock);
 	if (last) {
-		read_lock(&tasklist_lock);
+		tasklist_enter();
 		notify_parent_stop(t, false, CLD_STOPPED);
-		read_unlock(&tasklist_lock);
+		tasklist_leave();
 	}
 	schedule();
 	return true;
@@ -212,17 +212,17 @@ void exit_signals(struct task *t)
 		last = participate_in_stop(t);
 	spin_unlock_irq(&t->sighand->lock);
 	if (unlikely(last)) {
-		read_lock(&tasklist_lock);
+		tasklist_enter();
 		notify_parent_stop(t, false, CLD_STOPPED);
-		read_unlock(&tasklist_lock);
+		tasklist_leave();
 	}
 }
 
 static bool own_pgrp_orphaned(void)
 {
-	read_lock(&tasklist_lock);
+	tasklist_read_lock();
 	bool r = pgrp_is_orphaned(current->group_leader->pids[PIDK_PGID], NULL);
-	read_unlock(&tasklist_lock);
+	tasklist_read_unlock();
 	return r;
 }
 
@@ -235,9 +235,9 @@ static bool report_group_change(struct task *t)
 		return false;
 	t->signal->flags &= ~SIGNAL_CLD_MASK;
 	spin_unlock_irq(&t->sighand->lock);
-	read_lock(&tasklist_lock);
+	tasklist_enter();
 	notify_parent_stop(t, false, flags & SIGNAL_CLD_CONTINUED ? CLD_CONTINUED : CLD_STOPPED);
-	read_unlock(&tasklist_lock);
+	tasklist_leave();
 	return true;
 }
 

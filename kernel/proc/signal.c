@@ -453,9 +453,9 @@ int send_sig_pgrp(int sig, struct pid *pgrp)
 	u64 flags;
 	int r;
 
-	read_lock_irqsave(&tasklist_lock, flags);
+	tasklist_read_lock_irqsave(flags);
 	r = signal_pgrp(sig, NULL, pgrp, false);
-	read_unlock_irqrestore(&tasklist_lock, flags);
+	tasklist_read_unlock_irqrestore(flags);
 	return r;
 }
 
@@ -464,11 +464,11 @@ int kill_pgrp_nr(int sig, pid_t pgid)
 	u64 flags;
 	int r = -ESRCH;
 
-	read_lock_irqsave(&tasklist_lock, flags);
+	tasklist_read_lock_irqsave(flags);
 	struct pid *p = pid_find(pgid);
 	if (p)
 		r = signal_pgrp(sig, NULL, p, false);
-	read_unlock_irqrestore(&tasklist_lock, flags);
+	tasklist_read_unlock_irqrestore(flags);
 	return r;
 }
 
@@ -528,7 +528,7 @@ int kill_process_nr(int sig, const siginfo_t *info, pid_t nr)
 	}
 	if (nr == INT_MIN)
 		return -ESRCH;
-	read_lock(&tasklist_lock);
+	tasklist_read_lock();
 	if (nr == -1) {
 		r = kill_everybody(sig, info);
 	} else {
@@ -536,7 +536,7 @@ int kill_process_nr(int sig, const siginfo_t *info, pid_t nr)
 		if (p)
 			r = signal_pgrp(sig, info, p, true);
 	}
-	read_unlock(&tasklist_lock);
+	tasklist_read_unlock();
 	return r;
 }
 

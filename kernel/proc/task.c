@@ -27,7 +27,6 @@
 #include <proc/seccomp.h>
 #include <x86/fpu.h>
 
-DEFINE_RWLOCK(tasklist_lock);
 struct task *init_task_ptr;
 s32 max_threads;
 struct spread nr_tasks;
@@ -119,6 +118,7 @@ void signal_state_init(struct signal_state *s)
 {
 	s->refs = s->live = s->nr_threads = 1;
 	s->coredump_filter = COREDUMP_FILTER_DEFAULT;
+	spin_lock_init(&s->family);
 	INIT_LIST_HEAD(&s->threads);
 	INIT_LIST_HEAD(&s->shared_pending.list);
 	INIT_LIST_HEAD(&s->posix_timers);

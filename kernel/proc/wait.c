@@ -1,9 +1,9 @@
 /*
  * Waiting for children.
  *
- * A waiter puts itself on its group's wait_chldexit, then looks at its children under tasklist_lock
- * (read). It may reap a zombie, or report a stop or a continuation; the one who turns exit_state from
- * ZOMBIE into DEAD owns the body, so two threads that wait never reap the same child. The lock is
+ * A waiter puts itself on its group's wait_chldexit, then looks at its children inside
+ * tasklist_lock with the lock of its family. It may reap a zombie, or report a stop or a continuation; the one who turns exit_state from
+ * ZOMBIE into DEAD owns the body, so two threads that wait never reap the same child. The locks are
  * dropped before results are copied and the task is released.
  *
  * Waiting for one pid looks it up instead of walking the children, so shells with thousands of
@@ -14,6 +14,19 @@
 #include <proc/usage.h>
 #include <proc/ptrace.h>
 #include <proc/wait.h>
+
+/* Those whom the group made, and whom it traces, neither come nor go meanwhile, and children do not become zombies. */
+static void look_begin(void)
+{
+	tasklist_enter();
+	spin_lock(&current->signal->family);
+}
+
+static void look_end(void)
+{
+	spin_unlock(&current->signal->family);
+	tasklist_leave();
+}
 
 /* Children made by clone with another signal than SIGCHLD are only for those who ask (wait(2)). */
 static bool eligible(const struct wait_request *w, struct task *t, bool traced)
@@ -82,11 +95,11 @@ static bool return_zombie(struct task *t)
 {
 	bool dead;
 
-	write_lock_irq(&tasklist_lock);
+	tasklist_write_lock();
 	ptrace_unlink(t);
 	dead = notify_parent(t, t->exit_signal);
 	t->exit_state = dead ? EXIT_DEAD : EXIT_ZOMBIE;
-	write_unlock_irq(&tasklist_lock);
+	tasklist_write_unlock();
 	return dead;
 }
 
@@ -100,7 +113,7 @@ static bool take_zombie(struct wait_request *w, struct task *t)
 		task_get(t);
 		identify(w, t);
 		fill_exit(w, final_status(t));
-		read_unlock(&tasklist_lock);
+		look_end();
 		group_usage(t, &u);
 		report_usage(w, t, &u);
 		task_put(t);
@@ -110,7 +123,7 @@ static bool take_zombie(struct wait_request *w, struct task *t)
 	if (!try_cmpxchg(&t->exit_state, &zombie, lent ? EXIT_TRACE : EXIT_DEAD))
 		return false;
 	/* commit: the body is ours */
-	read_unlock(&tasklist_lock);
+	look_end();
 	identify(w, t);
 	fill_exit(w, final_status(t));
 	group_usage(t, &u);
@@ -131,7 +144,7 @@ static bool take_stopped(struct wait_request *w, struct task *t, bool traced)
 		return false;
 	if (traced ? !(READ_ONCE(t->thread.state) & TASK_TRACED) : !(t->signal->flags & SIGNAL_STOPPED))
 		return false;
-	spin_lock_irq(&t->sighand->lock);
+	spin_lock(&t->sighand->lock);
 	from = !traced ? t->signal->flags & SIGNAL_STOPPED ? &t->signal->group_exit_code : NULL :
 	       READ_ONCE(t->thread.state) & TASK_TRACED && !(t->jobctl & JOBCTL_LISTENING) ? &t->exit_code : NULL;
 	if (from) {
@@ -139,7 +152,7 @@ static bool take_stopped(struct wait_request *w, struct task *t, bool traced)
 		if (code && !(w->options & WNOWAIT))
 			*from = 0; /* reported once */
 	}
-	spin_unlock_irq(&t->sighand->lock);
+	spin_unlock(&t->sighand->lock);
 	if (!code)
 		return false;
 	identify(w, t);
@@ -156,11 +169,11 @@ static bool take_continued(struct wait_request *w, struct task *t)
 
 	if (!(w->options & WCONTINUED) || !(s->flags & SIGNAL_CONTINUED))
 		return false;
-	spin_lock_irq(&t->sighand->lock);
+	spin_lock(&t->sighand->lock);
 	yes = s->flags & SIGNAL_CONTINUED;
 	if (!(w->options & WNOWAIT))
 		s->flags &= ~SIGNAL_CONTINUED;
-	spin_unlock_irq(&t->sighand->lock);
+	spin_unlock(&t->sighand->lock);
 	if (!yes)
 		return false;
 	identify(w, t);
@@ -193,7 +206,7 @@ static int look_at(struct wait_request *w, struct task *t, bool traced, bool *ex
 	if (take_stopped(w, t, traced) || take_continued(w, t)) {
 		if (w->want_usage)
 			task_get(t);
-		read_unlock(&tasklist_lock);
+		look_end();
 		if (w->want_usage) {
 			struct usage u;
 			group_usage(t, &u);
@@ -235,25 +248,25 @@ static int look_at_all_of(struct wait_request *w, struct task *parent, bool *exi
 	return 0;
 }
 
-/* 1: result; 0: nothing now; -ECHILD. => takes and drops tasklist_lock */
+/* 1: result; 0: nothing now; -ECHILD. => takes and drops the locks */
 static int look_once(struct wait_request *w)
 {
 	bool exists = false;
 	struct task *t;
 
-	read_lock(&tasklist_lock);
+	look_begin();
 	if (w->which == WAIT_PID) {
 		if (look_at_one(w, &exists))
 			return 1;
 	} else {
-		for_each_thread(t, current) {
+		list_for_each_entry_rcu(t, &current->signal->threads, thread_group) { /* one that leaves has no children */
 			if ((w->options & __WNOTHREAD) && t != current)
 				continue;
 			if (look_at_all_of(w, t, &exists))
 				return 1;
 		}
 	}
-	read_unlock(&tasklist_lock);
+	look_end();
 	return exists ? 0 : -ECHILD;
 }
 

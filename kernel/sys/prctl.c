@@ -251,14 +251,14 @@ static long prctl_subreaper(struct task *t, bool on)
 	if (!on)
 		return 0;
 	/* the children there are look for it too when they lose their parents */
-	write_lock_irq(&tasklist_lock);
+	tasklist_write_lock();
 	for_each_process(p)
 		for (struct task *q = p; q->pid > 1; q = q->real_parent)
 			if (same_thread_group(q->real_parent, t)) {
 				p->signal->has_child_subreaper = true;
 				break;
 			}
-	write_unlock_irq(&tasklist_lock);
+	tasklist_write_unlock();
 	return 0;
 }
 

@@ -312,7 +312,7 @@ long sys_setpgid(pid_t pid, pid_t pgid)
 		pgid = pid;
 	if (pgid < 0)
 		return -EINVAL;
-	write_lock_irq(&tasklist_lock);
+	tasklist_write_lock();
 	struct task *t = task_find(pid);
 	if (t)
 		err = check_setpgid(t, &pgrp, pid, pgid);
@@ -320,7 +320,7 @@ long sys_setpgid(pid_t pid, pid_t pgid)
 		pid_detach(t, PIDK_PGID);
 		pid_attach(t, PIDK_PGID, pgrp);
 	}
-	write_unlock_irq(&tasklist_lock);
+	tasklist_write_unlock();
 	return err;
 }
 
@@ -330,7 +330,7 @@ long sys_setsid(void)
 	struct pid *sid = t->pids[PIDK_PID];
 	long r = -EPERM;
 
-	write_lock_irq(&tasklist_lock);
+	tasklist_write_lock();
 	if (!t->signal->leader && !pid_task(sid, PIDK_PGID)) {
 		t->signal->leader = 1;
 		pid_detach(t, PIDK_SID);
@@ -342,7 +342,7 @@ long sys_setsid(void)
 		spin_unlock(&t->sighand->lock);
 		r = sid->nr;
 	}
-	write_unlock_irq(&tasklist_lock);
+	tasklist_write_unlock();
 	return r;
 }
 

@@ -324,9 +324,9 @@ long sys_getpriority(int which, int who)
 
 	if (which < PRIO_PROCESS || which > PRIO_USER)
 		return -EINVAL;
-	read_lock(&tasklist_lock);
+	tasklist_read_lock();
 	int err = for_selected(which, who, get_one, 0, &acc);
-	read_unlock(&tasklist_lock);
+	tasklist_read_unlock();
 	return err ?: acc;
 }
 
@@ -334,8 +334,8 @@ long sys_setpriority(int which, int who, int nice)
 {
 	if (which < PRIO_PROCESS || which > PRIO_USER)
 		return -EINVAL;
-	read_lock(&tasklist_lock);
+	tasklist_read_lock();
 	int err = for_selected(which, who, set_one, clamp(nice, -20, 19), NULL);
-	read_unlock(&tasklist_lock);
+	tasklist_read_unlock();
 	return err;
 }

@@ -165,9 +165,9 @@ long sys_ioprio_get(int which, int who)
 {
 	if (which < 1 || which > 3)
 		return -EINVAL;
-	read_lock(&tasklist_lock);
+	tasklist_read_lock();
 	long r = ioprio_each(which, who, -1);
-	read_unlock(&tasklist_lock);
+	tasklist_read_unlock();
 	return r;
 }
 
@@ -177,8 +177,8 @@ long sys_ioprio_set(int which, int who, int prio)
 
 	if (err)
 		return err;
-	read_lock(&tasklist_lock);
+	tasklist_read_lock();
 	long r = ioprio_each(which, who, prio);
-	read_unlock(&tasklist_lock);
+	tasklist_read_unlock();
 	return r;
 }
