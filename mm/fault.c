@@ -282,7 +282,7 @@ int handle_fault(struct fault *f)
 	if (likely(pte_none(e)))
 		return vma_anonymous(v) ? anon_fault(f, entry) : file_fault(f, pmd);
 	if (unlikely(!pte_mapped(e)))
-		return pte_poisoned(e) ? FR_HWPOISON : FR_SIGBUS; /* a marker nobody knows */
+		return pte_poisoned(e) ? FR_HWPOISON : uffd_marker_fault(f, entry, e);
 	return present_fault(f, entry, e);
 }
 

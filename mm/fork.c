@@ -169,9 +169,9 @@ static int copy_vma(struct mm *mm, struct vma *v, bool *flush)
 			if (c.rss[i])
 				mm_add_rss(mm, i, c.rss[i]);
 		*flush |= c.wrprotected;
-		if (unlikely(v->flags & ~n->flags & VM_UFFD_WP))
-			uffd_strip(n, n->start, n->end);
 	}
+	if (unlikely(v->flags & VM_UFFD_WP) && !err)
+		err = uffd_copy_marks(n, v);
 	return err;
 }
 

@@ -1,5 +1,5 @@
 /*
- * hugetlb.c - the pools: their size, promises, pages going out and coming back, and the files that hold them.
+ * hugetlb.c - the pools: their size, promises, pages going out and coming back. Promises and files: hugetlb_file.c.
  *
  * The size of a pool has two parts: pages that stay (nr - surplus), which the administrator sets, and surplus pages, made when a reservation needs more than
  * is free and nr_overcommit_hugepages allows it, or left over when the pool shrank below what is in use. A page of a node that has surplus goes back
@@ -210,6 +210,18 @@ struct page *hugetlb_take(struct hstate *h, bool reserved)
 	return p;
 }
 
+void hugetlb_give_back(struct hstate *h, struct page *p)
+{
+	u64 flags;
+
+	spin_lock_irqsave(&h->lock, flags);
+	list_del(&p->lru);
+	WRITE_ONCE(p->refcount, 0);
+	enlist_free(h, p);
+	h->resv++;
+	spin_unlock_irqrestore(&h->lock, flags);
+}
+
 bool hugetlb_page_release(struct page *p)
 {
 	struct hstate *h = page_order(p) == HPAGE_ORDER ? &hstates[HUGE_2M] : &hstates[HUGE_1G];
@@ -336,185 +348,6 @@ void hugetlb_set_overcommit(struct hstate *h, u64 n)
 	spin_lock_irqsave(&h->lock, flags);
 	h->overcommit = n;
 	spin_unlock_irqrestore(&h->lock, flags);
-}
-
-/* --- promises --- */
-
-bool huge_quota_charge(struct huge_quota *q, u64 n)
-{
-	if (!q)
-		return true;
-	if ((u64)__atomic_add_fetch(&q->used, n, __ATOMIC_RELAXED) <= q->max)
-		return true;
-	__atomic_fetch_sub(&q->used, n, __ATOMIC_RELAXED);
-	return false;
-}
-
-void huge_quota_uncharge(struct huge_quota *q, u64 n)
-{
-	if (q)
-		__atomic_fetch_sub(&q->used, n, __ATOMIC_RELAXED);
-}
-
-void huge_resv_init(struct huge_resv *r, struct hstate *h, struct huge_quota *quota)
-{
-	*r = (struct huge_resv){ .h = h, .quota = quota };
-	mutex_init(&r->lock);
-	xa_init(&r->set, &xa_slab_ops);
-}
-
-static bool has_page(struct mapping *m, u64 small_index)
-{
-	struct page *p = m ? mapping_find(m, small_index) : NULL;
-
-	if (p)
-		page_put(p);
-	return p;
-}
-
-static bool wants_promise(struct huge_resv *r, u64 i, struct mapping *skip)
-{
-	return !xa_load(&r->set, i) && !has_page(skip, i << r->h->order);
-}
-
-/* Forgets the promises the call numbered @gen made. => r->lock */
-static void undo_add(struct huge_resv *r, u64 first, u64 end, u64 gen)
-{
-	u64 i = first;
-	void *e;
-
-	for (; i < end && (e = xa_find(&r->set, &i, end - 1)); i++)
-		if (xa_to_value(e) == gen)
-			xa_erase(&r->set, i);
-}
-
-int huge_resv_add(struct huge_resv *r, u64 first, u64 end, struct mapping *skip)
-{
-	u64 need = 0, made = 0, i;
-	int err = -ENOMEM;
-
-	mutex_lock(&r->lock);
-	for (i = first; i < end; i++)
-		need += wants_promise(r, i, skip);
-	if (!huge_quota_charge(r->quota, need))
-		goto out;
-	if (hugetlb_reserve(r->h, need)) {
-		huge_quota_uncharge(r->quota, need);
-		goto out;
-	}
-	r->gen++;
-	err = 0;
-	for (i = first; i < end && made < need && !err; i++) {
-		/* a page may have come meanwhile, none can go: who drops pages waits for the lock */
-		if (!wants_promise(r, i, skip))
-			continue;
-		err = xa_insert(&r->set, i, xa_mk_value(r->gen), GFP_KERNEL);
-		made += !err;
-	}
-	if (err) {
-		undo_add(r, first, end, r->gen);
-		made = 0;
-	}
-	r->count += made;
-	hugetlb_unreserve(r->h, need - made);
-	huge_quota_uncharge(r->quota, need - made);
-out:
-	mutex_unlock(&r->lock);
-	return err;
-}
-
-bool huge_resv_take(struct huge_resv *r, u64 index)
-{
-	bool there;
-
-	mutex_lock(&r->lock);
-	there = xa_load(&r->set, index);
-	if (there) {
-		xa_erase(&r->set, index);
-		r->count--;
-	}
-	mutex_unlock(&r->lock);
-	return there;
-}
-
-void huge_resv_drop(struct huge_resv *r, u64 first, u64 end)
-{
-	u64 n = 0, i = first;
-
-	mutex_lock(&r->lock);
-	while (r->count && i < end && xa_find(&r->set, &i, end - 1)) {
-		xa_erase(&r->set, i++);
-		r->count--;
-		n++;
-	}
-	mutex_unlock(&r->lock);
-	hugetlb_unreserve(r->h, n);
-	huge_quota_uncharge(r->quota, n);
-}
-
-/* --- files --- */
-
-static void file_page_gone(struct mapping *m, struct page *p)
-{
-	huge_quota_uncharge(huge_file_of(m)->resv.quota, 1);
-}
-
-void huge_file_init(struct huge_file *hf, struct mapping *m, struct hstate *h, struct huge_quota *quota)
-{
-	hf->ops = (struct mapping_ops){ .free_page = file_page_gone };
-	huge_resv_init(&hf->resv, h, quota);
-	m->flags = MAPPING_HUGE;
-	m->ops = &hf->ops;
-}
-
-void huge_file_drop(struct mapping *m, u64 first, u64 end)
-{
-	struct huge_file *hf = huge_file_of(m);
-	struct hstate *h = hf->resv.h;
-
-	end = min(end, 1ull << (63 - h->shift));
-	mapping_punch(m, first << h->shift, end << h->shift);
-	huge_resv_drop(&hf->resv, first, end);
-}
-
-struct page *huge_file_get(struct mapping *m, u64 index, int *err)
-{
-	struct huge_file *hf = huge_file_of(m);
-	struct hstate *h = hf->resv.h;
-	struct page *p = mapping_find(m, index << h->order);
-	bool reserved;
-
-	if (unlikely(p && page_flag(p, PG_HWPOISON))) {
-		page_put(p);
-		*err = -EHWPOISON;
-		return NULL;
-	}
-	if (p)
-		return p;
-	reserved = huge_resv_take(&hf->resv, index);
-	*err = -ENOSPC;
-	if (!reserved && !huge_quota_charge(hf->resv.quota, 1))
-		return NULL;
-	p = hugetlb_take(h, reserved);
-	if (!p) {
-		huge_quota_uncharge(hf->resv.quota, 1);
-		return NULL;
-	}
-	clear_pages(page_address(p), hstate_pages(h));
-	page_set_flag(p, PG_UPTODATE);
-	page_set_flag(p, PG_DIRTY); /* there is nowhere to write it to */
-	*err = mapping_insert(m, index << h->order, p);
-	if (*err) {
-		huge_quota_uncharge(hf->resv.quota, 1);
-		page_put(p);
-		return *err == -EEXIST ? mapping_find(m, index << h->order) : NULL;
-	}
-	/* a promise made between the look and the insertion */
-	if (huge_resv_take(&hf->resv, index)) {
-		hugetlb_unreserve(h, 1);
-		huge_quota_uncharge(hf->resv.quota, 1);
-	}
-	return p;
 }
 
 /* --- boot --- */

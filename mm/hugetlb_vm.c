@@ -19,18 +19,8 @@
  */
 #include <lib/hash.h>
 #include <lib/string.h>
-#include <mm/hugetlb.h>
-#include "vm.h"
-
-#define HUGE_ROBBED ((void *)1)
-
-/* Promises of one private mapping and how many VMAs it is in. */
-struct huge_private {
-	struct huge_resv resv;
-	struct mm *mm; /* (I) the owner */
-	struct huge_quota *quota; /* (I) charged for the whole range, used or not */
-	s32 refs; /* (a) */
-};
+#include <mm/uffd.h>
+#include "hugetlb_impl.h"
 
 #define FAULT_BITS 5
 static struct mutex fault_mutexes[1 << FAULT_BITS];
@@ -51,16 +41,9 @@ struct hstate *vma_hstate(const struct vma *v)
 	return huge_file_of(v->mapping)->resv.h;
 }
 
-static struct huge_private *private_of(const struct vma *v)
+struct mutex *hugetlb_fault_mutex(const struct vma *v, u64 addr)
 {
-	void *p = READ_ONCE(v->private);
-
-	return v->flags & VM_MAYSHARE || p == HUGE_ROBBED ? NULL : p;
-}
-
-static u64 huge_index(const struct vma *v, u64 addr)
-{
-	return vma_index(v, addr) >> vma_hstate(v)->order;
+	return fault_mutex(v->mapping, huge_index(v, addr));
 }
 
 pte_t *hugetlb_entry(const struct vma *v, u64 addr)
@@ -73,11 +56,6 @@ pte_t *hugetlb_entry_alloc(const struct vma *v, u64 addr)
 	return vma_hstate(v)->shift == PMD_SHIFT ? pt_pmd_alloc(v->mm, addr) : pt_pud_alloc(v->mm, addr);
 }
 
-static void count_mapped(struct mm *mm, const struct hstate *h, int sign)
-{
-	__atomic_fetch_add(&mm->hugetlb_pages, sign * (s64)hstate_pages(h), __ATOMIC_RELAXED);
-}
-
 /* --- faults --- */
 
 static void copy_huge(struct page *to, struct page *from, u64 n)
@@ -86,7 +64,7 @@ static void copy_huge(struct page *to, struct page *from, u64 n)
 		copy_page(page_address(to + i), page_address(from + i));
 }
 
-static void own_page(struct vma *v, struct page *p, u64 base)
+void hugetlb_own_page(struct vma *v, struct page *p, u64 base)
 {
 	page_set_type(p, PT_ANON);
 	p->anon = v->anon;
@@ -95,43 +73,42 @@ static void own_page(struct vma *v, struct page *p, u64 base)
 	p->private = 0;
 }
 
-static u64 own_bits(const struct vma *v)
+/* The same handshake with truncation as filemap.c's. */
+bool hugetlb_map_cached(struct vma *v, pte_t *entry, u64 base, struct page *p, enum hugetlb_protect protect)
 {
-	return v->prot | PTE_PS | PTE_D | (v->flags & VM_WRITE ? PTE_W : 0);
-}
-
-/* Maps a page of the file; the reference becomes the entry's. The same handshake with truncation as filemap.c's. */
-static int map_file_page(struct fault *f, pte_t *entry, u64 base, struct page *p)
-{
-	struct vma *v = f->vma;
 	spinlock_t *lock = pt_lock_of(entry);
 	u64 bits = v->prot | PTE_PS;
+	bool mapped = false;
 
 	if (!(v->flags & VM_SHARED))
 		bits &= ~PTE_W;
 	spin_lock(lock);
-	if (!pte_none(*entry)) {
-		spin_unlock(lock);
-		page_put(p);
-		return FR_OK;
+	if (pte_vacant(*entry)) {
+		__atomic_fetch_add(&p->mapcount, 1, __ATOMIC_SEQ_CST);
+		mapped = READ_ONCE(p->mapping) == v->mapping;
+		if (mapped)
+			pte_set(entry, pte_make(page_to_phys(p), hugetlb_bits_over(*entry, bits, protect)));
+		else
+			page_unmap_one(p);
 	}
-	__atomic_fetch_add(&p->mapcount, 1, __ATOMIC_SEQ_CST);
-	if (READ_ONCE(p->mapping) != v->mapping) {
-		page_unmap_one(p);
-		spin_unlock(lock);
-		page_put(p);
-		return FR_OK;
-	}
-	pte_set(entry, pte_make(page_to_phys(p), bits));
 	spin_unlock(lock);
-	count_mapped(v->mm, vma_hstate(v), 1);
+	if (mapped)
+		hugetlb_count_mapped(v->mm, vma_hstate(v), 1);
+	return mapped;
+}
+
+/* Maps a page of the file, or lets it be: the access faults again then. Takes over the reference. */
+static int map_file_page(struct vma *v, pte_t *entry, u64 base, struct page *p)
+{
+	if (!hugetlb_map_cached(v, entry, base, p, PROTECT_AS_MARKED))
+		page_put(p);
 	return FR_OK;
 }
 
 /* A page for a private mapping, by its promise if there is one. NULL: the pool is empty. */
 static struct page *take_own(struct vma *v, u64 index)
 {
-	struct huge_private *hp = private_of(v);
+	struct huge_private *hp = hugetlb_private(v);
 
 	return hugetlb_take(vma_hstate(v), hp && huge_resv_take(&hp->resv, index));
 }
@@ -153,12 +130,12 @@ static int own_fault(struct fault *f, pte_t *entry, u64 base, struct page *cache
 		copy_huge(p, cached, hstate_pages(h));
 	else
 		clear_pages(page_address(p), hstate_pages(h));
-	own_page(v, p, base);
+	hugetlb_own_page(v, p, base);
 	spin_lock(lock);
-	ASSERT(pte_none(*entry));
-	pte_set(entry, pte_make(page_to_phys(p), own_bits(v)));
+	ASSERT(pte_vacant(*entry));
+	pte_set(entry, pte_make(page_to_phys(p), hugetlb_bits_over(*entry, hugetlb_own_bits(v), PROTECT_AS_MARKED)));
 	spin_unlock(lock);
-	count_mapped(v->mm, h, 1);
+	hugetlb_count_mapped(v->mm, h, 1);
 	return FR_OK;
 }
 
@@ -183,10 +160,21 @@ static int shared_fault(struct fault *f, pte_t *entry, u64 base)
 		page_put(p);
 		return FR_SIGBUS;
 	}
-	return map_file_page(f, entry, base, p);
+	return map_file_page(f->vma, entry, base, p);
 }
 
-static int missing(struct fault *f, pte_t *entry, u64 base)
+/* What a registered range waits for; 0: nothing. */
+static u64 reason_to_wait(const struct vma *v, u64 base)
+{
+	struct page *p = mapping_find(v->mapping, vma_index(v, base));
+
+	if (!p)
+		return v->flags & VM_UFFD_MISSING;
+	page_put(p);
+	return v->flags & VM_UFFD_MINOR;
+}
+
+static int missing(struct fault *f, pte_t *entry, u64 base, u64 *reason)
 {
 	struct vma *v = f->vma;
 	struct page *cached;
@@ -194,6 +182,8 @@ static int missing(struct fault *f, pte_t *entry, u64 base)
 
 	if (beyond_end(v->mapping, vma_index(v, base)) || READ_ONCE(v->private) == HUGE_ROBBED)
 		return FR_SIGBUS;
+	if (unlikely(v->flags & (VM_UFFD_MISSING | VM_UFFD_MINOR)) && (*reason = reason_to_wait(v, base)))
+		return FR_OK;
 	if (v->flags & VM_MAYSHARE)
 		return shared_fault(f, entry, base);
 	cached = mapping_find(v->mapping, vma_index(v, base));
@@ -202,7 +192,7 @@ static int missing(struct fault *f, pte_t *entry, u64 base)
 		return FR_HWPOISON;
 	}
 	if (cached && !(f->flags & FAULT_WRITE))
-		return map_file_page(f, entry, base, cached);
+		return map_file_page(f->vma, entry, base, cached);
 	r = own_fault(f, entry, base, cached);
 	if (cached)
 		page_put(cached);
@@ -220,12 +210,12 @@ static bool rob_one(struct rmap_walk *w, struct vma *v, u64 addr, pte_t *entry, 
 	struct robbery *r = w->arg;
 	struct hstate *h = vma_hstate(v);
 
-	if (v->mm == r->owner->mm || private_of(v))
+	if (v->mm == r->owner->mm || hugetlb_private(v))
 		return true;
 	(void)pte_get_and_clear(entry);
 	tlb_flush_range(v->mm, addr, addr + hstate_bytes(h), h->shift);
 	page_unmap_one(r->page);
-	count_mapped(v->mm, h, -1);
+	hugetlb_count_mapped(v->mm, h, -1);
 	WRITE_ONCE(v->private, HUGE_ROBBED);
 	r->taken++;
 	return true;
@@ -237,7 +227,7 @@ static int rob_children(struct vma *v, struct page *p)
 	struct robbery r = { .page = p, .owner = v };
 	struct rmap_walk w = { .fn = rob_one, .arg = &r };
 
-	if (!private_of(v) || page_type(p) != PT_ANON)
+	if (!hugetlb_private(v) || page_type(p) != PT_ANON)
 		return FR_SIGBUS;
 	rmap_walk(p, &w);
 	if (!r.taken)
@@ -278,7 +268,7 @@ static int cow(struct fault *f, pte_t *entry, u64 base, pte_t e)
 		return r;
 	}
 	copy_huge(p, old, hstate_pages(h));
-	own_page(v, p, base);
+	hugetlb_own_page(v, p, base);
 	spin_lock(lock);
 	if (pte_read(entry).v != e.v) {
 		spin_unlock(lock);
@@ -289,7 +279,7 @@ static int cow(struct fault *f, pte_t *entry, u64 base, pte_t e)
 	}
 	(void)pte_get_and_clear(entry);
 	tlb_flush_range(v->mm, base, base + hstate_bytes(h), h->shift);
-	pte_set(entry, pte_make(page_to_phys(p), own_bits(v)));
+	pte_set(entry, pte_make(page_to_phys(p), hugetlb_own_bits(v)));
 	spin_unlock(lock);
 	page_unmap_one(old);
 	page_put(old); /* ours */
@@ -316,7 +306,9 @@ int hugetlb_fault(struct fault *f)
 	struct vma *v = f->vma;
 	u64 base = f->addr & hstate_mask(vma_hstate(v));
 	struct mutex *mutex = fault_mutex(v->mapping, huge_index(v, base));
+	struct fault waiting;
 	pte_t *entry, e;
+	u64 reason = 0;
 	int r = FR_OOM;
 
 	mutex_lock(mutex);
@@ -326,17 +318,24 @@ int hugetlb_fault(struct fault *f)
 		ASSERT(!pmd_has_table(e));
 		if (unlikely(pte_poisoned(e))) {
 			r = FR_HWPOISON;
-		} else if (pte_none(e)) {
-			r = missing(f, entry, base);
+		} else if (pte_vacant(e)) {
+			r = missing(f, entry, base, &reason);
 		} else if (f->flags & FAULT_WRITE && !pte_write(e)) {
-			r = write_fault(f, entry, base, e);
+			if (unlikely(e.v & PTE_UFFD_WP && v->flags & VM_UFFD_WP))
+				reason = VM_UFFD_WP;
+			else
+				r = write_fault(f, entry, base, e);
 		} else {
 			tlb_flush_local(f->addr);
 			r = FR_OK;
 		}
 	}
 	mutex_unlock(mutex);
-	return r;
+	if (likely(!reason))
+		return r;
+	waiting = *f;
+	waiting.addr = base;
+	return uffd_fault(&waiting, reason);
 }
 
 /* --- walks --- */
@@ -346,6 +345,8 @@ void hugetlb_zap(struct tlb_gather *g, struct vma *v, u64 start, u64 end, unsign
 	struct hstate *h = vma_hstate(v);
 	u64 size = hstate_bytes(h);
 
+	if (!(v->flags & VM_UFFD_WP))
+		how &= ~ZAP_KEEP_WP;
 	end = (end + size - 1) & ~(size - 1);
 	for (u64 a = start & ~(size - 1); a < end; a += size) {
 		pte_t *entry = hugetlb_entry(v, a), e;
@@ -364,11 +365,15 @@ void hugetlb_zap(struct tlb_gather *g, struct vma *v, u64 start, u64 end, unsign
 		} else if (unlikely(pte_poisoned(e))) {
 			pte_set(entry, (pte_t){ 0 });
 		}
+		if (how & ZAP_KEEP_WP && e.v & PTE_UFFD_WP && (p || pte_marker(e)))
+			pte_set(entry, PTE_MARKER_WP);
+		else if (pte_marker(e))
+			pte_set(entry, (pte_t){ 0 });
 		spin_unlock(lock);
 		if (!p)
 			continue;
 		tlb_gather_range(g, a, a + size);
-		count_mapped(v->mm, h, -1);
+		hugetlb_count_mapped(v->mm, h, -1);
 		if (tlb_gather_page(g, p))
 			tlb_gather_flush(g);
 	}
@@ -383,9 +388,9 @@ static int copy_pinned(struct vma *dst, pte_t *to, pte_t e, u64 addr)
 	if (!p)
 		return -ENOMEM;
 	copy_huge(p, pte_frame(e), hstate_pages(h));
-	own_page(dst, p, addr);
+	hugetlb_own_page(dst, p, addr);
 	pte_set(to, (pte_t){ page_to_phys(p) | (e.v & ~PTE_ADDR_MASK) });
-	count_mapped(dst->mm, h, 1);
+	hugetlb_count_mapped(dst->mm, h, 1);
 	return 0;
 }
 
@@ -423,7 +428,7 @@ int hugetlb_copy(struct vma *dst, struct vma *src, bool *wrprotected)
 		page_entry_add(pte_frame(e), 1);
 		pte_set(to, (pte_t){ e.v & ~PTE_W });
 		spin_unlock(lock);
-		count_mapped(dst->mm, h, 1);
+		hugetlb_count_mapped(dst->mm, h, 1);
 		*wrprotected = true;
 	}
 	return err;
@@ -463,104 +468,4 @@ void hugetlb_punch(struct vma *v, u64 start, u64 end)
 u64 vma_page_size(const struct vma *v)
 {
 	return likely(!(v->flags & VM_HUGETLB)) ? PAGE_SIZE : hstate_bytes(vma_hstate(v));
-}
-
-/* --- the life of a mapping --- */
-
-static void private_put(struct huge_private *hp)
-{
-	if (__atomic_sub_fetch(&hp->refs, 1, __ATOMIC_ACQ_REL))
-		return;
-	ASSERT3U(hp->resv.count, ==, 0);
-	xa_destroy(&hp->resv.set);
-	kfree(hp);
-}
-
-void hugetlb_forget(struct vma *v, u64 start, u64 end)
-{
-	struct huge_private *hp = private_of(v);
-
-	if (!hp)
-		return;
-	huge_resv_drop(&hp->resv, huge_index(v, start), huge_index(v, start) + ((end - start) >> hp->resv.h->shift));
-	huge_quota_uncharge(hp->quota, (end - start) >> hp->resv.h->shift);
-}
-
-void hugetlb_moved(struct vma *v)
-{
-	struct huge_private *hp = private_of(v);
-
-	if (!hp)
-		return;
-	v->private = NULL;
-	private_put(hp);
-}
-
-/* A part split off shares the promises; a child of fork has none. */
-static void huge_vma_open(struct vma *v)
-{
-	struct huge_private *hp = private_of(v);
-
-	if (!hp)
-		return;
-	if (hp->mm == v->mm)
-		__atomic_fetch_add(&hp->refs, 1, __ATOMIC_RELAXED);
-	else
-		v->private = NULL;
-}
-
-static void huge_vma_close(struct vma *v)
-{
-	hugetlb_forget(v, v->start, v->end);
-	hugetlb_moved(v);
-}
-
-int hugetlb_may_split(struct vma *v, u64 addr)
-{
-	return addr & ~hstate_mask(vma_hstate(v)) ? -EINVAL : 0;
-}
-
-const struct vma_ops hugetlb_vma_ops = { .open = huge_vma_open, .close = huge_vma_close, .may_split = hugetlb_may_split };
-
-static int reserve_private(struct huge_file *hf, struct vma *v, u64 first, u64 n)
-{
-	struct huge_private *hp = kzalloc(sizeof(*hp), GFP_KERNEL);
-	int err = -ENOMEM;
-
-	if (!hp)
-		return -ENOMEM;
-	huge_resv_init(&hp->resv, hf->resv.h, NULL);
-	hp->mm = v->mm;
-	hp->quota = hf->resv.quota;
-	hp->refs = 1;
-	if (!huge_quota_charge(hp->quota, n))
-		goto free;
-	err = huge_resv_add(&hp->resv, first, first + n, NULL);
-	if (err)
-		goto uncharge;
-	v->private = hp;
-	return 0;
-uncharge:
-	huge_quota_uncharge(hp->quota, n);
-free:
-	kfree(hp);
-	return err;
-}
-
-int hugetlb_mmap(struct mapping *m, struct vma *v)
-{
-	struct huge_file *hf = huge_file_of(m);
-	struct hstate *h = hf->resv.h;
-	u64 first = v->pgoff >> h->order, n = npages_of(v) >> h->order;
-
-	if ((v->start | v->end) & ~hstate_mask(h) || v->pgoff & (hstate_pages(h) - 1))
-		return -EINVAL;
-	v->flags |= VM_HUGETLB | VM_DONTEXPAND;
-	v->ops = &hugetlb_vma_ops;
-	v->mapping = m;
-	if (v->flags & VM_NORESERVE)
-		return 0;
-	if (v->flags & VM_MAYSHARE)
-		return huge_resv_add(&hf->resv, first, first + n, m);
-	return reserve_private(hf, v, first, n);
 }

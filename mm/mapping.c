@@ -505,7 +505,7 @@ void mapping_unmap(struct mapping *m, u64 first, u64 n, bool even_private)
 
 		tlb_gather_init(&g, v->mm, false);
 		zap_range(&g, v, v->start + ((a - v->pgoff) << PAGE_SHIFT), v->start + ((b - v->pgoff) << PAGE_SHIFT),
-			  even_private ? 0 : ZAP_KEEP_ANON);
+			  ZAP_KEEP_WP | (even_private ? 0 : ZAP_KEEP_ANON));
 		tlb_gather_flush(&g);
 	}
 	up_read(&m->rmap_lock);

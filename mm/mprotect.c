@@ -18,10 +18,11 @@ static inline pte_t entry_with_rights(const struct vma *v, pte_t e, struct page 
 		/* writable only where the write was seen already, if the file wants to see it */
 		if (v->prot & PTE_W || (v->flags & VM_WRITE && e.v & PTE_W))
 			bits |= PTE_W;
-	} else if (v->flags & VM_WRITE && head && page_type(head) == PT_ANON && page_exclusive(head) &&
-		   !(e.v & PTE_UFFD_WP)) {
+	} else if (v->flags & VM_WRITE && head && page_type(head) == PT_ANON && page_exclusive(head)) {
 		bits |= PTE_W;
 	}
+	if (unlikely(e.v & PTE_UFFD_WP))
+		bits &= ~PTE_W;
 	if (unlikely(v->flags & VM_SOFTTRACK)) {
 		e.v = soft_dirty_kept(e.v);
 		if (!(e.v & PTE_SOFT_DIRTY))

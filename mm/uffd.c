@@ -20,7 +20,6 @@
  * Locks: m -> u->lock -> run queues. u->lock is not taken in interrupts.
  */
 #include <uapi/poll.h>
-#include <mm/ksm.h>
 #include <mm/uffd.h>
 #include "vm.h"
 
@@ -165,16 +164,17 @@ static pte_t read_locked(pte_t *entry)
  * lock. => m read, queued */
 static bool must_wait(struct vma *v, u64 addr, u64 reason)
 {
-	pmd_t *pmd = pt_pmd(v->mm, addr), e;
+	bool pool = v->flags & VM_HUGETLB;
+	pmd_t *pmd = pool ? hugetlb_entry(v, addr) : pt_pmd(v->mm, addr), e;
 
 	if (!pmd)
 		return true;
 	e = read_locked(pmd);
-	if (pmd_has_table(e))
+	if (!pool && pmd_has_table(e))
 		e = read_locked(table_of(e) + pte_index(addr));
 	if (reason == VM_UFFD_WP)
 		return pte_mapped(e) && e.v & PTE_UFFD_WP;
-	return pte_none(e);
+	return pte_vacant(e);
 }
 
 int uffd_fault(struct fault *f, u64 reason)
@@ -474,120 +474,4 @@ void uffd_fork_done(struct mm *child, bool ok)
 		uffd_put(p->u);
 		kfree(p);
 	}
-}
-
-/* --- registration --- */
-
-static bool vma_is_shmem(const struct vma *v)
-{
-	return v->mapping && v->mapping->flags & MAPPING_SHMEM;
-}
-
-static bool can_register(const struct vma *v, u64 vmflags)
-{
-	if (v->flags & (VM_HUGETLB | VM_PFNMAP | VM_SECRET))
-		return false;
-	if (vmflags & VM_UFFD_MINOR && !vma_is_shmem(v))
-		return false;
-	if (vmflags & VM_UFFD_WP && !vma_anonymous(v))
-		return false;
-	return vma_anonymous(v) || vma_is_shmem(v);
-}
-
-static int check_range(struct mm *mm, struct uffd *u, u64 start, u64 end, u64 vmflags)
-{
-	struct vma *v = vma_find(mm, start);
-
-	if (!v)
-		return -ENOMEM;
-	if (v->start >= end)
-		return -EINVAL;
-	for (; v && v->start < end; v = vma_next(v)) {
-		if (!can_register(v, u ? vmflags : v->flags))
-			return -EINVAL;
-		if (!u)
-			continue;
-		if (!(v->flags & VM_MAYWRITE))
-			return -EPERM;
-		if (v->uffd && v->uffd != u)
-			return -EBUSY;
-	}
-	return 0;
-}
-
-/* Gives every VMA's part of the range the context and flags; u NULL takes them away, waking @closing's sleepers. */
-static int set_range(struct mm *mm, struct uffd *u, u64 start, u64 end, u64 vmflags)
-{
-	struct vma *v = vma_find(mm, start);
-
-	while (start < end && v && v->start < end) {
-		u64 stop = min(v->end, end);
-
-		if (u ? v->uffd != u || (v->flags & VM_UFFD) != vmflags : v->uffd != NULL) {
-			struct uffd *old = v->uffd;
-
-			v = vma_isolate(v, max(start, v->start), stop);
-			if (IS_ERR(v))
-				return PTR_ERR(v);
-			/* writes to a merged page would not be seen as what they are */
-			if (u && v->flags & VM_MERGEABLE && ksm_unmerge(v, v->start, v->end))
-				return -ENOMEM;
-			vma_write_lock(v);
-			if (u) {
-				if (v->flags & ~vmflags & VM_UFFD_WP)
-					uffd_strip(v, v->start, v->end);
-				v->flags = (v->flags & ~VM_UFFD) | vmflags;
-				v->uffd = u;
-			} else {
-				uffd_clear_vma(v);
-				uffd_wake(old, v->start, v->end);
-			}
-			v = vma_try_merge(v);
-		}
-		start = stop;
-		if (v->end <= start)
-			v = vma_next(v);
-	}
-	return 0;
-}
-
-int uffd_register(struct uffd *u, u64 start, u64 end, u64 vmflags)
-{
-	struct mm *mm = u->mm;
-	int err;
-
-	if (!mm_get_not_zero(mm))
-		return -ENOMEM;
-	down_write(&mm->lock);
-	err = check_range(mm, u, start, end, vmflags);
-	if (!err)
-		err = set_range(mm, u, start, end, vmflags);
-	mm_up_write(mm);
-	mm_put(mm);
-	return err;
-}
-
-int uffd_unregister(struct uffd *u, u64 start, u64 end)
-{
-	struct mm *mm = u->mm;
-	int err;
-
-	if (!mm_get_not_zero(mm))
-		return -ENOMEM;
-	down_write(&mm->lock);
-	err = check_range(mm, NULL, start, end, 0);
-	if (!err)
-		err = set_range(mm, NULL, start, end, 0);
-	mm_up_write(mm);
-	mm_put(mm);
-	return err;
-}
-
-void uffd_clear_vma(struct vma *v)
-{
-	if (v->flags & VM_UFFD_WP)
-		uffd_strip(v, v->start, v->end);
-	vma_write_lock(v);
-	v->flags &= ~VM_UFFD;
-	v->uffd = NULL;
 }

@@ -1,5 +1,5 @@
 /*
- * userfaultfd: filling pages on behalf of a faulting thread, and write protection.
+ * userfaultfd: filling pages on behalf of a faulting thread. Pages of a pool: uffd_pool.c.
  *
  * The bytes of a copied page are read before m is taken: the source may itself be missing, and may be behind another
  * userfaultfd. So each page is made first, then installed into an entry that must still be empty, under m for reading; whatever
@@ -9,8 +9,7 @@
 #include <x86/uaccess.h>
 #include "vm.h"
 
-/* The registered VMA all of the range lies in. */
-static struct vma *target(struct mm *mm, u64 start, u64 len)
+struct vma *uffd_target(struct mm *mm, u64 start, u64 len)
 {
 	struct vma *v = vma_at(mm, start);
 
@@ -49,7 +48,7 @@ static int install_private(struct vma *v, u64 addr, pte_t *entry, struct page *p
 	if (anon_prepare(v))
 		return -ENOMEM;
 	spin_lock(lock);
-	if (!pte_none(*entry)) {
+	if (!pte_vacant(*entry)) {
 		spin_unlock(lock);
 		return -EEXIST;
 	}
@@ -70,7 +69,7 @@ static int install_zero(struct vma *v, pte_t *entry)
 	int err = -EEXIST;
 
 	spin_lock(lock);
-	if (pte_none(*entry)) {
+	if (pte_vacant(*entry)) {
 		pte_set(entry, pte_make(page_to_phys(zero_page), (v->prot & ~PTE_W) | PTE_SPECIAL));
 		err = 0;
 	}
@@ -79,16 +78,18 @@ static int install_zero(struct vma *v, pte_t *entry)
 }
 
 /* Maps a page of the object; takes over its reference when it succeeds. */
-static int install_cached(struct vma *v, pte_t *entry, struct page *p)
+static int install_cached(struct vma *v, pte_t *entry, struct page *p, bool wp)
 {
 	spinlock_t *lock = pt_lock_of(entry);
 	u64 bits = v->prot & ~PTE_W;
 	int err = -EEXIST;
 
-	if ((v->flags & (VM_SHARED | VM_WRITE)) == (VM_SHARED | VM_WRITE))
+	if (wp)
+		bits |= PTE_UFFD_WP;
+	else if ((v->flags & (VM_SHARED | VM_WRITE)) == (VM_SHARED | VM_WRITE))
 		bits |= PTE_W | PTE_WRITTEN;
 	spin_lock(lock);
-	if (!pte_none(*entry))
+	if (!pte_vacant(*entry))
 		goto out;
 	__atomic_fetch_add(&p->mapcount, 1, __ATOMIC_SEQ_CST);
 	err = -EFAULT;
@@ -108,11 +109,11 @@ out:
 }
 
 /* A new page of a shared object. */
-static int fill_shared(struct vma *v, u64 index, pte_t *entry, struct page *p)
+static int fill_shared(struct vma *v, u64 index, pte_t *entry, struct page *p, bool wp)
 {
 	int err;
 
-	if (!pte_none(pte_read(entry)))
+	if (!pte_vacant(pte_read(entry)))
 		return -EEXIST;
 	p->flags |= 1ull << PG_UPTODATE;
 	err = mapping_insert(v->mapping, index, p);
@@ -120,7 +121,7 @@ static int fill_shared(struct vma *v, u64 index, pte_t *entry, struct page *p)
 		p->flags &= ~(1ull << PG_UPTODATE);
 		return err;
 	}
-	err = install_cached(v, entry, p);
+	err = install_cached(v, entry, p, wp);
 	if (err)
 		mapping_drop_page(v->mapping, p);
 	return err;
@@ -133,7 +134,7 @@ static int fill_continue(struct vma *v, u64 index, pte_t *entry)
 
 	if (!p)
 		return -EFAULT;
-	err = install_cached(v, entry, p);
+	err = install_cached(v, entry, p, false);
 	if (err)
 		page_put(p);
 	return err;
@@ -155,19 +156,19 @@ static int fill_one(struct vma *v, enum uffd_fill kind, u64 addr, struct page **
 		return fill_continue(v, index, entry);
 	if (!(v->flags & VM_SHARED) && kind == UFFD_ZERO)
 		return install_zero(v, entry);
-	err = v->flags & VM_SHARED ? fill_shared(v, index, entry, *page) : install_private(v, addr, entry, *page, wp);
+	err = v->flags & VM_SHARED ? fill_shared(v, index, entry, *page, wp) : install_private(v, addr, entry, *page, wp);
 	if (!err)
 		*page = NULL;
 	return err;
 }
 
-static int check_target(struct uffd *u, enum uffd_fill kind, u64 dst, u64 len, bool wp, struct vma **vp)
+int uffd_check_target(struct uffd *u, enum uffd_fill kind, u64 dst, u64 len, bool wp, struct vma **vp)
 {
 	struct vma *v;
 
 	if (READ_ONCE(u->changing))
 		return -EAGAIN;
-	*vp = v = target(u->mm, dst, len);
+	*vp = v = uffd_target(u->mm, dst, len);
 	if (!v)
 		return -ENOENT;
 	if (wp && !(v->flags & VM_UFFD_WP))
@@ -188,29 +189,48 @@ static int make_page(enum uffd_fill kind, u64 src, struct page **page)
 	return 0;
 }
 
+/* Pages of a pool, @size each. *done is how much was filled. => no locks */
+static int fill_pool(struct uffd *u, enum uffd_fill kind, u64 dst, u64 src, u64 len, bool wp, u64 size, u64 *done)
+{
+	int err = kind == UFFD_ZERO || (dst | len) & (size - 1) ? -EINVAL : 0;
+
+	for (; !err && *done < len; *done += err ? 0 : size) {
+		err = uffd_fill_pool(u, kind, dst + *done, src + *done, len - *done, wp, &size);
+		if (!err && fatal_signal_pending_current())
+			err = -EINTR;
+	}
+	return err;
+}
+
 s64 uffd_fill(struct uffd *u, enum uffd_fill kind, u64 dst, u64 src, u64 len, bool wp)
 {
 	struct page *page = NULL;
 	struct mm *mm = u->mm;
+	u64 done = 0, pool = 0;
 	struct vma *v;
 	bool zero_map;
-	u64 done = 0;
 	int err;
 
 	if (!mm_get_not_zero(mm))
 		return -ESRCH;
 	down_read(&mm->lock);
-	err = check_target(u, kind, dst, len, wp, &v);
+	err = uffd_check_target(u, kind, dst, len, wp, &v);
 	zero_map = !err && kind == UFFD_ZERO && !(v->flags & VM_SHARED);
+	if (!err && v->flags & VM_HUGETLB)
+		pool = vma_page_size(v);
 	up_read(&mm->lock);
-	while (!err && done < len) {
+	if (pool)
+		err = fill_pool(u, kind, dst, src, len, wp, pool, &done);
+	while (!err && !pool && done < len) {
 		err = zero_map ? 0 : make_page(kind, src + done, &page);
 		if (err)
 			break;
 		down_read(&mm->lock);
-		err = check_target(u, kind, dst + done, len - done, wp, &v);
+		err = uffd_check_target(u, kind, dst + done, len - done, wp, &v);
 		if (!err && kind == UFFD_ZERO && !page && v->flags & VM_SHARED)
 			err = -EAGAIN; /* another mapping came to this place */
+		if (!err && v->flags & VM_HUGETLB)
+			err = -EAGAIN;
 		if (!err)
 			err = fill_one(v, kind, dst + done, &page, wp);
 		up_read(&mm->lock);
@@ -223,81 +243,4 @@ s64 uffd_fill(struct uffd *u, enum uffd_fill kind, u64 dst, u64 src, u64 len, bo
 		page_put(page);
 	mm_put(mm);
 	return done ? (s64)done : err;
-}
-
-/* --- write protection --- */
-
-/* Sets or lifts the protection of one entry. True when a translation lost the right to write. => table locked */
-static bool change_entry(pte_t *entry, bool wp)
-{
-	pte_t e = pte_read(entry), n;
-
-	do {
-		if (!pte_mapped(e))
-			return false;
-		n.v = wp ? (soft_dirty_kept(e.v) | PTE_UFFD_WP) & ~PTE_W : e.v & ~PTE_UFFD_WP;
-		if (n.v == e.v)
-			return false;
-	} while (!pte_cmpxchg(entry, &e, n));
-	return e.v & ~n.v & PTE_W;
-}
-
-static int change_range(struct vma *v, u64 start, u64 end, bool wp)
-{
-	struct tlb_gather g;
-	u64 addr, next;
-	int err = 0;
-
-	tlb_gather_init(&g, v->mm, false);
-	for (addr = start; addr < end; addr = next) {
-		pmd_t *pmd = pt_pmd(v->mm, addr), e;
-		spinlock_t *lock;
-		pte_t *entry;
-
-		next = min((addr | ((pmd ? PMD_SIZE : PUD_SIZE) - 1)) + 1, end);
-		if (!pmd)
-			continue;
-		if (pmd_huge(pte_settled(pmd)) && (!wp || (err = huge_split_pmd(v, pmd, addr)))) {
-			if (err)
-				break;
-			continue; /* a huge entry is never protected */
-		}
-		e = pte_read(pmd);
-		if (!pmd_has_table(e))
-			continue;
-		entry = table_of(e) + pte_index(addr);
-		lock = pt_lock_of(entry);
-		spin_lock(lock);
-		for (u64 a = addr; a < next; a += PAGE_SIZE, entry++)
-			if (change_entry(entry, wp))
-				tlb_gather_range(&g, a, a + PAGE_SIZE);
-		spin_unlock(lock);
-	}
-	tlb_gather_flush(&g);
-	return err;
-}
-
-void uffd_strip(struct vma *v, u64 start, u64 end)
-{
-	(void)change_range(v, start, end, false);
-}
-
-int uffd_protect(struct uffd *u, u64 start, u64 len, bool wp)
-{
-	struct mm *mm = u->mm;
-	struct vma *v;
-	int err;
-
-	if (!mm_get_not_zero(mm))
-		return -ESRCH;
-	down_read(&mm->lock);
-	err = -EAGAIN;
-	if (READ_ONCE(u->changing))
-		goto out;
-	v = target(mm, start, len);
-	err = v && v->flags & VM_UFFD_WP ? change_range(v, start, start + len, wp) : -ENOENT;
-out:
-	up_read(&mm->lock);
-	mm_put(mm);
-	return err;
 }

@@ -39,6 +39,10 @@ static inline bool pte_has_page(pte_t e) { return pte_mapped(e) && !(e.v & PTE_S
 static inline bool pte_poisoned(pte_t e) { return !pte_mapped(e) && e.v & PTE_U; }
 static inline pte_t poison_entry(const struct page *p) { return (pte_t){ page_to_phys(p) | PTE_U }; }
 static inline struct page *pte_frame(pte_t e) { return pfn_to_page(pte_pfn(e)); } /* may be a tail */
+/* An entry that maps nothing and says that what comes here is protected for userfaultfd (mm/uffd_wp.c), and one that maps nothing at all events. */
+#define PTE_MARKER_WP ((pte_t){ PTE_UFFD_WP })
+static inline bool pte_marker(pte_t e) { return e.v == PTE_UFFD_WP; }
+static inline bool pte_vacant(pte_t e) { return !(e.v & ~PTE_UFFD_WP); }
 /* Was it written since clear_refs? And the same entry so that it says so without being writable. */
 static inline bool pte_soft_dirty(u64 e) { return e & PTE_SOFT_DIRTY || (e & (PTE_W | PTE_D)) == (PTE_W | PTE_D); }
 static inline u64 soft_dirty_kept(u64 e) { return pte_soft_dirty(e) ? e | PTE_SOFT_DIRTY : e; }
@@ -155,6 +159,7 @@ void vma_set_prot(struct vma *v);
 /* zap.c: takes out what is mapped in the range. Pages go to the gather. keep_anon: private copies stay (truncation without even_private).
  * => m write, or m read (MADV_DONTNEED), or the VMA's rmap lock; huge pages at partial edges were split */
 #define ZAP_KEEP_ANON 1u
+#define ZAP_KEEP_WP 2u /* the mapping stays: protected entries leave markers */
 void zap_range(struct tlb_gather *g, struct vma *v, u64 start, u64 end, unsigned how);
 void zap_vma_range(struct vma *v, u64 start, u64 end); /* with its own gather, flushed */
 struct page *huge_zap_pmd(struct vma *v, pmd_t *pmd, s64 *rss); /* huge.c */

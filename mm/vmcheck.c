@@ -106,6 +106,8 @@ static void check_entry(struct walk *w, u64 addr, pte_t e, u64 size)
 		COMPLAIN(w, "mm %p %#llx: entry %#llx outside all vmas\n", w->mm, addr, e.v);
 		return;
 	}
+	if (pte_marker(e) && (!(v->flags & VM_UFFD_WP) || vma_anonymous(v)))
+		COMPLAIN(w, "mm %p %#llx: marker, vma flags %#llx\n", w->mm, addr, v->flags);
 	if (!pte_mapped(e))
 		return;
 	if (pte_write(e) && !(v->flags & VM_WRITE))
@@ -150,7 +152,7 @@ static void walk_level(struct walk *w, pte_t *table, unsigned shift, u64 base, u
 
 		if (pte_none(e))
 			continue;
-		if (shift == PAGE_SHIFT || ((shift == PMD_SHIFT || shift == PUD_SHIFT) && pmd_huge(e)))
+		if (shift == PAGE_SHIFT || ((shift == PMD_SHIFT || shift == PUD_SHIFT) && (pmd_huge(e) || pte_marker(e))))
 			check_entry(w, addr, e, 1ull << shift);
 		else if (pmd_has_table(e))
 			walk_level(w, table_of(e), shift - 9, addr, PTRS);

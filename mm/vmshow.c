@@ -419,20 +419,20 @@ static u64 pagemap_entry(struct vma *v, u64 addr)
 		pud_t *pud = pt_pud(v->mm, addr);
 
 		if (!pud || !pmd_huge(e = pte_read(pud)))
-			return out;
+			return pud && pte_marker(e) ? out | PM_UFFD_WP : out;
 		p = pte_frame(e) + ((addr & (PUD_SIZE - 1)) >> PAGE_SHIFT);
 	} else if (pmd_huge(e = pte_read(pmd))) {
 		p = pte_frame(e) + pte_index(addr);
 	} else {
 		if (!pmd_has_table(e))
-			return out;
+			return pte_marker(e) ? out | PM_UFFD_WP : out;
 		pte_t *entry = table_of(e) + pte_index(addr);
 
 		spin_lock(pt_lock_of(entry)); /* or it may be empty while its page is moved */
 		e = pte_read(entry);
 		spin_unlock(pt_lock_of(entry));
 		if (!pte_mapped(e))
-			return out;
+			return pte_marker(e) ? out | PM_UFFD_WP : out;
 		p = pte_frame(e);
 	}
 	out |= PM_PRESENT | page_to_pfn(p);

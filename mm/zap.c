@@ -19,7 +19,7 @@ struct zap {
 };
 
 /* One entry. True when the gather is full. */
-static inline bool zap_entry(struct zap *z, pte_t *entry, pte_t e)
+static inline bool zap_any(struct zap *z, pte_t *entry, pte_t e)
 {
 	struct page *p;
 	int kind;
@@ -30,14 +30,30 @@ static inline bool zap_entry(struct zap *z, pte_t *entry, pte_t e)
 	}
 	p = page_head(pte_frame(e));
 	kind = page_rss(p);
-	if (unlikely(z->how & ZAP_KEEP_ANON) && kind == RSS_ANON)
-		return false;
 	e = pte_get_and_clear(entry);
 	if (kind != RSS_ANON && pte_dirty(e) && !page_flag(p, PG_DIRTY))
 		page_set_flag(p, PG_DIRTY);
 	page_unmap_one(p);
 	z->rss[kind]--;
 	return tlb_gather_page(z->g, p);
+}
+
+/* The same where not everything goes. */
+static noinline bool zap_some(struct zap *z, pte_t *entry, pte_t e)
+{
+	bool full;
+
+	if (z->how & ZAP_KEEP_ANON && pte_has_page(e) && page_rss(page_head(pte_frame(e))) == RSS_ANON)
+		return false;
+	full = zap_any(z, entry, e);
+	if (z->how & ZAP_KEEP_WP && e.v & PTE_UFFD_WP)
+		pte_set(entry, PTE_MARKER_WP);
+	return full;
+}
+
+static inline bool zap_entry(struct zap *z, pte_t *entry, pte_t e)
+{
+	return likely(!z->how) ? zap_any(z, entry, e) : zap_some(z, entry, e);
 }
 
 /* The part of one PTE table. Returns where it stopped. */
@@ -114,8 +130,11 @@ static void zap_walk(struct zap *z, u64 addr, u64 end)
 
 void zap_range(struct tlb_gather *g, struct vma *v, u64 start, u64 end, unsigned how)
 {
-	struct zap z = { .g = g, .v = v, .how = how };
+	struct zap z = { .g = g, .v = v };
 
+	if (!(v->flags & VM_UFFD_WP) || vma_anonymous(v))
+		how &= ~ZAP_KEEP_WP;
+	z.how = how;
 	if (unlikely(v->flags & VM_HUGETLB)) {
 		hugetlb_zap(g, v, start, end, how);
 		return;
@@ -131,6 +150,6 @@ void zap_vma_range(struct vma *v, u64 start, u64 end)
 	struct tlb_gather g;
 
 	tlb_gather_init(&g, v->mm, false);
-	zap_range(&g, v, start, end, 0);
+	zap_range(&g, v, start, end, ZAP_KEEP_WP);
 	tlb_gather_flush(&g);
 }

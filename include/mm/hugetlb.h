@@ -54,6 +54,8 @@ int hugetlb_reserve(struct hstate *h, u64 n);
 void hugetlb_unreserve(struct hstate *h, u64 n);
 /* A page, refcount 1, not cleared: against one promise, or one nobody was promised (then NULL when there is none). => sleeps */
 struct page *hugetlb_take(struct hstate *h, bool reserved);
+/* Undoes hugetlb_take against a promise: the page is free again and promised again. => the only reference */
+void hugetlb_give_back(struct hstate *h, struct page *p);
 /* The last reference is gone. True: the pool has it again; false: it is the allocator's. Any context. */
 bool hugetlb_page_release(struct page *p);
 
@@ -72,6 +74,8 @@ void huge_resv_init(struct huge_resv *r, struct hstate *h, struct huge_quota *qu
 int huge_resv_add(struct huge_resv *r, u64 first, u64 end, struct mapping *skip);
 /* Takes the promise of one index: true when there was one; the page must be taken next, or the promise given back. */
 bool huge_resv_take(struct huge_resv *r, u64 index);
+/* The page of huge_resv_take's place is not needed after all: page and promise are as before. Drops the page's reference. */
+void huge_resv_undo(struct huge_resv *r, u64 index, struct page *p, bool promised);
 /* Drops the promises of a range. */
 void huge_resv_drop(struct huge_resv *r, u64 first, u64 end);
 
@@ -86,6 +90,9 @@ void huge_file_init(struct huge_file *hf, struct mapping *m, struct hstate *h, s
 void huge_file_drop(struct mapping *m, u64 first, u64 end);
 /* The page of a huge index, referenced, made when it is not there. NULL with *err. => sleeps */
 struct page *huge_file_get(struct mapping *m, u64 index, int *err);
+/* Its two halves, for who has the contents: a page for the index, by its promise (NULL: none left), not cleared; and into the file. An error drops it. */
+struct page *huge_file_take(struct mapping *m, u64 index, bool *promised);
+int huge_file_add(struct mapping *m, u64 index, struct page *p);
 bool huge_quota_charge(struct huge_quota *q, u64 n);
 void huge_quota_uncharge(struct huge_quota *q, u64 n);
 

@@ -37,16 +37,16 @@ _Static_assert(sizeof(struct uffd_msg) == 32, "ABI");
 #define UFFD_FEATURE_EVENT_FORK (1u << 1)
 #define UFFD_FEATURE_EVENT_REMAP (1u << 2)
 #define UFFD_FEATURE_EVENT_REMOVE (1u << 3)
+#define UFFD_FEATURE_MISSING_HUGETLBFS (1u << 4)
 #define UFFD_FEATURE_MISSING_SHMEM (1u << 5)
 #define UFFD_FEATURE_EVENT_UNMAP (1u << 6)
 #define UFFD_FEATURE_SIGBUS (1u << 7)
 #define UFFD_FEATURE_THREAD_ID (1u << 8)
+#define UFFD_FEATURE_MINOR_HUGETLBFS (1u << 9)
 #define UFFD_FEATURE_MINOR_SHMEM (1u << 10)
 #define UFFD_FEATURE_EXACT_ADDRESS (1u << 11)
-#define UFFD_FEATURES                                                                                                  \
-	(UFFD_FEATURE_PAGEFAULT_FLAG_WP | UFFD_FEATURE_EVENT_FORK | UFFD_FEATURE_EVENT_REMAP | UFFD_FEATURE_EVENT_REMOVE | \
-	 UFFD_FEATURE_MISSING_SHMEM | UFFD_FEATURE_EVENT_UNMAP | UFFD_FEATURE_SIGBUS | UFFD_FEATURE_THREAD_ID |           \
-	 UFFD_FEATURE_MINOR_SHMEM | UFFD_FEATURE_EXACT_ADDRESS)
+#define UFFD_FEATURE_WP_HUGETLBFS_SHMEM (1u << 12)
+#define UFFD_FEATURES 0x1fffu /* all of the above: all that Linux 6.1 has */
 #define UFFD_INITIALIZED (1u << 31) /* UFFDIO_API was called; no feature has this bit */
 #define UFFD_USER_MODE_ONLY 1u /* in uffd->flags, beside O_* */
 
@@ -75,8 +75,8 @@ bool uffd_has_message(struct uffd *u);
 bool uffd_take_message(struct uffd *u, struct uffd_msg *m, struct uffd **fork);
 void uffd_fork_taken(struct uffd *u, struct uffd *fork, bool ok);
 
-/* Ranges. => page-aligned and below TASK_SIZE_MAX. 0 or -errno. */
-int uffd_register(struct uffd *u, u64 start, u64 end, u64 vmflags);
+/* Ranges. => page-aligned and below TASK_SIZE_MAX. 0 or -errno; *pool: some of it are huge pages of a pool. */
+int uffd_register(struct uffd *u, u64 start, u64 end, u64 vmflags, bool *pool);
 int uffd_unregister(struct uffd *u, u64 start, u64 end);
 void uffd_wake(struct uffd *u, u64 start, u64 end);
 
@@ -84,12 +84,21 @@ void uffd_wake(struct uffd *u, u64 start, u64 end);
 enum uffd_fill { UFFD_COPY, UFFD_ZERO, UFFD_CONTINUE };
 s64 uffd_fill(struct uffd *u, enum uffd_fill kind, u64 dst, u64 src, u64 len, bool wp);
 int uffd_protect(struct uffd *u, u64 start, u64 len, bool wp);
+/* Inside: the registered VMA all of the range lies in, or NULL; is a filling allowed now? => m read */
+struct vma *uffd_target(struct mm *mm, u64 start, u64 len);
+int uffd_check_target(struct uffd *u, enum uffd_fill kind, u64 dst, u64 len, bool wp, struct vma **vp);
+/* One page of a pool, of *size. 0 or -errno. => no locks */
+int uffd_fill_pool(struct uffd *u, enum uffd_fill kind, u64 dst, u64 src, u64 len, bool wp, u64 *size);
 
 /* Hooks. uffd_fault: the fault waits for its page. FR_SIGBUS with m still held, or FR_UNLOCKED: m was released. => m read */
 int uffd_fault(struct fault *f, u64 reason);
 /* A missing entry of a registered shared memory object. FR_OK: go on as usual; else as uffd_fault. => m read */
 int uffd_file_fault(struct fault *f);
-/* Clears the protection bits of the entries in [start, end). => m write, or nobody else knows the mm */
+/* The fault of an entry that is neither empty nor maps a page: a marker. FR_*, as uffd_fault. => m read */
+int uffd_marker_fault(struct fault *f, pte_t *entry, pte_t e);
+/* fork: the protection of @from that its entries did not bring to @to. 0 or -ENOMEM. => m write, nobody knows the child */
+int uffd_copy_marks(struct vma *to, struct vma *from);
+/* Clears the protection bits, and markers, of the entries in [start, end). => m write, or nobody else knows the mm */
 void uffd_strip(struct vma *v, u64 start, u64 end);
 void uffd_clear_vma(struct vma *v); /* no longer registered. => m write */
 int uffd_unmap_prep(struct mm *mm, struct vma *v, u64 start, u64 end); /* 0 or -ENOMEM. => m write; the unmapping cannot fail afterwards */

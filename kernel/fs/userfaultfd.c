@@ -122,6 +122,7 @@ static long ioctl_register(struct uffd *u, void __user *arg)
 {
 	u64 flags = 0, ioctls = RANGE_IOCTLS;
 	struct reg r;
+	bool pool;
 	int err;
 
 	if (copy_from_user(&r, arg, offsetof(struct reg, ioctls)))
@@ -140,9 +141,11 @@ static long ioctl_register(struct uffd *u, void __user *arg)
 		ioctls &= ~(1ull << NR_CONTINUE);
 	err = check_range(&r.range);
 	if (!err)
-		err = uffd_register(u, r.range.start, r.range.start + r.range.len, flags);
+		err = uffd_register(u, r.range.start, r.range.start + r.range.len, flags, &pool);
 	if (err)
 		return err;
+	if (pool)
+		ioctls &= ~(1ull << NR_ZEROPAGE);
 	return put_user(ioctls, &((struct reg __user *)arg)->ioctls) ? -EFAULT : 0;
 }
 

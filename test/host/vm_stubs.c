@@ -56,6 +56,8 @@ bool schedule_until(u64 deadline) { return true; }
 /* nothing is ever registered here */
 int uffd_fault(struct fault *f, u64 reason) { return FR_SIGBUS; }
 int uffd_file_fault(struct fault *f) { return FR_OK; }
+int uffd_marker_fault(struct fault *f, pte_t *entry, pte_t e) { return FR_SIGBUS; }
+int uffd_copy_marks(struct vma *to, struct vma *from) { return 0; }
 void uffd_strip(struct vma *v, u64 start, u64 end) {}
 int uffd_unmap_prep(struct mm *mm, struct vma *v, u64 start, u64 end) { return 0; }
 int uffd_remap(struct vma *new, u64 from, u64 len) { return 0; }
