@@ -5,7 +5,7 @@
  *	----------------------------	--------------	-----------------------------------------------------------
  *	no VMA				any		stack grows, or MAPERR
  *	VMA without the right		any		ACCERR
- *	empty, anonymous		read		zero page, read-only
+ *	empty, anonymous		read		zero page, read-only; the huge one where one fits
  *	empty, anonymous		write		huge page where one fits, else a zeroed page
  *	empty, file			read		page of the cache, and its cached neighbours (fault-around)
  *	empty, file shared		write		the same, writable and dirty (after page_mkwrite)
@@ -260,8 +260,8 @@ int handle_fault(struct fault *f)
 	f->pgoff = vma_index(v, f->addr);
 	pe = pte_read(pmd);
 	if (unlikely(pte_none(pe))) {
-		if (huge_eligible(v, f->addr) && f->flags & FAULT_WRITE) {
-			r = huge_anon_fault(f, pmd);
+		if (huge_eligible(v, f->addr)) {
+			r = f->flags & FAULT_WRITE ? huge_anon_fault(f, pmd, pe) : huge_zero_fault(f, pmd);
 			if (r != FR_RETRY)
 				return r;
 		}

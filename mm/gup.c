@@ -135,7 +135,7 @@ static struct page *take_mapped(struct vma *v, u64 addr, unsigned how)
 	if (huge == pmd_huge(e) || !huge) {
 		/* the kernel's own pages (vDSO) can be read: debuggers want its symbols */
 		if (entry_usable(v, e, how) &&
-		    (pte_has_page(e) || pte_frame(e) == zero_page || (v->ops && !(how & (GET_WRITE | GET_LONG))))) {
+		    (pte_has_page(e) || huge || pte_frame(e) == zero_page || (v->ops && !(how & (GET_WRITE | GET_LONG))))) {
 			p = pte_frame(e) + (huge ? (addr & (max(size, PMD_SIZE) - 1)) >> PAGE_SHIFT : 0);
 			head = page_head(p);
 			page_get(head);

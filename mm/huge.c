@@ -12,6 +12,9 @@
  * A shared huge page whose entry was split frees its memory when the last part is unmapped. Its parts are copied on write page by
  * page.
  *
+ * The first read of such a range maps one page of zeros, 2 MiB long, made when it is first wanted (thp_use_zero_page). Its entries have PTE_SPECIAL, count
+ * nowhere and are read-only; the first write replaces one by a huge page of ours, a split by 512 entries of the small page of zeros.
+ *
  * Promotion at fault time: the first write to an aligned 2 MiB range inside an anonymous VMA takes a huge page if one is to be had
  * without effort; otherwise small pages, silently. Locking: the PMD table's pt_lock; PMD lock before PTE lock.
  */
@@ -30,6 +33,38 @@ bool huge_eligible(const struct vma *v, u64 addr)
 		return false;
 	/* a part's index and address must have the same offset in the huge page, for the reverse map */
 	return thp_enabled == THP_ALWAYS || (thp_enabled == THP_MADVISE && v->flags & VM_HUGEPAGE);
+}
+
+u64 thp_use_zero_page = 1;
+static struct page *huge_zero; /* (a) set once */
+
+static struct page *huge_zero_page(void)
+{
+	struct page *p = READ_ONCE(huge_zero), *none = NULL;
+
+	if (likely(p))
+		return p;
+	p = alloc_pages(GFP_COMP | GFP_ZERO | GFP_NOWARN, HPAGE_ORDER);
+	if (p && !try_cmpxchg(&huge_zero, &none, p)) {
+		page_put(p);
+		p = none;
+	}
+	return p;
+}
+
+int huge_zero_fault(struct fault *f, pmd_t *pmd)
+{
+	spinlock_t *lock = pt_lock_of(pmd);
+	struct page *p = READ_ONCE(thp_use_zero_page) ? huge_zero_page() : NULL;
+
+	if (!p)
+		return FR_RETRY;
+	spin_lock(lock);
+	if (pte_none(*pmd))
+		pte_set(pmd, pte_make(page_to_phys(p), (f->vma->prot & ~PTE_W) | PTE_PS | PTE_SPECIAL));
+	spin_unlock(lock);
+	count_vm_event(THP_ZERO_PAGE);
+	return FR_OK;
 }
 
 static u64 huge_bits(const struct vma *v)
@@ -54,7 +89,7 @@ static void huge_own(struct vma *v, struct page *p, u64 addr)
 	p->private = 0;
 }
 
-int huge_anon_fault(struct fault *f, pmd_t *pmd)
+int huge_anon_fault(struct fault *f, pmd_t *pmd, pmd_t old)
 {
 	struct vma *v = f->vma;
 	spinlock_t *lock = pt_lock_of(pmd);
@@ -70,11 +105,15 @@ int huge_anon_fault(struct fault *f, pmd_t *pmd)
 	clear_pages(page_address(p), HPAGE_PAGES);
 	huge_own(v, p, f->addr);
 	spin_lock(lock);
-	if (unlikely(!pte_none(*pmd))) {
+	if (unlikely(pte_read(pmd).v != old.v)) {
 		spin_unlock(lock);
 		p->mapcount = 0;
 		page_put(p);
 		return FR_OK;
+	}
+	if (!pte_none(old)) { /* zeros: nobody may read them after another wrote */
+		pte_set(pmd, (pmd_t){ 0 });
+		tlb_flush_range(v->mm, f->addr & PMD_MASK, (f->addr & PMD_MASK) + PMD_SIZE, PMD_SHIFT);
 	}
 	pte_set(pmd, pte_make(page_to_phys(p), huge_bits(v)));
 	spin_unlock(lock);
@@ -84,23 +123,26 @@ int huge_anon_fault(struct fault *f, pmd_t *pmd)
 	return FR_OK;
 }
 
-struct page *huge_zap_pmd(struct vma *v, pmd_t *pmd, s64 *rss)
+bool huge_zap_pmd(struct vma *v, pmd_t *pmd, s64 *rss, struct page **p)
 {
 	spinlock_t *lock = pt_lock_of(pmd);
-	struct page *p = NULL;
+	bool huge;
 	pmd_t e;
 
+	*p = NULL;
 	spin_lock(lock);
 	e = pte_read(pmd);
-	if (pmd_huge(e)) {
+	huge = pmd_huge(e);
+	if (huge)
 		e = pte_get_and_clear(pmd);
-		p = pte_frame(e);
-		page_unmap_one(p);
-		rss[page_rss(p)] -= HPAGE_PAGES;
+	if (huge && pte_has_page(e)) {
+		*p = pte_frame(e);
+		page_unmap_one(*p);
+		rss[page_rss(*p)] -= HPAGE_PAGES;
 		mod_vm_state(NR_ANON_THPS, -1);
 	}
 	spin_unlock(lock);
-	return p;
+	return huge;
 }
 
 /* The page belongs to these 512 entries alone: make it 512 pages, one reference and one mapping each. => PMD locked. False when it is shared. */
@@ -137,10 +179,14 @@ static bool split_page_of(struct page *head)
 /* Fills a table with what the huge entry maps. */
 static void fill_table(pte_t *table, pmd_t e)
 {
-	u64 pa = pte_pa(e), bits = e.v & ~PTE_ADDR_MASK & ~PTE_PS;
+	u64 pa = pte_pa(e), bits = e.v & ~PTE_ADDR_MASK & ~PTE_PS, step = PAGE_SIZE;
 
+	if (!pte_has_page(e)) { /* zeros */
+		pa = page_to_phys(zero_page);
+		step = 0;
+	}
 	for (unsigned i = 0; i < PTRS; i++)
-		table[i] = pte_make(pa + ((u64)i << PAGE_SHIFT), bits);
+		table[i] = pte_make(pa + i * step, bits);
 }
 
 int huge_split_pmd(struct vma *v, pmd_t *pmd, u64 addr)
@@ -165,13 +211,15 @@ int huge_split_pmd(struct vma *v, pmd_t *pmd, u64 addr)
 	/* Take the large translation away everywhere before small ones appear: a CPU must not hold both sizes (SDM 4.10.2.3). */
 	e = pte_get_and_clear(pmd);
 	tlb_flush_range(mm, addr & PMD_MASK, (addr & PMD_MASK) + PMD_SIZE, PMD_SHIFT);
-	head = pte_frame(e);
-	page_entry_add(head, HPAGE_PAGES - 1);
-	split_page_of(head);
+	if (pte_has_page(e)) {
+		head = pte_frame(e);
+		page_entry_add(head, HPAGE_PAGES - 1);
+		split_page_of(head);
+		mod_vm_state(NR_ANON_THPS, -1);
+	}
 	fill_table(page_address(table), e);
 	pte_set(pmd, pte_make(page_to_phys(table), PTE_P | PTE_W | PTE_U | PTE_A));
 	spin_unlock(lock);
-	mod_vm_state(NR_ANON_THPS, -1);
 	count_vm_event(THP_SPLIT_PMD);
 	return 0;
 }
@@ -200,6 +248,11 @@ int huge_wp_fault(struct fault *f, pmd_t *pmd, pmd_t e)
 	struct page *old = pte_frame(e), *p;
 	spinlock_t *lock = pt_lock_of(pmd);
 
+	if (!pte_has_page(e)) {
+		int r = huge_eligible(v, f->addr) ? huge_anon_fault(f, pmd, e) : FR_RETRY;
+
+		return r != FR_RETRY ? r : huge_split_pmd(v, pmd, f->addr) ? FR_OOM : FR_OK;
+	}
 	spin_lock(lock);
 	if (pte_read(pmd).v != e.v) {
 		spin_unlock(lock);
@@ -254,6 +307,10 @@ int huge_copy_pmd(struct mm *mm, struct vma *dst, struct vma *src, u64 addr, pmd
 	if (unlikely(!pmd_huge(e))) {
 		spin_unlock(lock);
 		return -EAGAIN;
+	}
+	if (!pte_has_page(e)) { /* zeros: the child's faults bring them back */
+		spin_unlock(lock);
+		return 0;
 	}
 	p = pte_frame(e);
 	if (unlikely(p->private)) {

@@ -162,7 +162,7 @@ void vma_set_prot(struct vma *v);
 #define ZAP_KEEP_WP 2u /* the mapping stays: protected entries leave markers */
 void zap_range(struct tlb_gather *g, struct vma *v, u64 start, u64 end, unsigned how);
 void zap_vma_range(struct vma *v, u64 start, u64 end); /* with its own gather, flushed */
-struct page *huge_zap_pmd(struct vma *v, pmd_t *pmd, s64 *rss); /* huge.c */
+bool huge_zap_pmd(struct vma *v, pmd_t *pmd, s64 *rss, struct page **p); /* huge.c: true: there was an entry; *p what it mapped, or NULL */
 
 /* Keeps faults out of @v until m is released: mm/vmalock.h. => m write */
 static inline void vma_write_lock(struct vma *v)
@@ -233,7 +233,8 @@ int filemap_map_around(struct fault *f, pte_t *table); /* filemap.c: the cached 
 
 /* huge.c */
 bool huge_eligible(const struct vma *v, u64 addr);
-int huge_anon_fault(struct fault *f, pmd_t *pmd); /* FR_OK, or FR_RETRY: use small pages */
+int huge_anon_fault(struct fault *f, pmd_t *pmd, pmd_t old); /* FR_OK, or FR_RETRY: use small pages. @old: none, or the page of zeros */
+int huge_zero_fault(struct fault *f, pmd_t *pmd); /* a read of an empty range: the same */
 int huge_wp_fault(struct fault *f, pmd_t *pmd, pmd_t e);
 /* Turns a huge entry into a table of 512 (nothing when it is none). 0 or -ENOMEM. */
 int huge_split_pmd(struct vma *v, pmd_t *pmd, u64 addr);

@@ -154,7 +154,7 @@ static void count_vma(struct usage *u, const struct vma *v)
 		if (!pmd)
 			continue;
 		e = pte_read(pmd);
-		if (pmd_huge(e)) {
+		if (pmd_huge(e) && pte_has_page(e)) {
 			count_page(u, v, pte_frame(e), e, PMD_SIZE);
 			u->anon_huge += PMD_SIZE;
 		} else if (pmd_has_table(e)) {

@@ -82,12 +82,12 @@ static u64 zap_table(struct zap *z, pte_t *entry, u64 addr, u64 end)
 
 static void zap_huge(struct zap *z, pmd_t *pmd, u64 addr)
 {
-	struct page *p = huge_zap_pmd(z->v, pmd, z->rss);
+	struct page *p;
 
-	if (!p)
+	if (!huge_zap_pmd(z->v, pmd, z->rss, &p))
 		return;
 	tlb_gather_huge(z->g, addr);
-	if (tlb_gather_page(z->g, p))
+	if (p && tlb_gather_page(z->g, p))
 		tlb_gather_flush(z->g);
 }
 

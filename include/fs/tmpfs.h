@@ -21,6 +21,13 @@ void tmpfs_evict(struct inode *i); /* super_ops->evict_inode */
 struct inode *tmpfs_symlink_inode(struct super *s, struct inode *dir, const char *target);
 /* SEEK_DATA and SEEK_HOLE of a file whose data is its cached pages. */
 loff_t tmpfs_llseek(struct file *f, loff_t off, int whence);
+/* fallocate of a file in memory: modes, seals, locks, times. */
+struct memory_file_ops {
+	s64 (*punch)(struct inode *i, loff_t from, loff_t to); /* whole pages go, parts are zeroed. => inode rwsem, as all */
+	s64 (*fill)(struct inode *i, loff_t from, loff_t to, bool keep_size); /* pages are there; the size grows unless kept */
+	void (*settle)(struct inode *i); /* in the end, or NULL */
+};
+s64 memory_fallocate(struct file *f, int mode, loff_t off, loff_t len, const struct memory_file_ops *ops);
 /* Takes what mmap faults added or truncation freed into the accounts. */
 void tmpfs_settle(struct inode *i);
 

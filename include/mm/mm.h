@@ -318,6 +318,7 @@ enum { THP_ALWAYS, THP_MADVISE, THP_NEVER };
  * advised memory only, never. */
 enum { DEFRAG_ALWAYS, DEFRAG_DEFER, DEFRAG_DEFER_MADVISE, DEFRAG_MADVISE, DEFRAG_NEVER };
 extern int thp_enabled, thp_defrag;
+extern u64 thp_use_zero_page; /* reads of untouched ranges map a huge page of zeros */
 extern u64 khugepaged_pages_to_scan, khugepaged_sleep_ms, khugepaged_alloc_sleep_ms, khugepaged_defrag;
 extern u64 khugepaged_max_none, khugepaged_max_shared, khugepaged_max_swap, khugepaged_full_scans, khugepaged_collapsed;
 extern struct page *zero_page;

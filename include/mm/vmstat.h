@@ -25,6 +25,7 @@
 	X(COMPACT_MIGRATE_SCANNED, "compact_migrate_scanned")			\
 	X(COMPACT_ISOLATED, "compact_isolated")					\
 	X(THP_FAULT_ALLOC, "thp_fault_alloc") X(THP_FAULT_FALLBACK, "thp_fault_fallback") \
+	X(THP_ZERO_PAGE, "thp_zero_page_alloc")					\
 	X(THP_COLLAPSE_ALLOC, "thp_collapse_alloc") X(THP_COLLAPSE_INPLACE, "thp_collapse_inplace") \
 	X(THP_COLLAPSE_FAILED, "thp_collapse_alloc_failed") X(THP_SPLIT_PAGE, "thp_split_page") \
 	X(THP_SPLIT_PMD, "thp_split_pmd") X(OOM_KILL, "oom_kill")		\

@@ -162,15 +162,12 @@ static void zero_part(struct inode *i, u64 from, u64 to)
 }
 
 /* Whole pages go, parts are zeroed. => inode rwsem */
-static s64 punch(struct inode *i, u64 from, u64 to)
+static s64 punch(struct inode *i, loff_t from, loff_t end)
 {
-	u64 bytes = hstate_bytes(h_of(i)), first = ALIGN(from, bytes), last;
+	u64 bytes = hstate_bytes(h_of(i)), first = ALIGN(from, bytes), to = min(end, i->size), last;
 
-	if (i->seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE))
-		return -EPERM;
-	to = min(to, (u64)i->size);
 	last = to & ~(bytes - 1);
-	if (from >= to)
+	if ((u64)from >= to)
 		return 0;
 	if (first > last) {
 		zero_part(i, from, to);
@@ -203,33 +200,20 @@ static s64 populate(struct inode *i, u64 from, u64 to)
 	return err;
 }
 
+static s64 fill(struct inode *i, loff_t from, loff_t to, bool keep_size)
+{
+	s64 err = !keep_size && (u64)to > current->signal->rlim[RLIMIT_FSIZE].rlim_cur ? -EFBIG : populate(i, from, to);
+
+	if (!err && !keep_size && to > i->size)
+		inode_set_size(i, ALIGN(to, hstate_bytes(h_of(i))));
+	return err;
+}
+
 static s64 huge_fallocate(struct file *f, int mode, loff_t off, loff_t len)
 {
-	struct inode *i = f->inode;
-	u64 end = off + len;
-	s64 err = 0;
+	static const struct memory_file_ops ops = { .punch = punch, .fill = fill };
 
-	if (mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE))
-		return -EOPNOTSUPP;
-	if (!i->private)
-		return -ENOMEM;
-	down_write(&i->rwsem);
-	if (mode & FALLOC_FL_PUNCH_HOLE) {
-		err = punch(i, off, end);
-	} else {
-		if (end > (u64)i->size && i->seals & F_SEAL_GROW)
-			err = -EPERM;
-		else if (!(mode & FALLOC_FL_KEEP_SIZE) && end > current->signal->rlim[RLIMIT_FSIZE].rlim_cur)
-			err = -EFBIG;
-		if (!err)
-			err = populate(i, off, end);
-		if (!err && !(mode & FALLOC_FL_KEEP_SIZE) && end > (u64)i->size)
-			inode_set_size(i, ALIGN(end, hstate_bytes(h_of(i))));
-	}
-	if (!err)
-		file_modified(f);
-	up_write(&i->rwsem);
-	return err;
+	return f->inode->private ? memory_fallocate(f, mode, off, len, &ops) : -ENOMEM;
 }
 
 static int huge_fsync(struct file *f, bool datasync)

@@ -6,7 +6,7 @@
 #include <x86/layout.h>
 
 /* A choice of words; the one in force in brackets. */
-struct choice { int *value; const char *const *words; };
+struct choice { int *value; const char *const *words; u64 refused; /* a bit each: known, and not to be had here */ };
 
 static void choice_show(struct seq_buf *s, void *arg)
 {
@@ -25,6 +25,8 @@ static int choice_write(const char *text, u64 n, void *arg)
 		n--;
 	for (int i = 0; c->words[i]; i++)
 		if (strlen(c->words[i]) == n && !memcmp(c->words[i], text, n)) {
+			if (c->refused >> i & 1)
+				return -EINVAL;
 			WRITE_ONCE(*c->value, i);
 			khugepaged_wake();
 			return 0;
@@ -46,7 +48,11 @@ static void number_show(struct seq_buf *s, void *arg) { seq_printf(s, "%llu\n", 
 
 static const char *const enabled_words[] = { "always", "madvise", "never", NULL };
 static const char *const defrag_words[] = { "always", "defer", "defer+madvise", "madvise", "never", NULL }; /* DEFRAG_* */
-static struct choice enabled = { &thp_enabled, enabled_words }, defrag = { &thp_defrag, defrag_words };
+/* Shared memory is made of small pages: huge ones are refused. */
+static const char *const shmem_words[] = { "always", "within_size", "advise", "never", "deny", "force", NULL };
+static int shmem_enabled = 3;
+static struct choice shmem = { &shmem_enabled, shmem_words, 1 << 0 | 1 << 1 | 1 << 2 | 1 << 5 };
+static struct choice enabled = { &thp_enabled, enabled_words, 0 }, defrag = { &thp_defrag, defrag_words, 0 };
 
 #define DIR "kernel/mm/transparent_hugepage/"
 #define KDIR DIR "khugepaged/"
@@ -55,6 +61,8 @@ static struct choice enabled = { &thp_enabled, enabled_words }, defrag = { &thp_
 static const struct proc_file files[] = {
 	{ .path = DIR "enabled", .mode = 0644, .show = choice_show, .write = choice_write, .arg = &enabled },
 	{ .path = DIR "defrag", .mode = 0644, .show = choice_show, .write = choice_write, .arg = &defrag },
+	{ .path = DIR "shmem_enabled", .mode = 0644, .show = choice_show, .write = choice_write, .arg = &shmem },
+	SYSCTL_U64(DIR "use_zero_page", thp_use_zero_page, 0, 1),
 	{ .path = DIR "hpage_pmd_size", .mode = 0444, .show = pmd_size_show },
 	SYSCTL_U64(KDIR "pages_to_scan", khugepaged_pages_to_scan, 1, 1 << 30),
 	PAUSE(KDIR "scan_sleep_millisecs", khugepaged_sleep_ms),

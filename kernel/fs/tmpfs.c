@@ -351,38 +351,53 @@ static s64 populate(struct inode *i, u64 from, u64 to)
 	return err;
 }
 
-static s64 tmpfs_fallocate(struct file *f, int mode, loff_t off, loff_t len)
+s64 memory_fallocate(struct file *f, int mode, loff_t off, loff_t len, const struct memory_file_ops *ops)
 {
+	bool keep = mode & FALLOC_FL_KEEP_SIZE;
 	struct inode *i = f->inode;
-	loff_t end = off + len;
-	s64 err = 0;
+	s64 err;
 
 	if (mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE))
 		return -EOPNOTSUPP;
 	down_write(&i->rwsem);
-	if (mode & FALLOC_FL_PUNCH_HOLE) {
-		if (i->seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE))
-			err = -EPERM;
-		else
-			mapping_punch(&i->mapping, off, end);
-	} else {
-		u64 old_pages = i->mapping.nrpages;
-		if (!(mode & FALLOC_FL_KEEP_SIZE) && end > i->size)
-			err = size_checks(i, end);
-		else if (i->seals & F_SEAL_GROW && end > i->size)
-			err = -EPERM;
-		if (!err)
-			err = populate(i, off, end);
-		if (err == -ENOSPC && i->mapping.nrpages > old_pages && off >= i->size)
-			mapping_truncate(&i->mapping, ALIGN(i->size, PAGE_SIZE)); /* give back what was taken */
-		if (!err && !(mode & FALLOC_FL_KEEP_SIZE) && end > i->size)
-			inode_set_size(i, end);
-	}
+	if (mode & FALLOC_FL_PUNCH_HOLE)
+		err = i->seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE) ? -EPERM : ops->punch(i, off, off + len);
+	else
+		err = off + len > i->size && i->seals & F_SEAL_GROW ? -EPERM : ops->fill(i, off, off + len, keep);
 	if (!err)
 		file_modified(f);
-	tmpfs_settle(i);
+	if (ops->settle)
+		ops->settle(i);
 	up_write(&i->rwsem);
 	return err;
+}
+
+static s64 punch(struct inode *i, loff_t from, loff_t to)
+{
+	mapping_punch(&i->mapping, from, to);
+	return 0;
+}
+
+static s64 fill(struct inode *i, loff_t from, loff_t to, bool keep_size)
+{
+	bool grows = !keep_size && to > i->size;
+	u64 old_pages = i->mapping.nrpages;
+	s64 err = grows ? size_checks(i, to) : 0;
+
+	if (!err)
+		err = populate(i, from, to);
+	if (err == -ENOSPC && i->mapping.nrpages > old_pages && from >= i->size)
+		mapping_truncate(&i->mapping, ALIGN(i->size, PAGE_SIZE)); /* give back what was taken */
+	if (!err && grows)
+		inode_set_size(i, to);
+	return err;
+}
+
+static s64 tmpfs_fallocate(struct file *f, int mode, loff_t off, loff_t len)
+{
+	static const struct memory_file_ops ops = { .punch = punch, .fill = fill, .settle = tmpfs_settle };
+
+	return memory_fallocate(f, mode, off, len, &ops);
 }
 
 static int tmpfs_fault(struct fault *f)
@@ -475,7 +490,9 @@ static int parse_option(struct tmpfs *t, char *opt)
 		return kstrtouint(v, 10, &t->uid) ? -EINVAL : 0;
 	if (streq(opt, "gid"))
 		return kstrtouint(v, 10, &t->gid) ? -EINVAL : 0;
-	return streq(opt, "huge") || streq(opt, "mpol") ? 0 : -EINVAL;
+	if (streq(opt, "huge")) /* files are not made of huge pages */
+		return streq(v, "never") ? 0 : -EINVAL;
+	return streq(opt, "mpol") ? 0 : -EINVAL;
 }
 
 static int parse_options(struct tmpfs *t, const char *data)

@@ -78,6 +78,32 @@ static bool policy(const char *word)
 	return ok;
 }
 
+/* The number a line of /proc/vmstat has. */
+static long vmstat(const char *name)
+{
+	FILE *f = fopen("/proc/vmstat", "r");
+	char line[128];
+	long n = -1;
+
+	while (f && fgets(line, sizeof line, f))
+		if (!strncmp(line, name, strlen(name)) && line[strlen(name)] == ' ')
+			n = atol(line + strlen(name));
+	if (f)
+		fclose(f);
+	return n;
+}
+
+static unsigned long frame(const void *p)
+{
+	int fd = open("/proc/self/pagemap", O_RDONLY);
+	unsigned long e = 0;
+
+	if (pread(fd, &e, 8, (unsigned long)p / P * 8) != 8)
+		e = 0;
+	close(fd);
+	return e & ((1ul << 55) - 1);
+}
+
 TEST(first_touch)
 {
 	char *p = area(32);
@@ -92,6 +118,44 @@ TEST(first_touch)
 	CHECK_EQ(smaps("AnonHugePages", p, p + 32 * H), 64 << 10);
 	CHECK(filled(p, 32 * H, 7));
 	munmap(p, 32 * H);
+}
+
+/* Untouched ranges read as zeros of one huge page; a write, a split and a fork part from it. */
+TEST(page_of_zeros)
+{
+	char *p = area(4), buf[16] = "x";
+	struct iovec here = { buf, 16 }, there;
+	long before = vmstat("thp_zero_page_alloc");
+	unsigned long f;
+
+	REQUIRE(p && policy("always"));
+	CHECK_EQ(p[0] + p[H + 5] + p[2 * H] + p[3 * H], 0);
+	CHECK_EQ(vmstat("thp_zero_page_alloc") - before, 4);
+	f = frame(p);
+	CHECK_EQ(frame(p + H), f);
+	CHECK_EQ(frame(p + H + 7 * P), f + 7);
+	CHECK_EQ(smaps("Rss", p, p + 4 * H), 0);
+	there = (struct iovec){ p + H + 9 * P, 16 };
+	CHECK_EQ(process_vm_readv(getpid(), &here, 1, &there, 1, 0), 16);
+	CHECK_EQ(buf[0], 0);
+	p[H + 3 * P] = 1;
+	CHECK_EQ(smaps("AnonHugePages", p, p + 4 * H), 2048);
+	CHECK_EQ(p[H + 3 * P] + p[3 * P] + p[H + 4 * P], 1);
+	CHECK_OK(mprotect(p + 5 * P, P, PROT_READ)); /* split */
+	CHECK_EQ(smaps("Rss", p, p + 6 * P), 0);
+	CHECK_EQ(p[5 * P] + p[6 * P], 0);
+	p[6 * P] = 2;
+	CHECK_EQ(p[7 * P] + p[6 * P], 2);
+	CHECK_EXITS(0, {
+		CHECK_EQ(p[2 * H] + p[3 * H + 1], 0);
+		p[2 * H] = 3;
+		CHECK_EQ(p[2 * H] + p[2 * H + 1], 3);
+	});
+	CHECK_EQ(p[2 * H], 0);
+	CHECK_OK(madvise(p + 2 * H, H, MADV_DONTNEED));
+	CHECK_OK(munmap(p + 3 * H, P));
+	CHECK_EQ(p[2 * H] + p[3 * H + P], 0);
+	munmap(p, 4 * H);
 }
 
 TEST(policies)
@@ -196,32 +260,6 @@ TEST(collapse)
 	CHECK_EQ(full, 6144);
 	CHECK(filled(p, 3 * H, 11));
 	munmap(p, 3 * H);
-}
-
-/* The number a line of /proc/vmstat has. */
-static long vmstat(const char *name)
-{
-	FILE *f = fopen("/proc/vmstat", "r");
-	char line[128];
-	long n = -1;
-
-	while (f && fgets(line, sizeof line, f))
-		if (!strncmp(line, name, strlen(name)) && line[strlen(name)] == ' ')
-			n = atol(line + strlen(name));
-	if (f)
-		fclose(f);
-	return n;
-}
-
-static unsigned long frame(const void *p)
-{
-	int fd = open("/proc/self/pagemap", O_RDONLY);
-	unsigned long e = 0;
-
-	if (pread(fd, &e, 8, (unsigned long)p / P * 8) != 8)
-		e = 0;
-	close(fd);
-	return e & ((1ul << 55) - 1);
 }
 
 static struct { char *p; volatile bool stop; volatile long passes, wrong; } watched;
