@@ -437,6 +437,7 @@ static void start(void)
 	if (!machine_is_on)
 		machine_start();
 	machine_is_on = true;
+	thp_use_zero_page = 0; /* the huge page of zeros stays when it is made: it would count as lost */
 	frames_before = frames_used;
 	failing = one_in(3);
 	for (int i = 0; i < NR_FILES; i++) {
