@@ -2,11 +2,9 @@
 /*
  * Where things lie in a new program: as random as on Linux (28 bits for mmap and position-independent programs, 22 pages' worth
  * for the stack, 13 for brk), and always the same with personality(ADDR_NO_RANDOMIZE). The program executes itself many times
- * and looks which bits of each address ever change. And what user code may not ask the CPU (UMIP).
+ * and looks which bits of each address ever change.
  */
 #include "check.h"
-#include <setjmp.h>
-#include <signal.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/personality.h>
@@ -96,42 +94,6 @@ TEST(not_at_all_when_asked)
 	changing(bits, true);
 	for (int k = 0; k < NR; k++)
 		CHECK_EQ(bits[k], 0);
-}
-
-static sigjmp_buf back;
-
-static void on_segv(int sig)
-{
-	siglongjmp(back, 1);
-}
-
-/* 1: refused, 0: answered. */
-#define REFUSED(instruction)                                                                     \
-	({                                                                                       \
-		char area[16] = { 0 };                                                           \
-		int r = sigsetjmp(back, 1);                                                      \
-		if (!r)                                                                          \
-			asm volatile(instruction " %0" : "+m"(area));                            \
-		r;                                                                               \
-	})
-
-/* Where the kernel's tables are is none of a program's business: #GP where the CPU has UMIP, as far as Linux does not make up an answer. */
-TEST(umip)
-{
-	char line[2048];
-	volatile bool umip = false;
-	FILE *f = fopen("/proc/cpuinfo", "r");
-
-	while (f && fgets(line, sizeof(line), f))
-		umip |= strstr(line, " umip ") != NULL;
-	fclose(f);
-	signal(SIGSEGV, on_segv);
-	CHECK_EQ(REFUSED("sgdt"), umip);
-	CHECK_EQ(REFUSED("sidt"), umip);
-	CHECK_EQ(REFUSED("sldt"), umip);
-	CHECK_EQ(REFUSED("str"), umip);
-	CHECK_EQ(REFUSED("smsw"), umip);
-	signal(SIGSEGV, SIG_DFL);
 }
 
 int main(int argc, char **argv)
