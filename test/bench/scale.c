@@ -93,9 +93,9 @@ static void vma_mprotect(struct bench *b, long n)
 	measure_steps(b, 2, protect_and_back, many_vmas(n) + (n / 4) * 2 * PAGE);
 }
 
-BENCH_ROW(vma_mmap_10, SCALE, vma_mmap, 10, "mmap and munmap among 10 mappings", 7);
-BENCH_ROW(vma_mmap_1000, SCALE, vma_mmap, 1000, "among 1,000", 7);
-BENCH_ROW(vma_mmap_100000, SCALE, vma_mmap, 100000, "among 100,000", 7);
+BENCH_MANY(vma_mmap_10, SCALE, vma_mmap, 10, "mmap and munmap among 10 mappings", 7, MEDIAN);
+BENCH_MANY(vma_mmap_1000, SCALE, vma_mmap, 1000, "among 1,000", 7, MEDIAN);
+BENCH_MANY(vma_mmap_100000, SCALE, vma_mmap, 100000, "among 100,000", 7, MEDIAN);
 BENCH_ROW(vma_fault_10, SCALE, vma_fault, 10, "first touch of a page among 10 mappings", 7);
 BENCH_ROW(vma_fault_1000, SCALE, vma_fault, 1000, "among 1,000", 7);
 BENCH_ROW(vma_fault_100000, SCALE, vma_fault, 100000, "among 100,000", 7);

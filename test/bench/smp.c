@@ -193,7 +193,7 @@ static void strangers(struct bench *b, long n)
 				__builtin_ia32_pause();
 		}
 	}
-	usleep(100000);
+	usleep(5000);
 	count_ipis = true;
 	while (bench_more(b))
 		revoke_munmap(b);
