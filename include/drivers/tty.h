@@ -14,6 +14,7 @@
 #include <fs/fs.h>
 #include <fs/poll.h>
 #include <kernel/mutex.h>
+#include <proc/task.h>
 #include <uapi/termios.h>
 
 #define TTY_BUF 4096u
@@ -70,6 +71,11 @@ void tty_get(struct tty *t);
 void tty_put(struct tty *t);
 /* Makes an open file refer to @t. 0 or -errno. */
 int tty_attach_file(struct tty *t, struct file *f);
+/*
+ * The caller's session or process group (PIDK_SID, PIDK_PGID), from any thread: only the leader of a thread group has them.
+ * => to compare with. Its parent may move it to another group: what it points to is looked at under tasklist_lock.
+ */
+struct pid *tty_own_pid(enum pid_kind kind);
 /* Session leader without a terminal gets this one. => tty_mutex held */
 void tty_set_controlling(struct tty *t);
 void tty_drop_session(struct tty *t);

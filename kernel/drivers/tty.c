@@ -89,43 +89,62 @@ static inline struct tty_file *file_tty(struct file *f) { return f->private; }
 
 /* Job control ---------------------------------------------------------------------------------------------------------- */
 
-static void set_pid(struct pid **slot, struct pid *p)
+struct pid *tty_own_pid(enum pid_kind kind)
 {
-	if (p)
-		pid_get(p);
-	if (*slot)
-		pid_put(*slot);
-	*slot = p;
+	return READ_ONCE(current->group_leader->pids[kind]);
+}
+
+static struct pid *own_pid_get(enum pid_kind kind)
+{
+	tasklist_read_lock();
+	struct pid *p = pid_get(tty_own_pid(kind));
+	tasklist_read_unlock();
+	return p;
+}
+
+/* Takes over the caller's reference to @session and @pgrp, or forgets both. */
+static void set_session(struct tty *t, struct pid *session, struct pid *pgrp)
+{
+	struct pid *old[2];
+	u64 flags;
+
+	spin_lock_irqsave(&t->lock, flags);
+	old[0] = t->session;
+	old[1] = t->pgrp;
+	t->session = session;
+	t->pgrp = pgrp;
+	spin_unlock_irqrestore(&t->lock, flags);
+	for (u32 i = 0; i < ARRAY_SIZE(old); i++)
+		if (old[i])
+			pid_put(old[i]);
 }
 
 void tty_set_controlling(struct tty *t)
 {
-	u64 flags;
-
-	spin_lock_irqsave(&t->lock, flags);
-	set_pid(&t->session, current->pids[PIDK_SID]);
-	set_pid(&t->pgrp, current->pids[PIDK_PGID]);
-	spin_unlock_irqrestore(&t->lock, flags);
+	set_session(t, own_pid_get(PIDK_SID), own_pid_get(PIDK_PGID));
 	tty_get(t);
 	current->signal->tty = t;
 }
 
 int tty_check_background(struct tty *t, int sig)
 {
-	struct pid *mine = current->pids[PIDK_PGID];
+	struct pid *foreground = READ_ONCE(t->pgrp), *mine;
+	bool orphan;
 
-	if (current->signal->tty != t || !READ_ONCE(t->pgrp) || READ_ONCE(t->pgrp) == mine)
+	if (current->signal->tty != t || !foreground || foreground == tty_own_pid(PIDK_PGID))
 		return 0;
-	bool ignored = (current->blocked & sigmask(sig)) || current->sighand->action[sig - 1].handler == SIG_IGN;
-	if (ignored)
+	if ((current->blocked & sigmask(sig)) || current->sighand->action[sig - 1].handler == SIG_IGN)
 		return sig == SIGTTIN ? -EIO : 0;
 	tasklist_read_lock();
-	bool orphan = pgrp_is_orphaned(mine, NULL);
+	mine = pid_get(tty_own_pid(PIDK_PGID));
+	orphan = pgrp_is_orphaned(mine, NULL);
 	tasklist_read_unlock();
-	if (orphan)
-		return -EIO;
-	send_sig_pgrp(sig, mine);
-	return -ERESTARTSYS;
+	if (!orphan) {
+		send_sig_pgrp(sig, mine);
+		thread_set_flag(&current->thread, TIF_SIGPENDING); /* another thread may take it: this one starts the call again */
+	}
+	pid_put(mine);
+	return orphan ? -EIO : -ERESTARTSYS;
 }
 
 /*
@@ -136,7 +155,6 @@ int tty_check_background(struct tty *t, int sig)
 void tty_drop_session(struct tty *t)
 {
 	struct task *p;
-	u64 flags;
 
 	if (!t->session)
 		return;
@@ -146,10 +164,7 @@ void tty_drop_session(struct tty *t)
 			p->signal->tty = NULL;
 	tasklist_read_unlock();
 	__atomic_fetch_sub(&t->refs, 1, __ATOMIC_RELEASE);
-	spin_lock_irqsave(&t->lock, flags);
-	set_pid(&t->session, NULL);
-	set_pid(&t->pgrp, NULL);
-	spin_unlock_irqrestore(&t->lock, flags);
+	set_session(t, NULL, NULL);
 }
 
 static void signal_foreground(struct tty *t, int sig)

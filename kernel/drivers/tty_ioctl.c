@@ -199,7 +199,7 @@ static long set_foreground(struct tty *t, u64 arg)
 		return r;
 	if (get_user(nr, (s32 __user *)arg))
 		return -EFAULT;
-	if (current->signal->tty != t || t->session != current->pids[PIDK_SID])
+	if (current->signal->tty != t || t->session != tty_own_pid(PIDK_SID))
 		return -ENOTTY;
 	if (nr < 0)
 		return -EINVAL;
@@ -211,7 +211,7 @@ static long set_foreground(struct tty *t, u64 arg)
 	if (g)
 		pid_get(g);
 	if (member)
-		r = member->pids[PIDK_SID] == current->pids[PIDK_SID] ? 0 : -EPERM;
+		r = member->pids[PIDK_SID] == tty_own_pid(PIDK_SID) ? 0 : -EPERM;
 	tasklist_read_unlock();
 	if (!r) {
 		spin_lock_irqsave(&t->lock, flags);
@@ -231,7 +231,7 @@ static long take_controlling(struct tty *t, u64 steal)
 	long r = 0;
 
 	mutex_lock(&tty_mutex);
-	if (current->signal->leader && t->session == current->pids[PIDK_SID])
+	if (current->signal->leader && t->session == tty_own_pid(PIDK_SID))
 		goto out; /* it is ours already */
 	r = -EPERM;
 	if (!current->signal->leader || current->signal->tty)
@@ -394,8 +394,14 @@ long sys_vhangup(void)
 {
 	if (!capable(CAP_SYS_TTY_CONFIG))
 		return -EPERM;
+	mutex_lock(&tty_mutex);
 	struct tty *t = current->signal->tty;
 	if (t)
+		tty_get(t);
+	mutex_unlock(&tty_mutex);
+	if (t) {
 		tty_hangup(t);
+		tty_put(t);
+	}
 	return 0;
 }

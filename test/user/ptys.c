@@ -6,9 +6,11 @@
 #include "check.h"
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <pty.h>
 #include <signal.h>
 #include <sys/ioctl.h>
+#include <sys/syscall.h>
 #include <termios.h>
 
 static int master, slave;
@@ -276,6 +278,131 @@ TEST(termio_and_locks)
 	CHECK_EQ(t.c_lflag & (ICANON | ISIG | ECHO), ICANON | ISIG);
 	close(s);
 	close(m);
+}
+
+/* Job control is a process' business, whichever of its threads asks: only the leading one is in the lists of the group and the session. */
+#define WANT(cond)                                                                               \
+	do {                                                                                     \
+		if (!(cond))                                                                     \
+			_exit(__LINE__ % 200 + 40);                                              \
+	} while (0)
+
+static void *touches_the_terminal(void *how)
+{
+	char c;
+
+	if (*(char *)how == 'r')
+		(void)!read(0, &c, 1);
+	else
+		(void)tcsetpgrp(0, getpgrp());
+	_exit(errno == EIO ? 33 : 34);
+}
+
+/* A process in the background, of which a second thread touches the terminal: its wait status. */
+static int from_background(const char *how, void (*handler)(int))
+{
+	int status;
+	pthread_t t;
+	pid_t pid = fork();
+
+	if (!pid) {
+		signal(*how == 'r' ? SIGTTIN : SIGTTOU, handler);
+		setpgid(0, 0);
+		pthread_create(&t, NULL, touches_the_terminal, (void *)how);
+		for (;;)
+			pause();
+	}
+	setpgid(pid, pid);
+	WANT(waitpid(pid, &status, WUNTRACED) == pid);
+	if (WIFSTOPPED(status)) {
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, 0);
+	}
+	return status;
+}
+
+static void *asks_about_the_terminal(void *unused)
+{
+	int status;
+	pid_t pid;
+
+	WANT(tcgetpgrp(0) == getpid() && tcgetsid(0) == getpid());
+	status = from_background("r", SIG_DFL);
+	WANT(WIFSTOPPED(status) && WSTOPSIG(status) == SIGTTIN);
+	status = from_background("r", SIG_IGN);
+	WANT(WIFEXITED(status) && WEXITSTATUS(status) == 33);
+	status = from_background("s", SIG_DFL);
+	WANT(WIFSTOPPED(status) && WSTOPSIG(status) == SIGTTOU);
+	signal(SIGTTOU, SIG_IGN);
+	pid = fork();
+	if (!pid)
+		for (;;)
+			pause();
+	WANT(!setpgid(pid, pid) && !tcsetpgrp(0, pid) && tcgetpgrp(0) == pid);
+	WANT(!tcsetpgrp(0, getpgrp()) && tcgetpgrp(0) == getpid());
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	WANT(tcsetpgrp(0, pid) == -1 && errno == ESRCH);
+	signal(SIGHUP, SIG_IGN);
+	WANT(!ioctl(0, TIOCNOTTY) && open("/dev/tty", O_RDWR) == -1 && errno == ENXIO);
+	WANT(!ioctl(0, TIOCSCTTY, 0) && tcgetpgrp(0) == getpid() && !ioctl(0, TIOCSCTTY, 0));
+	WANT(setsid() == -1 && errno == EPERM);
+	_exit(20);
+}
+
+static void in_another_thread(void)
+{
+	pthread_t t;
+
+	pthread_create(&t, NULL, asks_about_the_terminal, NULL);
+	pthread_join(t, NULL);
+}
+
+TEST(job_control_from_threads_that_do_not_lead)
+{
+	int status;
+
+	pair();
+	pid_t pid = on_terminal(in_another_thread);
+	CHECK_EQ(waitpid(pid, &status, 0), pid);
+	CHECK_EQ(WEXITSTATUS(status), 20);
+	unpair();
+}
+
+/* The terminal goes (its master closes, vhangup) while the session's processes ask for it and hang it up themselves. */
+static void *hangs_up(void *unused)
+{
+	for (;;)
+		syscall(SYS_vhangup);
+	return NULL;
+}
+
+static void hangs_up_in_threads(void)
+{
+	pthread_t t;
+
+	signal(SIGHUP, SIG_IGN);
+	(void)!write(slave, "ready\n", 6);
+	for (int i = 0; i < 3; i++)
+		pthread_create(&t, NULL, hangs_up, NULL);
+	for (int i = 0; i < 200; i++)
+		ioctl(0, TIOCSCTTY, 0);
+	_exit(21);
+}
+
+TEST(hang_up_while_the_terminal_goes)
+{
+	int status;
+
+	for (int i = 0; i < 10; i++) {
+		pair();
+		pid_t pid = on_terminal(hangs_up_in_threads);
+		CHECK_STR(take(master), "ready\r\n");
+		usleep(2000);
+		unpair();
+		CHECK_EQ(waitpid(pid, &status, 0), pid);
+		CHECK_EQ(WEXITSTATUS(status), 21);
+	}
 }
 
 TEST_MAIN
