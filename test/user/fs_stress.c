@@ -317,12 +317,14 @@ TEST(dotdot_of_a_mount_taken_away)
 	CHECK(!pthread_create(&t[0], NULL, mounter, NULL));
 	CHECK(!pthread_create(&t[1], NULL, mount_walker, NULL));
 	CHECK(!pthread_create(&t[2], NULL, mount_walker, NULL));
-	sleep(1);
+	/* a second of it, or as long as a slow machine takes to have tried at all: a hang ends by the guest's time limit */
+	do
+		sleep(1);
+	while (!bad && (rounds[6] <= 10 || rounds[7] <= 100));
 	stop = 1;
 	for (int i = 0; i < 3; i++)
 		pthread_join(t[i], NULL);
 	CHECK_EQ(bad, 0);
-	CHECK(rounds[6] > 10 && rounds[7] > 100);
 	CHECK_OK(chdir(".."));
 	stop = 0;
 }
