@@ -113,33 +113,80 @@ static int attach_file(struct vma *v, struct file *file)
 	return 0;
 }
 
+/* A VMA that nobody sees yet, with its file; an ERR_PTR when there is no memory or the file refuses. */
+static struct vma *vma_prepare(struct mm *mm, struct file *file, u64 addr, u64 end, u64 vmflags, u64 pgoff)
+{
+	struct vma *v = vma_new(mm, addr, end, vmflags, pgoff);
+	int err;
+
+	if (unlikely(!v))
+		return ERR_PTR(-ENOMEM);
+	if (!file || !(err = attach_file(v, file)))
+		return v;
+	if (v->file && !(v->flags & VM_HUGETLB))
+		v->ops = NULL; /* never opened */
+	vma_free(v);
+	return ERR_PTR(err);
+}
+
+/* Takes back what vma_prepare made. */
+static void vma_forget(struct vma *v)
+{
+	if (v->mapping)
+		mapping_allow_seal(v->mapping, v);
+	vma_free(v);
+}
+
+/*
+ * Room where something is mapped already. The new VMA is made first, so that the old one stays when there is no memory; not so for huge
+ * pages, whose promises may have to be those of the old mapping. => 0 with *v the new one or NULL, or an error and nothing has changed
+ */
+static int mmap_over(struct mm *mm, struct file *file, u64 addr, u64 end, u64 vmflags, u64 pgoff, struct vma **v)
+{
+	int err;
+
+	if (!(vmflags & VM_HUGETLB)) {
+		*v = vma_prepare(mm, file, addr, end, vmflags, pgoff);
+		if (IS_ERR(*v))
+			return (int)PTR_ERR(*v);
+	}
+	err = munmap_locked(mm, addr, end);
+	if (err && *v)
+		vma_forget(*v);
+	return err;
+}
+
 s64 mmap_locked(struct mm *mm, struct file *file, u64 addr, u64 len, u64 vmflags, u64 pgoff)
 {
-	u64 n = len >> PAGE_SHIFT;
-	struct vma *v;
+	u64 n = len >> PAGE_SHIFT, charged = 0;
+	struct vma *v = NULL;
 	int err;
 
 	if (!mm_may_expand(mm, vmflags, n))
 		return -ENOMEM;
-	if (vmatree_intersect(mm, addr, addr + len) && (err = munmap_locked(mm, addr, addr + len)))
+	if (vmatree_intersect(mm, addr, addr + len) && (err = mmap_over(mm, file, addr, addr + len, vmflags, pgoff, &v)))
 		return err;
 	if (vm_accountable(vmflags)) {
+		err = -ENOMEM;
 		if (vm_charge(mm, n))
-			return -ENOMEM;
-		vmflags |= VM_ACCOUNT;
+			goto forget;
+		vmflags |= charged = VM_ACCOUNT;
 	}
 	if (!file && !(vmflags & VM_SHARED)) {
 		struct vma like = { .start = addr, .end = addr + len, .flags = vmflags, .pgoff = pgoff, .mm = mm };
 
-		if (extend_neighbour(mm, &like))
+		if (extend_neighbour(mm, &like)) {
+			if (unlikely(v))
+				vma_forget(v);
 			goto done;
+		}
 	}
-	err = -ENOMEM;
-	v = vma_new(mm, addr, addr + len, vmflags, pgoff);
-	if (!v)
-		goto uncharge;
-	if (file && (err = attach_file(v, file)))
-		goto free;
+	if (likely(!v)) {
+		v = vma_prepare(mm, file, addr, addr + len, vmflags, pgoff);
+		if (IS_ERR(v))
+			goto uncharge;
+	}
+	v->flags |= charged;
 	vma_link(mm, v);
 	vmflags = v->flags;
 	if (file) {
@@ -152,13 +199,14 @@ done:
 	if (vmflags & VM_LOCKED)
 		mm->locked_vm += n;
 	return (s64)addr;
-free:
-	if (v->file && err && !(v->flags & VM_HUGETLB))
-		v->ops = NULL; /* never opened */
-	vma_free(v);
 uncharge:
-	if (vmflags & VM_ACCOUNT)
+	err = (int)PTR_ERR(v);
+	if (charged)
 		vm_uncharge(n);
+	return err;
+forget:
+	if (v)
+		vma_forget(v);
 	return err;
 }
 

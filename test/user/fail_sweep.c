@@ -1,12 +1,10 @@
 // TIMEOUT: 120
 // BOOT: --smp 4 --memory 1G
 /*
- * Every allocation of a call made to fail in turn, once and three times in a row: the call gives ENOMEM (or what POSIX has it
- * say instead), the process lives, nothing is left behind. A line of the table is an action of a few calls; it gives 0 or the
- * errno of the first call that failed, and cleans up behind itself in both cases. After each line the kernel's checkers run;
- * a line is gone through twice, and objects and free pages are the same after the second time as after the first.
+ * Sequences of calls with every allocation made to fail in turn (fail.h): each row is an action that gives 0 or the errno of the first
+ * call that failed, and cleans up behind itself in both cases with failures still to come.
  */
-#include "check.h"
+#include "fail.h"
 #include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -30,58 +28,7 @@
 #include <sys/un.h>
 #include <time.h>
 
-#define P 4096ul
-#define MAX_N 200
 #define BIG (4ul << 20)
-
-static int fail_fd = -1;
-static char *self;
-static int bad_errno; /* of the running line: what it gave but should not */
-
-/* ---- arming ---- */
-
-static bool there(void)
-{
-	char path[64];
-
-	snprintf(path, sizeof path, "/proc/self/task/%d/fail-nth", (int)syscall(SYS_gettid));
-	if (fail_fd >= 0)
-		close(fail_fd);
-	fail_fd = open(path, O_RDWR | O_CLOEXEC);
-	return fail_fd >= 0;
-}
-
-static void arm(int n, int count)
-{
-	char text[32];
-	int len = snprintf(text, sizeof text, "%d %d", n, count);
-
-	/* the write's own buffer may be what fails: then it is tried again */
-	for (int tries = 0; write(fail_fd, text, len) != len; tries++)
-		if (errno != ENOMEM || tries > 5)
-			_exit(99);
-}
-
-/* Had the failures begun? Reading counts as well: if it is what they hit, the answer is no. */
-static bool disarm(void)
-{
-	char text[32] = "";
-	ssize_t n = pread(fail_fd, text, sizeof text - 1, 0);
-	bool fired = n > 0 && atoi(text) == 0;
-
-	arm(0, 1);
-	return fired;
-}
-
-/* ---- actions ---- */
-
-#define TRY(call)                      \
-	do {                           \
-		if ((call) == -1) {    \
-			err = errno;   \
-			goto out;      \
-		}                      \
-	} while (0)
 
 static int a_fork(void)
 {
@@ -495,193 +442,41 @@ out:
 	return err;
 }
 
-/* In a child, which may be killed. */
-static int a_exec(void);
-
-static const struct line {
-	const char *name;
-	int (*fn)(void);
-	int also; /* an errno that is right beside ENOMEM */
-} lines[] = {
-	{ "fork", a_fork, EAGAIN },
-	{ "vfork", a_vfork, EAGAIN },
-	{ "exec", a_exec, 0 },
-	{ "thread", a_thread, EAGAIN },
-	{ "mmap", a_mmap, EAGAIN /* mlock */ },
-	{ "mremap", a_mremap, 0 },
-	{ "fault_anon", a_fault_anon, 0 },
-	{ "fault_cow", a_fault_cow, EAGAIN },
-	{ "fault_file", a_fault_file, ENOSPC },
-	{ "copy", a_copy, EFAULT },
-	{ "open", a_open, ENOSPC },
-	{ "read_dirs", a_read_dirs, 0 },
-	{ "pipe", a_pipe, EFAULT },
-	{ "sockets", a_sockets, ENOSPC },
-	{ "event_files", a_event_files, ENOSPC },
-	{ "ipc", a_ipc, ENOSPC },
-	{ "mounts", a_mounts, ENOSPC },
-	{ "signals", a_signals, EAGAIN },
-};
-
-static int exec_n, exec_count;
-static bool exec_fired;
-
 static int a_exec(void)
 {
-	int st;
-	pid_t p = vfork(); /* the parent waits: what it armed counts for the child from now on */
+	char *argv[] = { fail_self, "--ok", "some", "words", NULL };
 
-	if (!p) {
-		char *argv[] = { self, "--ok", "some", "words", NULL };
-		char text[32], path[64];
-
-		snprintf(path, sizeof path, "/proc/self/task/%d/fail-nth", (int)syscall(SYS_gettid));
-		int fd = open(path, O_WRONLY | O_CLOEXEC);
-		int len = snprintf(text, sizeof text, "%d %d", exec_n, exec_count);
-		if (write(fd, text, len) != len)
-			_exit(60);
-		execv(self, argv);
-		int e = errno;
-		_exit(e == ENOMEM ? 50 : e);
-	}
-	if (p < 0)
-		return errno;
-	if (waitpid(p, &st, 0) != p)
-		return EPROTO;
-	exec_fired = st != 0;
-	if (st == 0 || st == 50 << 8 || st == 60 << 8)
-		return st ? ENOMEM : 0;
-	return WIFSIGNALED(st) && (WTERMSIG(st) == SIGKILL || WTERMSIG(st) == SIGSEGV || WTERMSIG(st) == SIGBUS) ? ENOMEM : WEXITSTATUS(st);
+	execv(fail_self, argv);
+	return errno;
 }
 
-/* ---- the sweep ---- */
+static const struct fail_case cases[] = {
+	FAIL("fork", NULL, a_fork, NULL, .also = { EAGAIN }, .loose = true),
+	FAIL("vfork", NULL, a_vfork, NULL, .also = { EAGAIN }, .loose = true),
+	FAIL("exec", NULL, a_exec, NULL, .child = true, .loose = true),
+	FAIL("thread", NULL, a_thread, NULL, .also = { EAGAIN }, .loose = true),
+	FAIL("mmap", NULL, a_mmap, NULL, .also = { EAGAIN }, .loose = true),
+	FAIL("mremap", NULL, a_mremap, NULL, .loose = true),
+	FAIL("fault_anon", NULL, a_fault_anon, NULL, .loose = true),
+	FAIL("fault_cow", NULL, a_fault_cow, NULL, .also = { EAGAIN }, .loose = true),
+	FAIL("fault_file", NULL, a_fault_file, NULL, .also = { ENOSPC }, .loose = true),
+	FAIL("copy", NULL, a_copy, NULL, .also = { EFAULT }, .loose = true),
+	FAIL("open", NULL, a_open, NULL, .also = { ENOSPC }, .loose = true),
+	FAIL("read_dirs", NULL, a_read_dirs, NULL, .loose = true),
+	FAIL("pipe", NULL, a_pipe, NULL, .also = { EFAULT }, .loose = true),
+	FAIL("sockets", NULL, a_sockets, NULL, .also = { ENOSPC }, .loose = true),
+	FAIL("event_files", NULL, a_event_files, NULL, .also = { ENOSPC }, .loose = true),
+	FAIL("ipc", NULL, a_ipc, NULL, .also = { ENOSPC }, .loose = true),
+	FAIL("mounts", NULL, a_mounts, NULL, .also = { ENOSPC }, .loose = true),
+	FAIL("signals", NULL, a_signals, NULL, .also = { EAGAIN }, .loose = true),
+};
 
-struct state { char text[16384]; long free; };
-
-static long field(const char *text, const char *name)
+TEST(sequences)
 {
-	const char *at = strstr(text, name);
-
-	return at ? atol(at + strlen(name)) : 0;
-}
-
-static void slurp(const char *path, char *text, int size)
-{
-	int fd = open(path, O_RDONLY), len = 0, n;
-
-	while (fd >= 0 && len < size - 1 && (n = read(fd, text + len, size - 1 - len)) > 0)
-		len += n;
-	text[len] = 0;
-	close(fd);
-}
-
-static void look(struct state *s)
-{
-	char mem[4096];
-
-	slurp("/proc/slabinfo", s->text, sizeof s->text);
-	slurp("/proc/meminfo", mem, sizeof mem);
-	s->free = field(mem, "MemFree:") + field(mem, "Slab:") + field(mem, "KernelStack:") + field(mem, "PageTables:") + field(mem, "Cached:");
-}
-
-/* Objects in use that were not before. say: print them. */
-static int leaks(struct state *a, struct state *b, bool say)
-{
-	int n = 0;
-
-	for (char *l = b->text; (l = strchr(l, '\n')) && l[1]; ) {
-		char name[40], key[44];
-		long used;
-
-		l++;
-		if (sscanf(l, "%39s %ld", name, &used) != 2 || !strncmp(name, "magazine", 8))
-			continue;
-		snprintf(key, sizeof key, "\n%s ", name);
-		long before = field(a->text, key);
-		if (used > before) {
-			n++;
-			if (say)
-				printf("  leak: %s had %ld objects, has %ld\n", name, before, used);
-		}
-	}
-	if (b->free < a->free - 1024) {
-		n++;
-		if (say)
-			printf("  leak: %ld KiB were free, %ld KiB are\n", a->free, b->free);
-	}
-	return n;
-}
-
-static int sweep_line(const struct line *l, int *failures)
-{
-	int quiet = 0, n;
-
-	for (n = 1; n <= MAX_N && quiet < 6; n++) {
-		bool fired = false;
-
-		for (int count = 1; count <= 3; count += 2) {
-			int e;
-
-			if (l->fn == a_exec) {
-				exec_n = n;
-				exec_count = count;
-				e = l->fn();
-				fired |= exec_fired;
-			} else {
-				arm(n, count);
-				e = l->fn();
-				fired |= disarm();
-			}
-			*failures += e != 0;
-			if (e && e != ENOMEM && e != l->also && bad_errno++ < 5)
-				printf("  %s, allocation %d (%d fail): %s\n", l->name, n, count, strerror(e));
-		}
-		quiet = fired ? 0 : quiet + 1;
-	}
-	return n - 1;
-}
-
-static void run_line(const struct line *l)
-{
-	static struct state before, after;
-	int failures = 0, n, fd;
-	char text[16] = "";
-
-	bad_errno = 0;
-	sweep_line(l, &failures);
-	usleep(20000);
-	look(&before);
-	n = sweep_line(l, &failures);
-	for (int tries = 0; tries < 40; tries++) { /* frees come after grace periods */
-		look(&after);
-		if (!leaks(&before, &after, false))
-			break;
-		usleep(20000);
-	}
-	CHECK_EQ(leaks(&before, &after, true), 0);
-	CHECK_EQ(bad_errno, 0);
-	fd = open("/proc/sys/vm/check", O_RDWR);
-	CHECK_EQ(write(fd, "1", 1), 1);
-	CHECK_GE(pread(fd, text, sizeof text - 1, 0), 1);
-	CHECK_EQ(atoi(text), 0);
-	close(fd);
-	printf("  %s: %d allocations, %d failures\n", l->name, n, failures);
-}
-
-TEST(fail_sweep)
-{
-	if (!there())
-		return; /* not Quoin */
-	signal(SIGUSR1, SIG_IGN);
-	signal(SIGRTMIN, SIG_IGN);
-	for (unsigned i = 0; i < sizeof lines / sizeof *lines; i++)
-		run_line(&lines[i]);
+	FAIL_FAMILY(cases);
 }
 
 int main(int argc, char **argv)
 {
-	self = argv[0];
-	if (argc > 1 && !strcmp(argv[1], "--ok"))
-		return 0;
-	return check_main(argc, argv);
+	return fail_main(argc, argv);
 }
