@@ -366,15 +366,15 @@ $(B)/bench/profile.so: test/bench/profile.c | $(PACKAGES_STAMP)
 
 BENCH_DEPS := build $(B)/initrd-small.img $(B)/bench/bench $(B)/bench/profile.so
 
-bench: $(BENCH_DEPS) ## count against Debian's Linux: OPS=a,b SETS=core,scale,smp,wall,boot BASE=rev DOCS=1 BUDGET=1
+bench: $(BENCH_DEPS) ## count all against Debian's Linux, write docs/performance.md; in short: SETS=core,boot; OPS=a,b BASE=rev DOCS=1|0 BUDGET=1
 	@test/bench/run $(if $(OPS),--ops $(OPS)) $(if $(SETS),--set $(SETS)) $(if $(BASE),--base $(BASE)) \
-		$(if $(DOCS),--docs) $(if $(BUDGET),--budget) $(BENCH_ARGS)
+		$(if $(DOCS),--docs $(if $(filter 1,$(DOCS)),yes,no)) $(if $(BUDGET),--budget) $(BENCH_ARGS)
 
 profile: $(BENCH_DEPS) ## where the instructions of an operation go: make profile OP=fork_exit_wait
 	@test/bench/profile --graph $(PROFILE_ARGS) $(or $(OP),$(error say which operation: make profile OP=fork_exit_wait))
 
-bench-compare: ## do the counted rows of two runs of make bench repeat? OLD=build/bench.last.json NEW=build/bench.json
-	@test/bench/run --compare $(or $(OLD),$(B)/bench.last.json) $(or $(NEW),$(B)/bench.json)
+bench-compare: ## do the counted rows of two runs of make bench repeat? OLD=build/bench.last.json NEW=build/bench.json DOCS=1
+	@test/bench/run --compare $(or $(OLD),$(B)/bench.last.json) $(or $(NEW),$(B)/bench.json) $(if $(filter 1,$(DOCS)),--docs yes)
 
 .PHONY: bench bench-compare profile
 

@@ -65,7 +65,7 @@ def elf_entry(path):
 
 def guest(out, more, program, build):
     env = dict(os.environ, QUOIN_BUILD=build) if build else None
-    return subprocess.run(["nice", "test/guest", "--timeout", "580", "--cpu", CPU, "--log", os.path.join(out, "boot.log")] +
+    return subprocess.run(["test/guest", "--timeout", "580", "--cpu", CPU, "--log", os.path.join(out, "boot.log")] +
                           more + ["--"] + program, stdout=subprocess.PIPE, text=True, env=env)
 
 

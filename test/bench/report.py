@@ -172,24 +172,33 @@ def readme(result, path):
     if not ratios:
         return
     out += ["", f"Geometric mean of all {len(ratios)} operations: {mean(ratios):.2f}; the worst: {max(ratios):.2f}."]
+    between_markers(path, {"short": "\n".join(out)})
+
+
+def between_markers(path, texts):
+    """Replace what stands between <!-- bench:NAME --> and <!-- end -->, for each name."""
     with open(path, encoding="utf-8") as f:
         body = f.read()
-    body = re.sub(r"(<!-- bench:short -->\n).*?(<!-- end -->)", lambda m: m.group(1) + "\n" + "\n".join(out) + "\n\n" + m.group(2),
-                  body, flags=re.S)
+    for name, new in texts.items():
+        body = re.sub(rf"(<!-- bench:{name} -->\n).*?(<!-- end -->)",
+                      lambda m, new=new: f"{m.group(1)}\n{new}\n\n{m.group(2)}", body, flags=re.S)
     with open(path, "w", encoding="utf-8") as f:
         f.write(body)
+
+
+def docs_repeat(a, b, path):
+    """How far two runs of the same revision differ on Quoin, a line a set."""
+    out = ["| set | rows | largest difference | in |", "|---|--:|--:|---|"]
+    for which in COUNTED:
+        found = [d for d in differences(a, b, which) if d[2] == "Quoin"]
+        if found:
+            out.append(f"| {which} | {len(found)} | {found[0][0]:.2f} % | {found[0][1]} |")
+    between_markers(path, {"repeat": "\n".join(out)})
 
 
 def docs(result, path, figures):
-    """Rewrite what stands between <!-- bench:SET --> and <!-- end --> and draw the plots."""
-    with open(path, encoding="utf-8") as f:
-        body = f.read()
-    for which in result["sets"]:
-        pattern = rf"(<!-- bench:{which} -->\n).*?(<!-- end -->)"
-        body = re.sub(pattern, lambda m, w=which: m.group(1) + "\n" + markdown(result, w) + "\n\n" + m.group(2),
-                      body, flags=re.S)
-    with open(path, "w", encoding="utf-8") as f:
-        f.write(body)
+    """Rewrite the tables of the file, draw the plots and write the README's short table."""
+    between_markers(path, {which: markdown(result, which) for which in result["sets"]})
     os.makedirs(figures, exist_ok=True)
     if "core" in result["sets"]:
         readme(result, "README.md")
@@ -204,7 +213,7 @@ set terminal svg size {w},{h} font "sans-serif,13" background "#ffffff" dynamic
 set output "{out}"
 set border 3 lc rgb "#666666"
 set tics nomirror
-set grid ytics lc rgb "#dddddd"
+set grid ytics lc rgb "#bbbbbb"
 """
 QUOIN_BLUE, LINUX_GREY, LINUX_DARK = "#2266aa", "#bbbbbb", "#777777"
 
@@ -231,12 +240,15 @@ def plot_ratios(result, out):
 set yrange [-0.7:{len(data) - 0.3}]
 set xrange [0:{max(1.05, data[-1][0] * 1.08):.3f}]
 set ytics ({tics})
-set grid noytics xtics lc rgb "#dddddd"
+set grid noytics xtics lc rgb "#bbbbbb"
 set arrow from 1,-0.7 to 1,{len(data) - 0.3} nohead back lc rgb "{LINUX_DARK}" lw 2
 set arrow from {WORST_RATIO},-0.7 to {WORST_RATIO},{len(data) - 0.3} nohead back lc rgb "#cc4444" dt 2
+set label "Linux" at 1,1 right offset -0.5,0 tc rgb "{LINUX_DARK}"
+set label "the goal: at most {WORST_RATIO}" at {WORST_RATIO},1 left offset 0.5,0 tc rgb "#cc4444"
 set style fill solid noborder
+set style textbox opaque fillcolor rgb "#ffffff" noborder margins 0.3,0
 plot $data using ($1/2):2:($1/2):(0.36) with boxxyerror lc rgb "{QUOIN_BLUE}" notitle, \\
-     $data using 1:2:(sprintf(" %.2f", $1)) with labels left font ",11" notitle
+     $data using 1:2:(sprintf("%.2f", $1)) with labels left boxed offset 0.3,0 font ",11" notitle
 """
     gnuplot(script, out)
 
@@ -251,7 +263,7 @@ CURVES = (
     ("scale", "fork.svg", "fork, exit, wait with touched memory", "MiB", "instructions", ("fork",)),
     ("smp", "shootdown.svg", "TLB interrupts of one call", "CPUs in the address space", "IPIs",
      ("ipis_munmap", "ipis_mprotect", "ipis_cow")),
-    ("smp", "revoke.svg", "One call", "CPUs in the address space", "instructions of all CPUs",
+    ("smp", "revoke.svg", "One call that takes translations away", "CPUs in the address space", "instructions of all CPUs",
      ("shoot_munmap", "shoot_mprotect", "shoot_cow")),
     ("smp", "faults.svg", "One fault, a thread on each CPU", "CPUs", "instructions", ("faults_own", "faults_one")),
     ("smp", "parallel.svg", "One operation, a process on each CPU", "CPUs", "instructions",
@@ -274,9 +286,10 @@ def plot_curves(result, which, out, title, axes, families):
     log_y = axes[1] != "IPIs"
     script = GNUPLOT_HEAD.format(w=760, h=440, out=out)
     script += f'set title "{title}"\nset xlabel "{axes[0]}"\nset ylabel "{axes[1]}"\nset logscale x\nset key outside right noenhanced\n'
-    script += "set logscale y\nset format y \"%'.0f\"\n" if log_y else "set yrange [0:*]\n"
+    script += "set logscale y\nset format y '%.0s %c'\n" if log_y else "set yrange [0:*]\n"
     plots, places = [], set()
-    for c, (column, values) in enumerate(result["columns"].items()):
+    # Quoin last and with smaller points: where curves coincide, both are seen
+    for c, (column, values) in reversed(list(enumerate(result["columns"].items()))):
         values = {op: values.get(op) for op in result["sets"][which]}
         for k, family in enumerate(families):
             points = curve(values, family)
@@ -286,7 +299,7 @@ def plot_curves(result, which, out, title, axes, families):
             name = f"$d{c}_{k}"
             script += name + " << EOD\n" + "".join(f"{a} {b}\n" for a, b in points) + "EOD\n"
             colour = (QUOIN_BLUE, LINUX_GREY, LINUX_DARK)[min(c, 2)]
-            plots.append(f'{name} with linespoints lw 2 pt {k + 4} lc rgb "{colour}" title "{column} {family}"')
+            plots.append(f'{name} with linespoints lw 2 pt {k + 4} ps {1.3 if c else 0.8} lc rgb "{colour}" title "{column} {family}"')
     if plots:
         # a tick exactly at the border would be lost to rounding
         script += "set xtics (" + ", ".join(f'"{a:,}" {a}' for a in sorted(places)) + ")\n"

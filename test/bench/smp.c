@@ -361,10 +361,10 @@ static void parallel_faults(struct bench *b, long arg)
 }
 
 #define FAULTS_OF(n) \
-	BENCH_ROW_AS(faults_own_##n, SMP, parallel_faults, 1 << 8 | n, \
-		     "a fault, " #n " threads in regions of their own", 4, .answer = MEAN); \
-	BENCH_ROW_AS(faults_one_##n, SMP, parallel_faults, n, \
-		     "a fault, " #n " threads in one region", 4, .answer = MEAN)
+	BENCH_MANY(faults_own_##n, SMP, parallel_faults, 1 << 8 | n, \
+		   "a fault, " #n " threads in regions of their own", 4, MEAN); \
+	BENCH_MANY(faults_one_##n, SMP, parallel_faults, n, \
+		   "a fault, " #n " threads in one region", 4, MEAN)
 FAULTS_OF(1);
 FAULTS_OF(2);
 FAULTS_OF(4);
@@ -443,11 +443,11 @@ static void side_by_side(struct bench *b, long arg)
 }
 
 #define SIDE_BY_SIDE(name, which, n) \
-	BENCH_ROW_AS(par_##name##_##n, SMP, side_by_side, which << 8 | n, \
-		     #name " by " #n " processes at a time, one of them", 4, .answer = MEAN)
+	BENCH_MANY(par_##name##_##n, SMP, side_by_side, which << 8 | n, \
+		   #name " by " #n " processes at a time, one of them", 4, MEAN)
 #define FORK_SIDE_BY_SIDE(n) \
 	BENCH_MANY(par_fork_##n, SMP, side_by_side, 4 << 8 | n, \
-		   "fork, exit, wait by " #n " processes at a time, one of them", 1, MEAN)
+		   "fork, exit, wait by " #n " processes at a time, one of them", 2, MEAN)
 #define SIDE_BY_SIDES(name, which) \
 	SIDE_BY_SIDE(name, which, 1); \
 	SIDE_BY_SIDE(name, which, 2); \
