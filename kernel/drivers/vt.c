@@ -2,224 +2,13 @@
  * The terminal emulator (drivers/vt.h): a state machine over bytes (ECMA-48, and what "man 4 console_codes" describes).
  *
  * States: GROUND, ESC, CSI (parameters), OSC (skipped up to BEL or ST), CHARSET (one byte more), HASH. Control characters
- * act in every state; CAN and SUB abort a sequence. Every movement is clamped, so cells are only touched inside the array.
+ * act in every state; CAN and SUB abort a sequence. What a sequence does to the screen is vt_screen.c's.
  */
-#include <drivers/vt.h>
+#include "vt_impl.h"
 #include <lib/compiler.h>
 #include <lib/string.h>
 
 enum { GROUND, ESC, CSI, OSC, OSC_ESC, CHARSET_G0, CHARSET_G1, HASH };
-
-#define DEFAULT_FG 7
-#define DEFAULT_BG 0
-
-static const u32 base_rgb[16] = {
-	0x000000, 0xaa0000, 0x00aa00, 0xaa5500, 0x0000aa, 0xaa00aa, 0x00aaaa, 0xaaaaaa,
-	0x555555, 0xff5555, 0x55ff55, 0xffff55, 0x5555ff, 0xff55ff, 0x55ffff, 0xffffff,
-};
-
-u32 vt_rgb(u8 colour)
-{
-	static const u8 level[6] = { 0, 95, 135, 175, 215, 255 };
-	u32 v = colour;
-
-	if (v < 16)
-		return base_rgb[v];
-	if (v < 232) {
-		v -= 16;
-		return (u32)level[v / 36] << 16 | (u32)level[v / 6 % 6] << 8 | level[v % 6];
-	}
-	v = 8 + (v - 232) * 10;
-	return v << 16 | v << 8 | v;
-}
-
-static void mark(struct vt *t, u32 row)
-{
-	t->dirty_first = min(t->dirty_first, row);
-	t->dirty_last = max(t->dirty_last, row);
-}
-
-static struct vt_cell blank(struct vt *t)
-{
-	return (struct vt_cell){ .code = ' ', .fg = t->pen.fg, .bg = t->pen.bg };
-}
-
-static void fill(struct vt *t, u32 row, u32 from, u32 to)
-{
-	struct vt_cell b = blank(t);
-
-	mark(t, row);
-	for (u32 i = from; i < to && i < t->cols; i++)
-		t->cells[row * t->cols + i] = b;
-}
-
-static void move_row(struct vt *t, u32 to, u32 from)
-{
-	mark(t, to);
-	memmove(t->cells + (u64)to * t->cols, t->cells + (u64)from * t->cols, t->cols * sizeof(*t->cells));
-}
-
-/* Moves the lines [top, bottom) up by n. */
-static void scroll_up(struct vt *t, u32 top, u32 bottom, u32 n)
-{
-	n = min(n, bottom - top);
-	for (u32 r = top; r + n < bottom; r++)
-		move_row(t, r, r + n);
-	for (u32 r = bottom - n; r < bottom; r++)
-		fill(t, r, 0, t->cols);
-}
-
-static void scroll_down(struct vt *t, u32 top, u32 bottom, u32 n)
-{
-	n = min(n, bottom - top);
-	for (u32 r = bottom; r-- > top + n;)
-		move_row(t, r, r - n);
-	for (u32 r = top; r < top + n; r++)
-		fill(t, r, 0, t->cols);
-}
-
-static void go(struct vt *t, s32 row, s32 col)
-{
-	s32 low = t->origin ? (s32)t->top : 0, high = t->origin ? (s32)t->bottom - 1 : (s32)t->rows - 1;
-
-	t->row = (u32)clamp(row, low, high);
-	t->col = (u32)clamp(col, 0, (s32)t->cols - 1);
-	t->wrap_next = false;
-}
-
-static void line_feed(struct vt *t)
-{
-	if (t->row + 1 == t->bottom)
-		scroll_up(t, t->top, t->bottom, 1);
-	else if (t->row + 1 < t->rows)
-		t->row++;
-	t->wrap_next = false;
-}
-
-static void reverse_feed(struct vt *t)
-{
-	if (t->row == t->top)
-		scroll_down(t, t->top, t->bottom, 1);
-	else if (t->row)
-		t->row--;
-	t->wrap_next = false;
-}
-
-static void insert_cells(struct vt *t, u32 n)
-{
-	struct vt_cell *line = t->cells + (u64)t->row * t->cols;
-
-	n = min(n, t->cols - t->col);
-	mark(t, t->row);
-	memmove(line + t->col + n, line + t->col, (t->cols - t->col - n) * sizeof(*line));
-	fill(t, t->row, t->col, t->col + n);
-}
-
-static void delete_cells(struct vt *t, u32 n)
-{
-	struct vt_cell *line = t->cells + (u64)t->row * t->cols;
-
-	n = min(n, t->cols - t->col);
-	mark(t, t->row);
-	memmove(line + t->col, line + t->col + n, (t->cols - t->col - n) * sizeof(*line));
-	fill(t, t->row, t->cols - n, t->cols);
-}
-
-/* VT100 line drawing, from '_' on. */
-static const u16 drawing_set[32] = {
-	0x00a0, 0x25c6, 0x2592, 0x2409, 0x240c, 0x240d, 0x240a, 0x00b0, 0x00b1, 0x2424, 0x240b, 0x2518, 0x2510, 0x250c,
-	0x2514, 0x253c, 0x23ba, 0x23bb, 0x2500, 0x23bc, 0x23bd, 0x251c, 0x2524, 0x2534, 0x252c, 0x2502, 0x2264, 0x2265,
-	0x03c0, 0x2260, 0x00a3, 0x00b7,
-};
-
-static void put(struct vt *t, u32 code)
-{
-	struct vt_cell *c;
-	u8 fg = t->pen.fg, bg = t->pen.bg;
-
-	if (t->wrap_next && t->autowrap) {
-		t->col = 0;
-		line_feed(t);
-	}
-	if (t->drawing[t->charset] && code >= 0x5f && code < 0x7f)
-		code = drawing_set[code - 0x5f];
-	if (t->insert)
-		insert_cells(t, 1);
-	if (t->pen.bold && fg < 8)
-		fg += 8;
-	else if (t->pen.dim && fg == DEFAULT_FG)
-		fg = 8;
-	if (t->pen.reverse)
-		swap(fg, bg);
-	mark(t, t->row);
-	c = &t->cells[(u64)t->row * t->cols + t->col];
-	*c = (struct vt_cell){ .code = code, .fg = fg, .bg = bg, .underline = t->pen.underline };
-	if (t->col + 1 < t->cols)
-		t->col++;
-	else
-		t->wrap_next = true;
-}
-
-static void tab(struct vt *t)
-{
-	do
-		t->col++;
-	while (t->col < t->cols && t->col < VT_TAB_WORDS * 64 && !(t->tabs[t->col / 64] >> (t->col % 64) & 1));
-	t->col = min(t->col, t->cols - 1);
-	t->wrap_next = false;
-}
-
-static void default_tabs(struct vt *t)
-{
-	for (u32 i = 0; i < VT_TAB_WORDS; i++)
-		t->tabs[i] = 0x0101010101010101ull;
-}
-
-static void save_cursor(struct vt *t)
-{
-	t->saved_row = t->row;
-	t->saved_col = t->col;
-	t->saved_pen = t->pen;
-	t->saved_charset = t->charset;
-	memcpy(t->saved_drawing, t->drawing, sizeof(t->drawing));
-}
-
-static void restore_cursor(struct vt *t)
-{
-	t->pen = t->saved_pen;
-	t->charset = t->saved_charset;
-	memcpy(t->drawing, t->saved_drawing, sizeof(t->drawing));
-	t->row = min(t->saved_row, t->rows - 1);
-	t->col = min(t->saved_col, t->cols - 1);
-	t->wrap_next = false;
-}
-
-static void reset(struct vt *t)
-{
-	t->pen = (struct vt_pen){ .fg = DEFAULT_FG, .bg = DEFAULT_BG };
-	t->top = 0;
-	t->bottom = t->rows;
-	t->cursor_on = t->autowrap = true;
-	t->insert = t->origin = t->newline = t->app_cursor = false;
-	t->drawing[0] = t->drawing[1] = false;
-	t->charset = 0;
-	t->state = GROUND;
-	t->utf8_left = 0;
-	default_tabs(t);
-	for (u32 r = 0; r < t->rows; r++)
-		fill(t, r, 0, t->cols);
-	go(t, 0, 0);
-	save_cursor(t);
-}
-
-void vt_init(struct vt *t, struct vt_cell *cells, u32 rows, u32 cols)
-{
-	memset(t, 0, sizeof(*t));
-	t->cells = cells;
-	t->rows = rows;
-	t->cols = cols;
-	reset(t);
-}
 
 /* --- CSI sequences --------------------------------------------------------------------------------- */
 
@@ -301,21 +90,21 @@ static void erase_display(struct vt *t, u32 what)
 	if (what > 3)
 		return;
 	for (u32 r = from; r < to; r++)
-		fill(t, r, 0, t->cols);
+		screen_fill(t, r, 0, t->cols);
 	if (what == 0)
-		fill(t, t->row, t->col, t->cols);
+		screen_fill(t, t->row, t->col, t->cols);
 	else if (what == 1)
-		fill(t, t->row, 0, t->col + 1);
+		screen_fill(t, t->row, 0, t->col + 1);
 }
 
 static void erase_line(struct vt *t, u32 what)
 {
 	if (what == 0)
-		fill(t, t->row, t->col, t->cols);
+		screen_fill(t, t->row, t->col, t->cols);
 	else if (what == 1)
-		fill(t, t->row, 0, t->col + 1);
+		screen_fill(t, t->row, 0, t->col + 1);
 	else if (what == 2)
-		fill(t, t->row, 0, t->cols);
+		screen_fill(t, t->row, 0, t->cols);
 }
 
 static void set_mode(struct vt *t, bool on)
@@ -332,14 +121,14 @@ static void set_mode(struct vt *t, bool on)
 				t->cursor_on = on;
 			else if (v == 6) {
 				t->origin = on;
-				go(t, on ? (s32)t->top : 0, 0);
+				screen_go(t, on ? (s32)t->top : 0, 0);
 			} else if (v == 1049 || v == 47 || v == 1047) {
 				/* no second screen: leave a clean one */
 				if (on)
-					save_cursor(t);
+					screen_save_cursor(t);
 				erase_display(t, 2);
 				if (!on)
-					restore_cursor(t);
+					screen_restore_cursor(t);
 			}
 		} else if (v == 4) {
 			t->insert = on;
@@ -388,7 +177,7 @@ static void set_region(struct vt *t)
 		return;
 	t->top = top;
 	t->bottom = bottom;
-	go(t, t->origin ? (s32)top : 0, 0);
+	screen_go(t, t->origin ? (s32)top : 0, 0);
 }
 
 static void csi_edit(struct vt *t, u8 c, u32 n)
@@ -397,27 +186,27 @@ static void csi_edit(struct vt *t, u8 c, u32 n)
 
 	switch (c) {
 	case '@':
-		insert_cells(t, n);
+		screen_insert_cells(t, n);
 		break;
 	case 'L':
 		if (inside)
-			scroll_down(t, t->row, t->bottom, n);
+			screen_scroll_down(t, t->row, t->bottom, n);
 		break;
 	case 'M':
 		if (inside)
-			scroll_up(t, t->row, t->bottom, n);
+			screen_scroll_up(t, t->row, t->bottom, n);
 		break;
 	case 'P':
-		delete_cells(t, n);
+		screen_delete_cells(t, n);
 		break;
 	case 'S':
-		scroll_up(t, t->top, t->bottom, n);
+		screen_scroll_up(t, t->top, t->bottom, n);
 		break;
 	case 'T':
-		scroll_down(t, t->top, t->bottom, n);
+		screen_scroll_down(t, t->top, t->bottom, n);
 		break;
 	case 'X':
-		fill(t, t->row, t->col, t->col + min(n, t->cols));
+		screen_fill(t, t->row, t->col, t->col + min(n, t->cols));
 		break;
 	}
 	t->wrap_next = false;
@@ -431,27 +220,27 @@ static void csi_move(struct vt *t, u8 c, s32 n)
 
 	switch (c) {
 	case 'A':
-		return go(t, max(row - n, low), col);
+		return screen_go(t, max(row - n, low), col);
 	case 'B':
 	case 'e':
-		return go(t, min(row + n, high), col);
+		return screen_go(t, min(row + n, high), col);
 	case 'C':
 	case 'a':
-		return go(t, row, col + n);
+		return screen_go(t, row, col + n);
 	case 'D':
-		return go(t, row, col - n);
+		return screen_go(t, row, col - n);
 	case 'E':
-		return go(t, min(row + n, high), 0);
+		return screen_go(t, min(row + n, high), 0);
 	case 'F':
-		return go(t, max(row - n, low), 0);
+		return screen_go(t, max(row - n, low), 0);
 	case 'G':
 	case '`':
-		return go(t, row, n - 1);
+		return screen_go(t, row, n - 1);
 	case 'd':
-		return go(t, base + n - 1, col);
+		return screen_go(t, base + n - 1, col);
 	case 'H':
 	case 'f':
-		return go(t, base + n - 1, (s32)min(param(t, 1, 1), 100000u) - 1);
+		return screen_go(t, base + n - 1, (s32)min(param(t, 1, 1), 100000u) - 1);
 	}
 }
 
@@ -497,9 +286,9 @@ static void csi(struct vt *t, u8 c)
 			set_region(t);
 		return;
 	case 's':
-		return save_cursor(t);
+		return screen_save_cursor(t);
 	case 'u':
-		return restore_cursor(t);
+		return screen_restore_cursor(t);
 	}
 }
 
@@ -551,31 +340,31 @@ static void escape(struct vt *t, u8 c)
 		t->state = HASH;
 		break;
 	case 'c':
-		reset(t);
+		screen_reset(t);
 		break;
 	case 'D':
-		line_feed(t);
+		screen_line_feed(t);
 		break;
 	case 'E':
 		t->col = 0;
-		line_feed(t);
+		screen_line_feed(t);
 		break;
 	case 'H':
 		if (t->col < VT_TAB_WORDS * 64)
 			t->tabs[t->col / 64] |= 1ull << (t->col % 64);
 		break;
 	case 'M':
-		reverse_feed(t);
+		screen_reverse_feed(t);
 		break;
 	case 'Z':
 		if (t->reply)
 			t->reply(t, "\033[?6c", 5);
 		break;
 	case '7':
-		save_cursor(t);
+		screen_save_cursor(t);
 		break;
 	case '8':
-		restore_cursor(t);
+		screen_restore_cursor(t);
 		break;
 	}
 }
@@ -591,14 +380,14 @@ static void control(struct vt *t, u8 c)
 		t->wrap_next = false;
 		break;
 	case '\t':
-		tab(t);
+		screen_tab(t);
 		break;
 	case '\n':
 	case '\v':
 	case '\f':
 		if (t->newline)
 			t->col = 0;
-		line_feed(t);
+		screen_line_feed(t);
 		break;
 	case '\r':
 		t->col = 0;
@@ -631,20 +420,20 @@ static void text(struct vt *t, u8 c)
 			if (t->utf8_code < t->utf8_min || t->utf8_code > 0x10ffff ||
 			    (t->utf8_code >= 0xd800 && t->utf8_code < 0xe000))
 				t->utf8_code = 0xfffd;
-			put(t, t->utf8_code);
+			screen_put(t, t->utf8_code);
 			return;
 		}
 		t->utf8_left = 0;
-		put(t, 0xfffd);
+		screen_put(t, 0xfffd);
 	}
 	if (c < 0x80) {
-		put(t, c);
+		screen_put(t, c);
 	} else if (c >= 0xc2 && c < 0xf5) {
 		t->utf8_left = c < 0xe0 ? 1 : c < 0xf0 ? 2 : 3;
 		t->utf8_min = c < 0xe0 ? 0x80 : c < 0xf0 ? 0x800 : 0x10000;
 		t->utf8_code = c & (0x3f >> t->utf8_left);
 	} else {
-		put(t, 0xfffd);
+		screen_put(t, 0xfffd);
 	}
 }
 
@@ -689,4 +478,13 @@ void vt_write(struct vt *t, const u8 *s, u32 n)
 {
 	for (u32 i = 0; i < n; i++)
 		byte(t, s[i]);
+}
+
+void vt_init(struct vt *t, struct vt_cell *cells, u32 rows, u32 cols)
+{
+	memset(t, 0, sizeof(*t));
+	t->cells = cells;
+	t->rows = rows;
+	t->cols = cols;
+	screen_reset(t);
 }

@@ -1,4 +1,4 @@
-// SOURCES: kernel/drivers/vt.c
+// SOURCES: kernel/drivers/vt.c kernel/drivers/vt_screen.c
 // CFLAGS: -DHOST_TEST -DDEBUG
 /* The console's terminal emulator: what a screen shows after bytes. */
 #include "check.h"
