@@ -1,5 +1,5 @@
 /*
- * The kernel half of the address space, and root tables of user address spaces.
+ * The kernel half of the address space. (Root tables of user address spaces: pgroot.c; walks over all of it: pgwalk.c.)
  *
  * The loader's tables are adopted: its root becomes kernel_pgd, its lower half (the switch
  * trampoline) is dropped. Every root table of the machine has the same upper 256 entries. To keep
@@ -14,9 +14,9 @@
  * Splitting a large page replaces one entry by a table that translates the same: no moment exists
  * in which the range is unmapped (SDM vol. 3A 4.10.2 allows it as long as both agree).
  */
+#include "pgtable_impl.h"
 #include <boot/handoff.h>
 #include <boot/layout.h>
-#include <kernel/preempt.h>
 #include <kernel/printk.h>
 #include <kernel/random.h>
 #include <lib/assert.h>
@@ -25,10 +25,8 @@
 #include <mm/vmalloc.h>
 #include <uapi/errno.h>
 #include <x86/cpu.h>
-#include <x86/io.h>
 #include <x86/machine.h>
 #include <x86/pgtable.h>
-#include <x86/pti.h>
 #include <x86/tlb.h>
 
 u64 direct_map_base = LAYOUT_DIRECT_START;
@@ -38,7 +36,7 @@ u64 kimage_slide;
 pgd_t *kernel_pgd;
 static u64 kimage_phys, kimage_virt;
 static bool late;
-static int top = 3; /* level of the root: 3 or 4, a table of level n has entries of PAGE_SIZE << 9n */
+int pgtable_top = 3;
 
 /* Before anything else may translate an address. */
 void pgtable_note_handoff(const struct handoff *h)
@@ -49,7 +47,7 @@ void pgtable_note_handoff(const struct handoff *h)
 	kimage_virt = h->kernel_virt;
 	kernel_pgd = phys_to_virt(h->root_pt_phys);
 	if (h->paging_levels == 5) {
-		top = 4;
+		pgtable_top = 4;
 		task_size_max = LAYOUT_USER_END5 - PAGE_SIZE;
 		kernel_half = LAYOUT_KERNEL_START5;
 	}
@@ -73,18 +71,6 @@ static void table_free(u64 pa)
 {
 	if (late)
 		page_table_free(phys_to_page(pa));
-}
-
-#define TABLE_BITS (PTE_P | PTE_W | PTE_A)
-
-static u64 level_size(int level)
-{
-	return PAGE_SIZE << (9 * level);
-}
-
-static unsigned level_index(u64 va, int level)
-{
-	return (va >> (PAGE_SHIFT + 9 * level)) & 511;
 }
 
 /* Large entries have PAT in bit 12 instead of 7, and PS. */
@@ -158,7 +144,7 @@ int pgtable_map_in(pgd_t *root, u64 va, u64 pa, u64 len, u64 prot, bool large)
 		int level = leaf_level(va, pa, len, large);
 		pte_t *t = root;
 
-		for (int l = top; t; l--) {
+		for (int l = pgtable_top; t; l--) {
 			pte_t *e = &t[level_index(va, l)];
 
 			if (l == level && (!l || !pmd_table(pte_read(e)))) {
@@ -189,7 +175,7 @@ static pte_t *lookup(pgd_t *pgd, u64 va, int *level)
 {
 	pte_t *t = pgd;
 
-	for (int l = top;; l--) {
+	for (int l = pgtable_top;; l--) {
 		pte_t *e = &t[level_index(va, l)];
 		pte_t v = pte_read(e);
 
@@ -232,7 +218,7 @@ static bool take_table(u64 va, u64 end, u64 *pa)
 
 	if (va & ~PMD_MASK || end - va < PMD_SIZE)
 		return false;
-	for (int l = top; l > 1; l--) {
+	for (int l = pgtable_top; l > 1; l--) {
 		pte_t v = pte_read(&t[level_index(va, l)]);
 		if (!pmd_table(v))
 			return false;
@@ -337,7 +323,7 @@ bool kva_cache_bits(u64 va, u64 *bits)
 
 pgd_t *kernel_pgd_entry(u64 va)
 {
-	return (top == 3 ? kernel_pgd : table_of(kernel_pgd[PTRS - 1])) + pgd_index(va);
+	return (pgtable_top == 3 ? kernel_pgd : table_of(kernel_pgd[PTRS - 1])) + pgd_index(va);
 }
 
 static void premake(u64 start, u64 end)
@@ -391,171 +377,6 @@ void pgtable_late(void)
 	late = true;
 }
 
-/*
- * One page, one memory type: what the direct map has write-back may not be mapped otherwise as well (SDM vol. 3A 11.12.4: the result
- * is undefined). Devices are not in the direct map.
- */
-static bool type_conflict(u64 phys, u64 len, enum cache_type ct)
-{
-	if (ct == CACHE_WB)
-		return false;
-	for (u64 pa = phys; pa < phys + len; pa += PAGE_SIZE)
-		if (kva_to_phys((u64)phys_to_virt(pa)) == pa) {
-			pr_err("pgtable: %#llx is memory, it cannot be mapped uncached\n", pa);
-			return true;
-		}
-	return false;
-}
-
-/*
- * Device and firmware memory before vmalloc: a bump allocation at the top of the address space.
- * => for the life of the kernel
- */
-void *early_ioremap(u64 phys, u64 len, enum cache_type ct)
-{
-	static u64 next = LAYOUT_MODULES_END;
-	u64 start = phys & PAGE_MASK, n = ALIGN(phys + len, PAGE_SIZE) - start;
-
-	if (type_conflict(start, n, ct))
-		return NULL;
-	if (n > 0xe00000 || next + n > 0xffffffffffe00000ull || next + n < next || memtype_reserve(start, n, &ct))
-		return NULL;
-	u64 va = next;
-	if (kmap_range(va, start, n, PROT_KERNEL | cache_bits(ct), false))
-		return NULL;
-	next += n + PAGE_SIZE;
-	return (void *)(va + (phys - start));
-}
-
-void *ioremap(u64 phys, u64 len, enum cache_type ct)
-{
-	u64 start = phys & PAGE_MASK, n = ALIGN(phys + len, PAGE_SIZE) - start;
-	u64 va = type_conflict(start, n, ct) ? 0 : vmalloc_reserve(n, n >= PMD_SIZE ? PMD_SIZE : PAGE_SIZE);
-
-	if (!va)
-		return NULL;
-	if (memtype_reserve(start, n, &ct))
-		goto release;
-	if (kmap_range(va, start, n, PROT_KERNEL | cache_bits(ct), true)) {
-		kunmap_range(va, n, true);
-		memtype_release(start, n);
-		goto release;
-	}
-	return (void *)(va + (phys - start));
-release:
-	vmalloc_release(va);
-	return NULL;
-}
-
-void iounmap(void *p)
-{
-	u64 va = (u64)p & PAGE_MASK, end = va;
-
-	if (!p)
-		return;
-	while (kva_to_phys(end) != ~0ull) /* the guard page ends the area */
-		end += PAGE_SIZE;
-	u64 start = kva_to_phys(va);
-	kunmap_range(va, end - va, true);
-	memtype_release(start, end - va);
-	vmalloc_release(va);
-}
-
-/*
- * Roots. A few are kept per CPU with the kernel half filled in and the user half zero, so that fork
- * copies nothing. The kernel half never changes after boot, so a kept root cannot go stale.
- * With 5 levels a root is kept together with the table of its first entry, the lowest 256 TiB.
- */
-#define PGD_KEPT 4
-static DEFINE_PER_CPU(pgd_t *, pgd_kept[PGD_KEPT]);
-static DEFINE_PER_CPU(u32, nr_pgd_kept);
-
-static inline pgd_t *low_table(pgd_t *root)
-{
-	return top == 3 ? root : table_of(root[0]);
-}
-
-pgd_t *root_user(pgd_t *root)
-{
-	return cpu_has(pti) ? (pgd_t *)virt_to_page(root)->pt_va : NULL;
-}
-
-static void root_destroy(pgd_t *root)
-{
-	pgd_t *low = low_table(root), *user = root_user(root);
-
-	if (top == 4 && pte_present(root[0]))
-		page_table_free(virt_to_page(low));
-	if (user) {
-		memset(user, 0, PAGE_SIZE);
-		page_table_free(virt_to_page(user));
-	}
-	memset(root, 0, PAGE_SIZE);
-	page_table_free(virt_to_page(root));
-}
-
-static pgd_t *root_new(void)
-{
-	struct page *p = page_table_alloc(NULL, GFP_KERNEL), *low, *user;
-
-	if (!p)
-		return NULL;
-	pgd_t *root = page_address(p);
-	if (top == 4) {
-		low = page_table_alloc(NULL, GFP_KERNEL);
-		if (!low)
-			goto fail;
-		root[0] = pte_make(page_to_phys(low), TABLE_BITS | PTE_U);
-	}
-	if (cpu_has(pti)) {
-		user = page_table_alloc(NULL, GFP_KERNEL);
-		if (!user)
-			goto fail;
-		p->pt_va = (u64)page_address(user);
-		pti_fill_root(page_address(user));
-		root_user(root)[0] = root[0];
-		root[0].v |= root[0].v ? PTE_NX : 0;
-	}
-	memcpy(root + PTRS / 2, kernel_pgd + PTRS / 2, PAGE_SIZE / 2);
-	return root;
-fail:
-	root_destroy(root);
-	return NULL;
-}
-
-pgd_t *root_alloc(pgd_t **low)
-{
-	pgd_t *pgd = NULL;
-
-	preempt_disable();
-	u32 n = this_cpu_read(nr_pgd_kept);
-	if (likely(n)) {
-		this_cpu_write(nr_pgd_kept, n - 1);
-		pgd = (*this_cpu_ptr(&pgd_kept))[n - 1];
-	}
-	preempt_enable();
-	if (unlikely(!pgd))
-		pgd = root_new();
-	if (likely(pgd))
-		*low = low_table(pgd);
-	return pgd;
-}
-
-void root_free(pgd_t *pgd, pgd_t *low)
-{
-	ASSERT(low == low_table(pgd));
-	preempt_disable();
-	u32 n = this_cpu_read(nr_pgd_kept);
-	if (likely(n < PGD_KEPT)) {
-		(*this_cpu_ptr(&pgd_kept))[n] = pgd;
-		this_cpu_write(nr_pgd_kept, n + 1);
-		pgd = NULL;
-	}
-	preempt_enable();
-	if (pgd)
-		root_destroy(pgd);
-}
-
 /* The low page becomes a root table for CPUs that start: the kernel half and 1:1 for the first 2 MiB. */
 static u64 trampoline_tables[3];
 
@@ -566,7 +387,7 @@ u64 pgtable_trampoline(u64 page)
 	pte_t *t = root;
 	memset(root, 0, PAGE_SIZE / 2);
 	memcpy(root + PTRS / 2, kernel_pgd + PTRS / 2, PAGE_SIZE / 2);
-	for (int l = top; l > 1; l--) {
+	for (int l = pgtable_top; l > 1; l--) {
 		u64 pa = trampoline_tables[l - 2] = table_new();
 
 		if (!pa)
@@ -583,90 +404,6 @@ void pgtable_trampoline_done(void)
 	for (int i = 0; i < 3; i++)
 		if (trampoline_tables[i])
 			table_free(trampoline_tables[i]);
-}
-
-/* The walk of the audit: effective rights are the AND of W and the OR of NX over the levels. */
-static void audit_table(unsigned *bad, const pte_t *t, int level, u64 va, bool w, bool x)
-{
-	unsigned first = level == top ? PTRS / 2 : 0;
-
-	for (unsigned i = first; i < PTRS; i++) {
-		pte_t e = pte_read(&t[i]);
-		u64 at = va + i * level_size(level);
-
-		if (level == top)
-			at |= kernel_half;
-		if (!pte_present(e))
-			continue;
-		bool ew = w && pte_write(e), ex = x && !(e.v & PTE_NX);
-		if (!ew || !ex)
-			continue; /* nothing below can be both */
-		if (level && !(e.v & PTE_PS))
-			audit_table(bad, table_of(e), level - 1, at, ew, ex);
-		else if ((*bad)++ < 8)
-			pr_err("pgtable: %#llx is writable and executable (%#llx)\n", at, e.v);
-	}
-}
-
-unsigned pgtable_audit_wx(void)
-{
-	unsigned bad = 0;
-
-	audit_table(&bad, kernel_pgd, top, 0, true, true);
-	return bad;
-}
-
-static u64 leaves_of(const pte_t *t, int level, u64 va, u64 (*fn)(u64, pte_t, int, void *), void *arg)
-{
-	u64 sum = 0;
-
-	for (unsigned i = level == top ? PTRS / 2 : 0; i < PTRS; i++) {
-		pte_t e = pte_read(&t[i]);
-		u64 at = va + i * level_size(level);
-
-		if (level == top)
-			at |= kernel_half;
-		if (!pte_present(e))
-			continue;
-		if (level && !(e.v & PTE_PS))
-			sum += leaves_of(table_of(e), level - 1, at, fn, arg);
-		else
-			sum += fn(at, e, level, arg);
-	}
-	return sum;
-}
-
-u64 pgtable_for_leaves(const pgd_t *root, u64 (*fn)(u64, pte_t, int, void *), void *arg)
-{
-	return leaves_of(root, top, 0, fn, arg);
-}
-
-static void count_level(const pte_t *table, int level, u64 n[3])
-{
-	for (unsigned i = 0; i < PTRS; i++) {
-		pte_t e = pte_read(&table[i]);
-
-		if (!pte_present(e))
-			continue;
-		if (level == 0 || e.v & PTE_PS)
-			n[level]++;
-		else
-			count_level(table_of(e), level - 1, n);
-	}
-}
-
-void pgtable_count_direct(u64 n[3])
-{
-	n[0] = n[1] = n[2] = 0;
-	unsigned first = level_index(direct_map_base, top);
-	unsigned end = level_index(top == 4 ? LAYOUT_DIRECT5_END : PAGE_ARRAY_BASE, top);
-
-	for (unsigned i = first; i < end; i++) {
-		pgd_t e = pte_read(&kernel_pgd[i]);
-
-		if (pte_present(e))
-			count_level(table_of(e), top - 1, n);
-	}
 }
 
 bool kimage_part(unsigned i, const char **name, u64 *first, u64 *last)
