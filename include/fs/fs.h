@@ -224,17 +224,18 @@ struct dentry {
 	struct rcu_head rcu;
 };
 
+/* I: immutable while there is a reference; T: namespace_mutex, and read under RCU between two looks at mount_seq. */
 struct mount {
-	struct super *super;
-	struct dentry *root; /* of the mounted tree */
-	struct mount *parent;
-	struct dentry *mountpoint;
-	struct hlist_node hash; /* (mount_lock; RCU) by (parent, mountpoint) */
-	struct list_head list; /* all */
-	struct mount_count *count; /* (per CPU) references; exact once detached */
-	u32 flags; /* MS_* that hold per mount, MNT_* */
-	u32 id;
-	s32 parent_id; /* as last attached */
+	struct super *super; /* (I) referenced */
+	struct dentry *root; /* (I) of the mounted tree; referenced */
+	struct mount *parent; /* (T) referenced; NULL: root of the tree, or in none */
+	struct dentry *mountpoint; /* (T) referenced */
+	struct hlist_node hash; /* (T) by (parent, mountpoint) */
+	struct list_head list; /* (namespace_mutex) all attached ones */
+	struct mount_count *count; /* (per CPU) references and writers; a sum is exact once detached, under mount_lock */
+	u32 flags; /* (namespace_mutex; read freely) MS_* that hold per mount, MNT_* */
+	u32 id; /* (I) */
+	s32 parent_id; /* (namespace_mutex) as last attached */
 	char *source; /* (I) */
 	struct list_head children, child; /* (namespace_mutex) */
 	struct rcu_head rcu;

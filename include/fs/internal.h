@@ -182,7 +182,7 @@ typedef int (*walk_rcu_fn)(struct inode *i, struct mount *m, void *arg);
 /* Lookup that ends under RCU: fn sees the inode without a reference and must not sleep; it may run more than once. -ECHILD: use path_lookup. */
 int path_lookup_rcu(int dirfd, const char *name, u32 flags, walk_rcu_fn fn, void *arg);
 
-/* ---- mount.c, super.c ---- */
+/* ---- mount.c, mount_tree.c, super.c ---- */
 struct mount_count { s32 refs, writers; u64 pad[7]; };
 extern seqcount_t mount_seq;
 extern struct mount *root_mount;
@@ -205,7 +205,7 @@ extern struct fs_type tmpfs_type, devtmpfs_type, ramfs_type;
 void mount_init(void);
 u64 mount_check(void);
 
-/* ---- namei.c ---- */
+/* ---- namei.c, rename.c ---- */
 int do_mkdirat(int dirfd, const char *name, u32 mode);
 int do_mknodat(int dirfd, const char *name, u32 mode, u64 dev);
 int do_unlinkat(int dirfd, const char *name);
@@ -214,7 +214,9 @@ int do_symlinkat(const char *target, int dirfd, const char *name);
 int do_linkat(int olddir, const char *old, int newdir, const char *new, int flags);
 int do_renameat2(int olddir, const char *old, int newdir, const char *new, u32 flags);
 s64 do_readlinkat(int dirfd, const char *name, char __user *buf, int size);
+/* May the caller put a name into dir, take this one out of it (isdir: as a directory)? 0, -EACCES, -EPERM, -ENOTDIR, ... => dir rwsem */
 int may_create(struct inode *dir);
+int may_delete(struct inode *dir, struct dentry *victim, bool isdir);
 int vfs_create(const struct path *dir, struct dentry *d, u32 mode);
 int vfs_mknod(const struct path *dir, struct dentry *d, u32 mode, u64 dev);
 /* A name made by the kernel for someone else (bound sockets): checked as mknod(2). *out referenced. */
