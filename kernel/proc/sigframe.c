@@ -10,7 +10,8 @@
  *   return address        <- rsp at the handler's entry; (rsp + 8) is a multiple of 16
  *
  * What comes back with rt_sigreturn is the user's and not trusted: only flag bits a program may set,
- * only user segments, no rip outside user space (IRET to a non-canonical one would fault in the kernel).
+ * only user segments. A rip outside user space is kept for the handler of the SIGSEGV that exit_slow() sends, which sees where it
+ * was to go.
  */
 #include <lib/assert.h>
 #include <lib/string.h>
@@ -179,8 +180,6 @@ bool signal_frame_setup(struct ksignal *ks, struct pt_regs *regs)
 
 static bool restore_registers(struct pt_regs *r, const struct sigcontext *mc)
 {
-	if (mc->rip >= TASK_SIZE_MAX)
-		return false;
 	if ((mc->cs | 3) != USER_CS)
 		return false;
 	r->r8 = mc->r8, r->r9 = mc->r9, r->r10 = mc->r10, r->r11 = mc->r11;

@@ -305,17 +305,21 @@ bool exit_slow(struct pt_regs *regs)
 		}
 		if (likely(regs->rip < TASK_SIZE_MAX + PAGE_SIZE))
 			break;
-		/* A handler or saved context pointed into the hole or the kernel. */
+		/* A handler or saved context pointed into the hole (IRET would fault) or the kernel (the fetch would). */
+		bool hole = regs->rip < -TASK_SIZE_MAX - PAGE_SIZE;
 		local_irq_enable();
 		regs->orig_rax = (u64)-1;
-		trap_user_signal(regs, SIGSEGV, SI_KERNEL, 0);
+		trap_user_signal(regs, SIGSEGV, hole ? SI_KERNEL : SEGV_MAPERR, hole ? 0 : regs->rip);
 		local_irq_disable();
 	}
 	if (READ_ONCE(t->flags) & 1u << TIF_FULL_REGS)
 		thread_clear_flag(t, TIF_FULL_REGS);
-	/* What IRET would fault on, and IF, VM, IOPL and NT which are not the user's. */
+	/*
+	 * What IRET would fault on, and IF, VM and IOPL which are not the user's. NT is: it is the flag IRET executes
+	 * with that must be clear, not the one it loads (SDM vol. 2A IRET).
+	 */
 	regs->cs = USER_CS;
 	regs->ss = USER_DS;
-	regs->rflags = (regs->rflags & 0x250dd5) | X86_EFLAGS_IF | 2;
+	regs->rflags = (regs->rflags & 0x254dd5) | X86_EFLAGS_IF | 2;
 	return regs->rcx == regs->rip && regs->r11 == regs->rflags && !(regs->rflags & 0x10100);
 }

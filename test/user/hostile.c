@@ -166,6 +166,63 @@ TEST_FORK(spoiled_contexts)
 	});
 }
 
+/* A context that leads nowhere is entered all the same: the handler of the fault sees where it was to go. */
+static unsigned long seen_rip;
+
+static void caught_where(int sig, siginfo_t *si, void *uc)
+{
+	seen_rip = ((ucontext_t *)uc)->uc_mcontext.gregs[REG_RIP];
+	caught(sig, si, uc);
+}
+
+TEST_FORK(returns_to_nowhere)
+{
+	static const struct {
+		unsigned long rip;
+		int code;
+	} cases[] = {
+		{ 0x800000000000, SI_KERNEL }, { 0x8000000000000000, SI_KERNEL }, { 0x7ffffffff000, SEGV_MAPERR },
+		{ 0xffffffff81000000, SEGV_MAPERR }, { 0xffff800000000000, SEGV_MAPERR },
+	};
+	struct sigaction sa = { .sa_sigaction = spoil, .sa_flags = SA_SIGINFO };
+
+	catch_all();
+	sigaction(SIGUSR1, &sa, NULL);
+	sa = (struct sigaction){ .sa_sigaction = caught_where, .sa_flags = SA_SIGINFO };
+	sigaction(SIGSEGV, &sa, NULL);
+	spoil_reg = REG_RIP;
+	for (int i = 0; i < (int)(sizeof cases / sizeof *cases); i++) {
+		seen_rip = 0;
+		spoil_value = cases[i].rip;
+		GIVES(SIGSEGV, cases[i].code, raise(SIGUSR1));
+		CHECK_EQ(seen_rip, cases[i].rip);
+		CHECK_EQ(seen_addr, cases[i].code == SI_KERNEL ? 0 : cases[i].rip);
+	}
+}
+
+/* What a program puts into its flags stays there through system calls, also when each instruction traps. */
+static void ignored(int sig)
+{
+}
+
+static unsigned long flags_after_call(unsigned long set)
+{
+	unsigned long flags, nr = SYS_getppid;
+
+	__asm__ volatile("pushfq\n\torq %2, (%%rsp)\n\tpopfq\n\tsyscall\n\tpushfq\n\tpopq %1\n\tpushq $0x202\n\tpopfq"
+			 : "+a"(nr), "=&r"(flags) : "r"(set) : "rcx", "r11", "memory", "cc");
+	return flags & set;
+}
+
+TEST_FORK(flags_stay)
+{
+	static const unsigned long sets[] = { 1 << 14, 1 << 18, 0x100, 1 << 14 | 0x100, 1 << 18 | 0x100, 1 << 14 | 1 << 18 | 0x100 };
+
+	signal(SIGTRAP, ignored);
+	for (int i = 0; i < (int)(sizeof sets / sizeof *sets); i++)
+		CHECK_EQ(flags_after_call(sets[i]), sets[i]);
+}
+
 /* Calls that end or replace the process, stop it, or wait for what never comes. */
 static bool skipped(long nr)
 {
