@@ -23,5 +23,11 @@ int poll_fasync(int fd, struct file *f, int on);
 
 /* Called when the last reference to a watched file goes away, before its release. => may sleep */
 void epoll_release_file(struct file *f);
+/*
+ * The file that @epfile watches under the number @fd; of several (a number is used again while the first file is open
+ * elsewhere) the one after @skip others. => may sleep. To be compared, not used: no reference. ERR_PTR: -EINVAL when @epfile is
+ * no epoll, -ENOENT.
+ */
+const struct file *epoll_target(struct file *epfile, s32 fd, u32 skip);
 
 #endif

@@ -200,6 +200,26 @@ static struct epoll_item *ep_find(struct eventpoll *ep, struct file *f, s32 fd)
 	return NULL;
 }
 
+const struct file *epoll_target(struct file *epfile, s32 fd, u32 skip)
+{
+	struct eventpoll *ep = epfile->private;
+	const struct file *f = ERR_PTR(-ENOENT);
+
+	if (epfile->ops != &epoll_fops)
+		return ERR_PTR(-EINVAL);
+	mutex_lock(&ep->mutex);
+	for (struct rb_node *n = rb_first(&ep->items); n; n = rb_next(n)) {
+		struct epoll_item *it = rb_entry(n, struct epoll_item, node);
+
+		if (it->fd == fd && !skip--) {
+			f = it->file;
+			break;
+		}
+	}
+	mutex_unlock(&ep->mutex);
+	return f;
+}
+
 static void ep_link(struct eventpoll *ep, struct epoll_item *it)
 {
 	struct rb_node **p = &ep->items.rb_node, *parent = NULL;

@@ -5,6 +5,7 @@
 #include <mm/mm.h>
 #include <mm/slab.h>
 #include <fs/fdtable.h>
+#include <fs/poll.h>
 #include <proc/ptrace.h>
 #include <proc/seccomp.h>
 #include <proc/impl.h>
@@ -368,6 +369,26 @@ static long kcmp_files(struct task *a, struct task *b, u64 fd1, u64 fd2)
 	return r;
 }
 
+struct kcmp_epoll_slot { u32 efd, tfd, skip; };
+
+/* Descriptor fd1 of @a against what an epoll of @b watches. */
+static long kcmp_epoll(struct task *a, struct task *b, u64 fd1, const struct kcmp_epoll_slot __user *uslot)
+{
+	struct kcmp_epoll_slot slot;
+
+	if (copy_from_user(&slot, uslot, sizeof(slot)))
+		return -EFAULT;
+	struct file *f = fget_task(a, (unsigned)fd1), *ep = fget_task(b, slot.efd);
+	const struct file *target = f && ep ? epoll_target(ep, (s32)slot.tfd, slot.skip) : ERR_PTR(-EBADF);
+	long r = IS_ERR(target) ? PTR_ERR(target) : kcmp_order(f, target);
+
+	if (f)
+		file_put(f);
+	if (ep)
+		file_put(ep);
+	return r;
+}
+
 static long kcmp_tasks(struct task *a, struct task *b, int type, u64 i1, u64 i2)
 {
 	switch (type) {
@@ -385,8 +406,10 @@ static long kcmp_tasks(struct task *a, struct task *b, int type, u64 i1, u64 i2)
 		return kcmp_order(a->io_context, b->io_context);
 	case 6:
 		return kcmp_order(a->sem_undo, b->sem_undo);
+	case 7:
+		return kcmp_epoll(a, b, i1, (const void __user *)i2);
 	}
-	return type == 7 ? -EOPNOTSUPP : -EINVAL;
+	return -EINVAL;
 }
 
 long sys_kcmp(pid_t pid1, pid_t pid2, int type, u64 i1, u64 i2)

@@ -162,6 +162,46 @@ TEST(epoll_calls)
 		close(i);
 }
 
+/* kcmp(2) KCMP_EPOLL_TFD: which file an epoll watches under a number. */
+TEST(epoll_target)
+{
+	struct { uint32_t efd, tfd, skip; } slot = { 0 };
+	pid_t me = getpid();
+	int fd[2], ep = epoll_create1(0), keep;
+
+	CHECK_OK(pipe(fd));
+	keep = dup(fd[0]);
+	struct epoll_event ev = { .events = EPOLLIN };
+	CHECK_OK(epoll_ctl(ep, EPOLL_CTL_ADD, fd[0], &ev));
+	slot.efd = ep;
+	slot.tfd = fd[0];
+	CHECK_EQ(syscall(SYS_kcmp, me, me, 7, fd[0], &slot), 0);
+	CHECK_EQ(syscall(SYS_kcmp, me, me, 7, keep, &slot), 0);
+	CHECK(syscall(SYS_kcmp, me, me, 7, fd[1], &slot) > 0);
+	slot.skip = 1;
+	CHECK_ERRNO(syscall(SYS_kcmp, me, me, 7, fd[0], &slot), ENOENT);
+	/* the number means another file now, the first is open by another name: both are watched */
+	CHECK_EQ(dup2(fd[1], fd[0]), fd[0]);
+	ev.events = EPOLLOUT;
+	CHECK_OK(epoll_ctl(ep, EPOLL_CTL_ADD, fd[0], &ev));
+	int of_first = 0, of_second = 0;
+	for (slot.skip = 0; slot.skip < 2; slot.skip++) {
+		of_first += syscall(SYS_kcmp, me, me, 7, keep, &slot) == 0;
+		of_second += syscall(SYS_kcmp, me, me, 7, fd[1], &slot) == 0;
+	}
+	CHECK_EQ(of_first, 1);
+	CHECK_EQ(of_second, 1);
+	slot.tfd = 999;
+	CHECK_ERRNO(syscall(SYS_kcmp, me, me, 7, keep, &slot), ENOENT);
+	CHECK_ERRNO(syscall(SYS_kcmp, me, me, 7, 999, &slot), EBADF);
+	slot.efd = keep;
+	CHECK_ERRNO(syscall(SYS_kcmp, me, me, 7, keep, &slot), EINVAL);
+	slot.efd = 999;
+	CHECK_ERRNO(syscall(SYS_kcmp, me, me, 7, keep, &slot), EBADF);
+	CHECK_ERRNO(syscall(SYS_kcmp, me, me, 7, keep, BAD), EFAULT);
+	close(ep), close(keep), close(fd[0]), close(fd[1]);
+}
+
 TEST(poll_select)
 {
 	int p[2];

@@ -181,7 +181,7 @@ TEST_FORK(returns_to_nowhere)
 		unsigned long rip;
 		int code;
 	} cases[] = {
-		{ 0x800000000000, SI_KERNEL }, { 0x8000000000000000, SI_KERNEL }, { 0x7ffffffff000, SEGV_MAPERR },
+		{ 0x100000000000000, SI_KERNEL }, { 0x8000000000000000, SI_KERNEL }, { 0x7ffffffff000, SEGV_MAPERR },
 		{ 0xffffffff81000000, SEGV_MAPERR }, { 0xffff800000000000, SEGV_MAPERR },
 	};
 	struct sigaction sa = { .sa_sigaction = spoil, .sa_flags = SA_SIGINFO };
