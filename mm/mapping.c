@@ -279,6 +279,21 @@ static void drop_range(struct mapping *m, u64 first, u64 end)
 	}
 }
 
+void mapping_drop_unused(struct mapping *m, u64 first, u64 end)
+{
+	for (u64 index = first; index < end; index++) { /* mapping_next_index passes them by */
+		struct page *p = mapping_find(m, index);
+
+		if (!p)
+			continue;
+		page_lock(p); /* its first use would hold it */
+		if (!page_flag(p, PG_UPTODATE))
+			mapping_drop_page(m, p);
+		page_unlock(p);
+		page_put(p);
+	}
+}
+
 static void zero_part(struct mapping *m, u64 from, u64 to)
 {
 	struct page *p = mapping_find(m, from >> PAGE_SHIFT);

@@ -45,6 +45,8 @@ unsigned mapping_find_run(struct mapping *m, u64 index, unsigned n, struct page 
 struct page *mapping_get(struct mapping *m, u64 index, bool create, bool overwrite, int *err);
 /* Memory objects: a page whose contents nobody looks at before its first use, which makes them zeros. 0, -EEXIST, -ENOMEM. */
 int mapping_allocate(struct mapping *m, u64 index);
+/* Takes back those of mapping_allocate, with first <= index < end, that nobody has used since. => may sleep */
+void mapping_drop_unused(struct mapping *m, u64 first, u64 end);
 /* Inserts a page the caller prepared (takes one more reference). 0, -EEXIST, -ENOMEM. */
 int mapping_insert(struct mapping *m, u64 index, struct page *p);
 /* Drops pages at and after @from_byte (zeroing the tail of a partial page), after unmapping them from all VMAs. */

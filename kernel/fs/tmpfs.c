@@ -326,7 +326,7 @@ static int tmpfs_setattr(struct inode *i, struct iattr *a)
 	return err;
 }
 
-/* Pages for a range, zeros when they are used. => inode rwsem */
+/* Pages for a range, zeros when they are used; on failure none of those that nobody uses, as on Linux. => inode rwsem */
 static s64 populate(struct inode *i, u64 from, u64 to)
 {
 	u64 first = from >> PAGE_SHIFT, end = DIV_ROUND_UP(to, PAGE_SIZE), index;
@@ -348,6 +348,8 @@ static s64 populate(struct inode *i, u64 from, u64 to)
 		if (!err && fatal_signal_pending_current())
 			err = -EINTR;
 	}
+	if (err)
+		mapping_drop_unused(&i->mapping, first, index);
 	return err;
 }
 
@@ -381,13 +383,10 @@ static s64 punch(struct inode *i, loff_t from, loff_t to)
 static s64 fill(struct inode *i, loff_t from, loff_t to, bool keep_size)
 {
 	bool grows = !keep_size && to > i->size;
-	u64 old_pages = i->mapping.nrpages;
 	s64 err = grows ? size_checks(i, to) : 0;
 
 	if (!err)
 		err = populate(i, from, to);
-	if (err == -ENOSPC && i->mapping.nrpages > old_pages && from >= i->size)
-		mapping_truncate(&i->mapping, ALIGN(i->size, PAGE_SIZE)); /* give back what was taken */
 	if (!err && grows)
 		inode_set_size(i, to);
 	return err;

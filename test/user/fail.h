@@ -26,8 +26,10 @@
 #include <time.h>
 
 #define P 4096ul
+#ifndef RW
 #define RW (PROT_READ | PROT_WRITE)
 #define ANON (MAP_PRIVATE | MAP_ANONYMOUS)
+#endif
 #define FAIL_ROOF 400
 
 struct fail_case {
@@ -73,12 +75,12 @@ static inline void fail_arm(int n, int count)
 			_exit(99);
 }
 
-/* Had the failures begun? Reading counts as well: if it is what they hit, the answer is no. */
-static inline bool fail_disarm(void)
+/* Had the failures begun when the call ended with err? Reading counts as well: if a failure hits it, only the call's answer can tell. */
+static inline bool fail_disarm(int err)
 {
 	char text[32] = "";
 	ssize_t n = pread(fail_fd, text, sizeof text - 1, 0);
-	bool fired = n > 0 && atoi(text) == 0;
+	bool fired = n > 0 ? atoi(text) == 0 : err != 0;
 
 	fail_arm(0, 1);
 	return fired;
@@ -196,7 +198,7 @@ static inline bool fail_in_child(const struct fail_case *c, int n, int count, in
 			_exit(97);
 		fail_arm(n, count);
 		fail_note->err = c->call();
-		fail_note->fired = fail_disarm();
+		fail_note->fired = fail_disarm(fail_note->err);
 		fail_note->done = true;
 		if (c->undo)
 			fail_note->state = c->undo(fail_note->err);
@@ -211,7 +213,7 @@ static inline bool fail_in_child(const struct fail_case *c, int n, int count, in
 	if (fail_note->done)
 		return fail_note->fired;
 	/* what the child called never came back */
-	bool fired = fail_disarm();
+	bool fired = fail_disarm(st);
 	bool killed = WIFSIGNALED(st) && (WTERMSIG(st) == SIGKILL || WTERMSIG(st) == SIGSEGV || WTERMSIG(st) == SIGBUS);
 	*err = st == 0 ? 0 : killed && fired ? ENOMEM : WIFEXITED(st) ? WEXITSTATUS(st) : EPROTO;
 	return fired;
@@ -228,11 +230,13 @@ static inline bool fail_once(const struct fail_case *c, int n, int count, int *f
 	} else {
 		int e = c->set ? c->set() : 0;
 
-		if (e)
+		if (e) {
 			fail_say(c, n, count, "could not be prepared", e);
+			return false;
+		}
 		fail_arm(n, count);
 		err = c->call();
-		fired = fail_disarm();
+		fired = fail_disarm(err);
 		if (c->undo)
 			state = c->undo(err);
 	}
