@@ -15,6 +15,7 @@ struct open_want {
 	u32 mode; /* of a new file */
 	int acc; /* MAY_* */
 	bool created;
+	struct file *file; /* what opens it, made before a name is: none is left when there is no memory */
 };
 
 /* ---- struct file from a path ---- */
@@ -174,6 +175,8 @@ static int create_last(struct walk *w, struct open_want *o)
 		err = -EEXIST;
 	else
 		err = mnt_want_write(&w->path);
+	if (!err && !o->file)
+		o->file = file_alloc_err(&err);
 	if (!err)
 		err = vfs_create(&w->path, d, apply_umask(o->mode));
 	up_write(&dir->inode->rwsem);
@@ -281,7 +284,7 @@ static int open_file(struct walk *w, struct open_want *o, struct file *f)
 
 static struct file *open_mode(int dirfd, const char *name, struct open_want *o, u32 lookup, bool rcu)
 {
-	struct file *f = NULL;
+	struct file *f;
 	struct walk w;
 	int err = walk_start(&w, dirfd, name, lookup, rcu);
 
@@ -294,9 +297,11 @@ static struct file *open_mode(int dirfd, const char *name, struct open_want *o, 
 		err = -ENOTDIR;
 	if (!err && breaks_lease(&w, o))
 		err = lease_break(w.path.dentry->inode, o->acc & MAY_WRITE, o->oflags & O_NONBLOCK);
-	if (!err)
+	f = o->file;
+	o->file = NULL;
+	if (!err && !f)
 		f = file_alloc_err(&err);
-	if (f) {
+	if (!err) {
 		f->flags = o->oflags;
 		err = open_file(&w, o, f);
 	}

@@ -214,15 +214,17 @@ static int bind_path(struct unix_sock *s, const struct sockaddr_un_k *a, u32 len
 	path[n] = 0;
 	if (READ_ONCE(s->addr))
 		return -EINVAL;
-	int r = path_mknod(path, S_IFSOCK | (0777 & ~current->fs->umask), 0, &p);
-	if (r)
-		return r == -EEXIST ? -EADDRINUSE : r;
 	struct unix_addr *addr = addr_new(a, sizeof(a->family) + n + 1);
-	r = addr ? 0 : -ENOMEM;
-	if (addr)
-		addr->sun.path[n < UNIX_PATH_MAX ? n : UNIX_PATH_MAX - 1] = 0;
+	if (!addr)
+		return -ENOMEM;
+	addr->sun.path[n < UNIX_PATH_MAX ? n : UNIX_PATH_MAX - 1] = 0;
+	int r = path_mknod(path, S_IFSOCK | (0777 & ~current->fs->umask), 0, &p);
+	if (r) {
+		unix_addr_put(addr);
+		return r == -EEXIST ? -EADDRINUSE : r;
+	}
 	mutex_lock(&connect_mutex);
-	if (!r && s->addr)
+	if (s->addr)
 		r = -EINVAL;
 	if (!r) {
 		s->addr = addr;
@@ -401,15 +403,11 @@ static struct unix_sock *backlog_take(struct unix_sock *l)
 	return s;
 }
 
-struct file *unix_accept(struct unix_sock *l, u32 oflags, bool nonblock)
+/* The connection that waits longest, or a wait for one. ERR_PTR. */
+static struct unix_sock *accept_one(struct unix_sock *l, bool nonblock)
 {
-	struct unix_sock *s;
+	struct unix_sock *s = backlog_take(l);
 
-	if (l->type == SOCK_DGRAM)
-		return ERR_PTR(-EOPNOTSUPP);
-	if (l->state != US_LISTEN)
-		return ERR_PTR(-EINVAL);
-	s = backlog_take(l);
 	if (!s) {
 		if (nonblock)
 			return ERR_PTR(-EAGAIN);
@@ -421,11 +419,26 @@ struct file *unix_accept(struct unix_sock *l, u32 oflags, bool nonblock)
 			return ERR_PTR(-EINVAL);
 	}
 	wake_up_all(&l->space);
-	struct file *f = sock_file(s, oflags);
-	if (IS_ERR(f)) {
-		unix_close(s);
-		sock_put(s);
+	return s;
+}
+
+struct file *unix_accept(struct unix_sock *l, u32 oflags, bool nonblock)
+{
+	if (l->type == SOCK_DGRAM)
+		return ERR_PTR(-EOPNOTSUPP);
+	if (l->state != US_LISTEN)
+		return ERR_PTR(-EINVAL);
+	struct file *f = sock_file(NULL, oflags); /* first: no connection is lost for want of memory */
+
+	if (IS_ERR(f))
+		return f;
+	struct unix_sock *s = accept_one(l, nonblock);
+
+	if (IS_ERR(s)) {
+		file_put(f);
+		return ERR_CAST(s);
 	}
+	f->private = s;
 	return f;
 }
 

@@ -117,24 +117,41 @@ long sys_listen(s32 fd, s32 backlog)
 	return r;
 }
 
+/* A connection and its address. => the descriptor is there already, so that no connection is lost for want of one */
+static struct file *accept_file(struct unix_sock *s, void __user *ua, s32 __user *ulen, s32 flags, bool nonblock)
+{
+	struct file *n = unix_accept(s, flags & SOCK_NONBLOCK, nonblock);
+
+	if (!IS_ERR(n) && ua) {
+		struct unix_sock *peer = file_sock(n)->peer;
+		int r = put_addr(peer ? peer->addr : NULL, ua, ulen);
+
+		if (r) {
+			file_put(n);
+			return ERR_PTR(r);
+		}
+	}
+	return n;
+}
+
 long sys_accept4(s32 fd, void __user *ua, s32 __user *ulen, s32 flags)
 {
 	struct fd f = fdget(fd);
 	struct unix_sock *s = fd_file(f) && flags & ~FLAGS_OK ? ERR_PTR(-EINVAL) : sock_of(f);
-	struct file *n = IS_ERR(s) ? ERR_CAST(s) : unix_accept(s, flags & SOCK_NONBLOCK, fd_file(f)->flags & O_NONBLOCK);
-	long r = IS_ERR(n) ? PTR_ERR(n) : 0;
+	long new = IS_ERR(s) ? PTR_ERR(s) : fd_alloc(flags & SOCK_CLOEXEC, 0);
 
-	if (!r && ua) {
-		struct unix_sock *peer = file_sock(n)->peer;
+	if (new >= 0) {
+		struct file *n = accept_file(s, ua, ulen, flags, fd_file(f)->flags & O_NONBLOCK);
 
-		r = put_addr(peer ? peer->addr : NULL, ua, ulen);
-		if (r)
-			file_put(n);
+		if (IS_ERR(n)) {
+			fd_release(new);
+			new = PTR_ERR(n);
+		} else {
+			fd_install(new, n);
+		}
 	}
-	if (!r)
-		r = fd_open_file(n, flags & SOCK_CLOEXEC);
 	fdput(f);
-	return r;
+	return new;
 }
 
 long sys_accept(s32 fd, void __user *ua, s32 __user *ulen)
@@ -292,10 +309,10 @@ static int put_rights(struct control_out *o, struct scm *scm, bool cloexec)
 {
 	u64 room = o->left > sizeof(struct cmsghdr_k) ? (o->left - sizeof(struct cmsghdr_k)) / 4 : 0;
 	u32 n = min_t(u64, room, scm->nfds), done = 0;
-	s32 *fds = kmalloc((n ?: 1) * 4, GFP_KERNEL);
-	int r = fds ? 0 : -ENOMEM;
+	s32 fds[SCM_MAX_FD]; /* not allocated: the message has left its queue */
+	int r = 0;
 
-	while (!r && done < n) {
+	while (done < n) {
 		s32 fd = fd_alloc(cloexec ? O_CLOEXEC : 0, 0);
 
 		if (fd < 0)
@@ -305,9 +322,8 @@ static int put_rights(struct control_out *o, struct scm *scm, bool cloexec)
 	}
 	if (done < scm->nfds)
 		o->flags |= MSG_CTRUNC;
-	if (!r && done)
+	if (done)
 		r = put_cmsg(o, SCM_RIGHTS, fds, 4 * done);
-	kfree(fds);
 	return r;
 }
 
