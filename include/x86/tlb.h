@@ -4,7 +4,7 @@
  * Protocol: an editor changes page tables, raises mm->tlb_gen, then sends one request for the gathered range to the CPUs in
  * mm->cpus that may hold the translation; lazy or idle CPUs are not sent anything, they compare generations when they next load
  * the mm. The editor waits for acknowledgements; a waiting or lock-spinning CPU answers requests by polling (tlb_poll). Pages and
- * page-table pages are freed only after the wait. docs/design/virtual-memory.md has the proof.
+ * page-table pages are freed only after the wait. docs/design/memory.md has the proof.
  */
 #ifndef X86_TLB_H
 #define X86_TLB_H

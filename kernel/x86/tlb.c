@@ -22,7 +22,7 @@
  * in the interrupt or in tlb_poll(), which every spinning loop calls: two editors with interrupts off
  * that wait for each other, or for each other's locks, both make progress.
  *
- * Locking: the slots belong to their CPU, interrupts off. docs/design/virtual-memory.md has the proof.
+ * Locking: the slots belong to their CPU, interrupts off. docs/design/memory.md has the proof.
  */
 #include <kernel/cpumask.h>
 #include <kernel/preempt.h>
