@@ -126,3 +126,26 @@ int do_munmap(struct mm *mm, u64 addr, u64 len)
 	mm_unlock_write(mm);
 	return err;
 }
+
+int do_munmap_picked(struct mm *mm, u64 addr, struct munmap_pick *p)
+{
+	struct vma *v;
+	int err = -EINVAL;
+
+	down_write(&mm->lock);
+	v = vma_find(mm, addr);
+	while (v && v->start < p->end) {
+		u64 end = v->end;
+
+		if (!p->wanted(p, v)) {
+			v = vma_next(v);
+			continue;
+		}
+		err = munmap_locked(mm, v->start, end);
+		if (err)
+			break;
+		v = vma_find(mm, end);
+	}
+	mm_unlock_write(mm);
+	return err;
+}

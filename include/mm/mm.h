@@ -230,6 +230,15 @@ s64 do_mmap(struct mm *mm, struct file *file, u64 addr, u64 len, u64 prot, u64 f
 /* Exact kernel-side mapping for exec: VM_* flags given, fixed address, file may be NULL. */
 s64 mm_map_exec(struct mm *mm, struct file *file, u64 addr, u64 len, u64 vmflags, u64 pgoff);
 int do_munmap(struct mm *mm, u64 addr, u64 len);
+/*
+ * Unmap the mappings from @addr on that wanted() says yes to, and nothing that lies between them.
+ * => takes mm->lock, under which wanted() runs; it may lower p->end, where the search ends. -EINVAL: none was wanted
+ */
+struct munmap_pick {
+	bool (*wanted)(struct munmap_pick *p, struct vma *v);
+	u64 end;
+};
+int do_munmap_picked(struct mm *mm, u64 addr, struct munmap_pick *p);
 int do_mprotect(struct mm *mm, u64 addr, u64 len, u64 prot, int pkey);
 /* Protection keys. => PKRU of the running thread, which runs in @mm. The key or -ENOSPC; 0 or -EINVAL. */
 int do_pkey_alloc(struct mm *mm, u32 rights);

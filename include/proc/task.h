@@ -172,7 +172,7 @@ void task_cputime(struct task *t, u64 *utime, u64 *stime);
 void group_cputime(struct task *t, u64 *utime, u64 *stime);
 
 /* Doors to fs, implemented in kernel/fs. */
-struct files *files_dup(struct files *f); /* NULL: out of memory */
+struct files *files_dup(struct files *f); /* ERR_PTR: -ENOMEM, -EMFILE */
 struct files *files_share(struct files *f);
 void files_put(struct files *f);
 void files_close_on_exec(struct files *f);

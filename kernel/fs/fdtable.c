@@ -16,6 +16,7 @@
 #include <fs/fdtable.h>
 #include <fs/internal.h>
 #include <lib/bitops.h>
+#include <lib/err.h>
 #include <lib/string.h>
 #include <mm/slab.h>
 #include <x86/uaccess.h>
@@ -450,21 +451,25 @@ static u32 highest_open(const struct fdtable *t)
 	return 0;
 }
 
-/* Descriptors below @limit only; the rest stays closed in the copy. */
+/*
+ * Descriptors below @limit only; the rest stays closed in the copy. -EMFILE when those open no longer fit below
+ * fs.nr_open (in whole words, as the table has them), which was lowered since.
+ */
 static struct files *files_copy(struct files *from, u32 limit)
 {
 	struct files *fs = files_alloc();
 
 	if (!fs)
-		return NULL;
+		return ERR_PTR(-ENOMEM);
 	spin_lock(&from->lock);
 	u32 top;
 	while ((top = min(highest_open(from->t), limit)) > fs->t->max) {
 		spin_unlock(&from->lock);
-		struct fdtable *t = table_alloc(roundup_pow_of_two(top));
+		bool fits = top <= ALIGN(nr_open_max, 64);
+		struct fdtable *t = fits ? table_alloc(roundup_pow_of_two(top)) : NULL;
 		if (!t) {
 			files_put(fs);
-			return NULL;
+			return ERR_PTR(fits ? -ENOMEM : -EMFILE);
 		}
 		if (fs->t != &fs->inline_table)
 			table_free(fs->t);
@@ -563,8 +568,8 @@ int fd_close_range(u32 first, u32 last, bool unshare, bool cloexec)
 	if (unshare && READ_ONCE(fs->refs) > 1) {
 		/* What would be closed need not be copied when it is the end of the table. */
 		struct files *mine = files_copy(fs, !cloexec && last >= READ_ONCE(fs->t)->max ? first : ~0u);
-		if (!mine)
-			return -ENOMEM;
+		if (IS_ERR(mine))
+			return PTR_ERR(mine);
 		spin_lock(&current->alloc_lock);
 		current->files = mine;
 		spin_unlock(&current->alloc_lock);

@@ -149,9 +149,10 @@ static int exec_unshare(struct exec *x)
 	struct task *t = current;
 
 	if (t->files && __atomic_load_n((s32 *)t->files, __ATOMIC_RELAXED) > 1) { /* refs is its first field */
-		x->files = files_dup(t->files);
-		if (!x->files)
-			return -ENOMEM;
+		struct files *files = files_dup(t->files);
+		if (IS_ERR(files))
+			return PTR_ERR(files);
+		x->files = files;
 	}
 	if (READ_ONCE(t->sighand->refs) > 1) {
 		x->sighand = sighand_alloc();

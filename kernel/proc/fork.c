@@ -82,7 +82,11 @@ static int copy_files(struct task *t, const struct task *from, u64 f)
 	if (!from->files)
 		return 0;
 	t->files = f & CLONE_FILES ? files_share(from->files) : files_dup(from->files);
-	return t->files ? 0 : -ENOMEM;
+	if (likely(!IS_ERR(t->files)))
+		return 0;
+	int err = PTR_ERR(t->files);
+	t->files = NULL;
+	return err;
 }
 
 static int copy_fs(struct task *t, const struct task *from, u64 f)

@@ -205,13 +205,17 @@ static struct file *attach_file(struct shm_segment *s, bool readonly)
 	return f;
 }
 
+/* The address space an attach takes: whole pages, of the segment's size. */
+static u64 attached_size(const struct shm_segment *s)
+{
+	unsigned shift = vma_file_huge_shift(s->file);
+
+	return ALIGN(s->size, 1ull << (shift ? shift : PAGE_SHIFT));
+}
+
 static s64 map_segment(struct file *f, u64 size, u64 addr, int flags)
 {
 	u64 prot = PROT_READ, mflags = MAP_SHARED;
-	unsigned shift = vma_file_huge_shift(f);
-
-	if (shift)
-		size = ALIGN(size, 1ull << shift);
 
 	if (!(flags & SHM_RDONLY))
 		prot |= PROT_WRITE;
@@ -239,7 +243,7 @@ long sys_shmat(s32 id, u64 addr, int flags)
 	if (IS_ERR(o))
 		return PTR_ERR(o);
 	struct shm_segment *s = container_of(o, struct shm_segment, ipc);
-	u64 size = ALIGN(s->size, PAGE_SIZE);
+	u64 size = attached_size(s);
 	mutex_unlock(&o->lock); /* the reference goes to the file */
 	struct file *f = attach_file(s, flags & SHM_RDONLY);
 	if (IS_ERR(f))
@@ -249,31 +253,32 @@ long sys_shmat(s32 id, u64 addr, int flags)
 	return r;
 }
 
-/* Length of the attach that begins at @addr, 0 when there is none. A first part may have been unmapped. */
-static u64 find_attach(struct mm *mm, u64 addr)
-{
-	struct vma *v;
-	u64 len = 0;
+/* ---- shmdt: what is left of one attach, which may have been cut, and mapped over in part ---- */
 
-	down_read(&mm->lock);
-	for (v = vma_find(mm, addr); v; v = vma_next(v)) {
-		if (v->ops == &shm_vma_ops && v->start - (v->pgoff << PAGE_SHIFT) == addr) {
-			len = ALIGN(segment_of(v)->size, PAGE_SIZE);
-			break;
-		}
+struct detach {
+	struct munmap_pick pick;
+	u64 addr;
+	struct file *file; /* the attach's own; NULL until its first mapping is found */
+};
+
+static bool detach_wants(struct munmap_pick *p, struct vma *v)
+{
+	struct detach *d = container_of(p, struct detach, pick);
+
+	if (v->ops != &shm_vma_ops || v->start - (v->pgoff << PAGE_SHIFT) != d->addr)
+		return false;
+	if (!d->file) {
+		d->file = v->file;
+		p->end = d->addr + attached_size(segment_of(v));
 	}
-	up_read(&mm->lock);
-	return len;
+	return v->file == d->file;
 }
 
 long sys_shmdt(u64 addr)
 {
-	u64 len;
+	struct detach d = { .pick = { .wanted = detach_wants, .end = TASK_SIZE_MAX }, .addr = addr };
 
-	if (addr & ~PAGE_MASK)
-		return -EINVAL;
-	len = find_attach(current->thread.mm, addr);
-	return len ? do_munmap(current->thread.mm, addr, len) : -EINVAL;
+	return addr & ~PAGE_MASK ? -EINVAL : do_munmap_picked(current->thread.mm, addr, &d.pick);
 }
 
 /* ---- shmctl ---- */

@@ -104,6 +104,8 @@ struct timex_user {
 _Static_assert(sizeof(struct timex_user) == 208, "ABI");
 #define ADJ_SETOFFSET 0x100u
 #define ADJ_NANO 0x2000u
+#define ADJ_ADJTIME 0x8000u /* adjtime(3)'s forms; with bit 0, ... */
+#define ADJ_OFFSET_SINGLESHOT 0x8001u /* ... which they all have */
 #define STA_UNSYNC 0x40
 #define TIME_ERROR 5
 
@@ -113,6 +115,8 @@ static long do_adjtimex(struct timex_user __user *u)
 
 	if (copy_from_user(&x, u, sizeof(x)))
 		return -EFAULT;
+	if ((x.modes & ADJ_OFFSET_SINGLESHOT) == ADJ_ADJTIME)
+		return -EINVAL;
 	if (x.modes && x.modes != 0x8001 && x.modes != 0xa001 && !capable(CAP_SYS_TIME))
 		return -EPERM;
 	if (x.modes & ADJ_SETOFFSET) {

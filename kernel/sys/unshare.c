@@ -34,8 +34,8 @@ long sys_unshare(u64 flags)
 		return err;
 	if ((flags & CLONE_FILES) && READ_ONCE(t->files->refs) > 1) {
 		files = files_dup(t->files);
-		if (!files)
-			return -ENOMEM;
+		if (IS_ERR(files))
+			return PTR_ERR(files);
 	}
 	if ((flags & CLONE_FS) && READ_ONCE(t->fs->refs) > 1) {
 		fs = fs_dup(t->fs);

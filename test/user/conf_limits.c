@@ -237,6 +237,14 @@ TEST(file_limits)
 	CHECK_EXITS(0, struct rlimit r = { 1024, 1024 };
 		    CHECK_ERRNO(setrlimit(RLIMIT_NOFILE, &r), EPERM));
 	sysctl_put("/proc/sys/fs/nr_open", old);
+	/* a table with more open than it may have now is not copied */
+	CHECK_EXITS(0, struct rlimit r = { 2048, 2048 }; CHECK_OK(setrlimit(RLIMIT_NOFILE, &r)); REQUIRE(dup2(0, 1500) == 1500);
+		    sysctl_put("/proc/sys/fs/nr_open", "512");
+		    pid_t c = syscall(SYS_clone, 0x400 /* CLONE_FILES */ | SIGCHLD, 0, 0, 0, 0), st;
+		    if (!c) _exit(unshare(0x400) == -1 && errno == EMFILE ? 7 : 1);
+		    CHECK_EQ(waitpid(c, &st, 0), c); CHECK_EQ(st, 7 << 8); CHECK_ERRNO(fork(), EMFILE);
+		    CHECK_OK(close(1500)); c = fork(); if (!c) _exit(0); CHECK_EQ(waitpid(c, &st, 0), c));
+	sysctl_put("/proc/sys/fs/nr_open", old);
 	sysctl_get("/proc/sys/fs/pipe-max-size", old, sizeof(old));
 	sysctl_put("/proc/sys/fs/pipe-max-size", "65536");
 	CHECK_EXITS(0, become_nobody(); CHECK_OK(pipe(p));

@@ -281,6 +281,8 @@ TEST(clocks_and_timers)
 	tx.v[6] = 0;
 	((long *)&tx)[11] = 1;
 	CHECK_ERRNO(syscall(SYS_adjtimex, &tx), EINVAL);
+	tx.modes = 0x8000; /* ADJ_ADJTIME without its bit 0 */
+	CHECK_ERRNO(syscall(SYS_adjtimex, &tx), EINVAL);
 }
 
 TEST_MAIN

@@ -390,6 +390,14 @@ TEST(sysv)
 	CHECK_OK(shmdt(p));
 	CHECK_EQ(nr_free(), 0);
 	CHECK_OK(shmctl(id, IPC_RMID, NULL));
+	id = shmget(IPC_PRIVATE, H - P - 1, IPC_CREAT | 04000 | 0600);
+	REQUIRE(id >= 0);
+	p = shmat(id, NULL, 0);
+	REQUIRE(p != (void *)-1);
+	p[H - 1] = 4; /* the attach is of whole huge pages, as is its end */
+	CHECK_OK(shmdt(p));
+	CHECK_KILLED(SIGSEGV, p[0] = 1);
+	CHECK_OK(shmctl(id, IPC_RMID, NULL));
 	clean();
 }
 

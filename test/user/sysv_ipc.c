@@ -4,6 +4,7 @@
 #include "check.h"
 #include <signal.h>
 #include <sys/ipc.h>
+#include <sys/mman.h>
 #include <sys/msg.h>
 #include <sys/sem.h>
 #include <sys/shm.h>
@@ -135,6 +136,30 @@ TEST(shared_memory)
 	CHECK_EQ(ds.shm_nattch, 1);
 	CHECK_OK(shmdt(a));
 	CHECK_ERRNO(shmctl(id, IPC_STAT, &ds), EINVAL);
+}
+
+/* What another mapping took of an attach is not the attach's any more: shmdt leaves it alone. */
+TEST(detach_leaves_others)
+{
+	int id = shmget(IPC_PRIVATE, 16384, 0600);
+	struct shmid_ds ds;
+
+	REQUIRE(id >= 0);
+	char *a = shmat(id, NULL, 0);
+	REQUIRE(a != (void *)-1);
+	REQUIRE(mmap(a + 4096, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == a + 4096);
+	strcpy(a + 4096, "mine");
+	CHECK_OK(munmap(a, 4096));
+	CHECK_OK(shmctl(id, IPC_STAT, &ds));
+	CHECK_EQ(ds.shm_nattch, 1);
+	CHECK_OK(shmdt(a)); /* though its first page is gone */
+	CHECK_STR(a + 4096, "mine");
+	CHECK_KILLED(SIGSEGV, a[8192] = 1);
+	CHECK_OK(shmctl(id, IPC_STAT, &ds));
+	CHECK_EQ(ds.shm_nattch, 0);
+	CHECK_ERRNO(shmdt(a), EINVAL);
+	CHECK_OK(shmctl(id, IPC_RMID, NULL));
+	CHECK_OK(munmap(a + 4096, 4096));
 }
 
 TEST_MAIN
