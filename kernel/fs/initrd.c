@@ -5,6 +5,9 @@
  * Hard links: entries with nlink > 1 carry the identity (device, inode number) of the archive; the first name of an identity is
  * made, later ones are linked to it. In newc the data comes with the last name, so data is written whenever there is some.
  * Directory times are set at the end, because making names in them changes them.
+ *
+ * A later entry wins over an earlier one of the same name. One thing stays: a link to a directory where a later archive has a
+ * directory (the merged /usr), whose entries then go to where the link points.
  */
 #include <fs/internal.h>
 #include <kernel/printk.h>
@@ -81,11 +84,35 @@ static int write_data(const char *name, const struct cpio_entry *e)
 	return n < 0 ? (int)n : n < e->data_len ? -ENOSPC : 0;
 }
 
+/* Takes away what @name is, unless an entry of @type can be written over it. Errors come up again when the entry is made. */
+static void clear_way(const char *name, u32 type)
+{
+	struct path p;
+	u32 there = 0;
+
+	if (!path_lookup(AT_FDCWD, name, 0, &p)) {
+		there = p.dentry->inode->mode & S_IFMT;
+		path_put(&p);
+	}
+	if (!there || (there == type && (type == S_IFREG || type == S_IFDIR)))
+		return;
+	if (there == S_IFDIR) {
+		do_rmdirat(AT_FDCWD, name);
+		return;
+	}
+	if (there == S_IFLNK && type == S_IFDIR && !path_lookup(AT_FDCWD, name, LOOKUP_FOLLOW | LOOKUP_DIRECTORY, &p)) {
+		path_put(&p);
+		return;
+	}
+	do_unlinkat(AT_FDCWD, name);
+}
+
 static int make_file(struct unpack *u, const char *name, const struct cpio_entry *e)
 {
 	const char *first = e->nlink > 1 ? first_name(u, e) : NULL;
 
 	if (first && !streq(first, name)) {
+		do_unlinkat(AT_FDCWD, name);
 		int err = do_linkat(AT_FDCWD, first, AT_FDCWD, name, 0);
 		if (err || !e->data_len)
 			return err;
@@ -145,6 +172,7 @@ static int make_entry(struct unpack *u, const struct cpio_entry *e)
 	u32 type = e->mode & S_IFMT;
 	int err;
 
+	clear_way(name, type);
 	switch (type) {
 	case S_IFREG:
 		err = make_file(u, name, e);
@@ -153,11 +181,9 @@ static int make_entry(struct unpack *u, const struct cpio_entry *e)
 		err = make_dir(u, name, e);
 		break;
 	case S_IFLNK:
-		do_unlinkat(AT_FDCWD, name); /* later archives win */
 		err = make_link(name, e);
 		break;
 	default:
-		do_unlinkat(AT_FDCWD, name);
 		err = do_mknodat(AT_FDCWD, name, e->mode, MKDEV(e->rdev_major, e->rdev_minor));
 	}
 	if (err)

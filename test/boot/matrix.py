@@ -300,6 +300,9 @@ def contract_cases():
                    ["mine", "a b", ""], 0, b"mine <a b> <> some=word\n",
                    overlay={"bin/mine": ("#!/bin/sh\necho \"mine <$1> <$2> $(grep -o some=word /proc/cmdline)\"\n",
                                          0o755)})
+    yield Contract("guest-overlay-replaces", [],	# a link to busybox, by a file
+                   ["sh", "-c", "/bin/tac; [ -x /bin/busybox ] && [ ! -L /bin/tac ] && echo x | cat"], 0, b"mine\nx\n",
+                   overlay={"bin/tac": ("#!/bin/sh\necho mine\n", 0o755)})
     yield Contract("guest-signal", [], ["sh", "-c", "kill -9 $$"], 137)
     yield Contract("guest-not-found", [], ["/no/such/program"], 127, err=rb"^/no/such/program: ")
     yield Contract("guest-timeout", ["--timeout", "12"], ["sh", "-c", "echo begun; sleep 100"], 124, b"begun\n",
