@@ -54,8 +54,14 @@ static u64 copy_table(struct copy *c, pte_t *dst, pte_t *src, u64 addr, u64 end)
 		pte_t e = pte_read(src);
 		struct page *p;
 
-		if (pte_none(e))
+		if (pte_none(e)) {
+			u64 more = pte_none_after(src, (end - addr - 1) >> PAGE_SHIFT);
+
+			addr += more << PAGE_SHIFT;
+			src += more;
+			dst += more;
 			continue;
+		}
 		if (likely(pte_has_page(e))) {
 			p = page_head(pte_frame(e));
 			if (unlikely(p->private) && page_type(p) == PT_ANON) {

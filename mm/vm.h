@@ -66,6 +66,28 @@ static inline pte_t pte_settled(pte_t *entry)
 	return e;
 }
 
+/* Eight entries in a cache line: all empty? */
+static inline bool pte_line_none(const pte_t *p)
+{
+	return !(pte_read(p).v | pte_read(p + 1).v | pte_read(p + 2).v | pte_read(p + 3).v | pte_read(p + 4).v |
+		 pte_read(p + 5).v | pte_read(p + 6).v | pte_read(p + 7).v);
+}
+
+/*
+ * A walk of a locked table met an empty entry at @entry and has @n more to see after it: how many of these it may pass,
+ * whole cache lines with the first. Tables of programs are sparse: most of what is read of them are empty entries.
+ */
+static inline u64 pte_none_after(const pte_t *entry, u64 n)
+{
+	u64 run = 0;
+
+	if ((u64)entry % (8 * sizeof(*entry)))
+		return 0;
+	while (run + 8 <= n + 1 && pte_line_none(entry + run))
+		run += 8;
+	return run ? run - 1 : 0;
+}
+
 /*
  * The CPU sets D in a present, writable entry at any moment. So such an entry is replaced by pte_cmpxchg or pte_get_and_clear
  * only, and a plain store may just put in what keeps the frame and has D, or the table's pointer. Asserted in debug builds.

@@ -67,8 +67,13 @@ static u64 zap_table(struct zap *z, pte_t *entry, u64 addr, u64 end)
 	for (; addr < end && !full; addr += PAGE_SIZE, entry++) {
 		pte_t e = pte_read(entry);
 
-		if (pte_none(e))
+		if (pte_none(e)) {
+			u64 more = pte_none_after(entry, (end - addr - 1) >> PAGE_SHIFT);
+
+			addr += more << PAGE_SHIFT;
+			entry += more;
 			continue;
+		}
 		if (!last)
 			first = addr;
 		last = addr + PAGE_SIZE;
