@@ -309,8 +309,10 @@ int mm_maps_show(struct mm *mm, struct seq_buf *s, int detail, const struct memp
 	char *buf = kmalloc(PAGE_SIZE, GFP_KERNEL);
 	struct vma *v;
 
-	if (!buf)
+	if (!buf) {
+		s->nomem = true;
 		return -ENOMEM;
+	}
 	down_read(&mm->lock);
 	if (detail == 2) {
 		show_rollup(mm, s);

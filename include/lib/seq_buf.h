@@ -2,7 +2,8 @@
  * seq_buf.h - a bounded sink for text: what the sources of /proc files write to.
  *
  * Text past the end is dropped and `overflow` set; the owner then gives a larger buffer and
- * runs the source again.  `len` never exceeds `size`.  No NUL is kept at the end.
+ * runs the source again.  `len` never exceeds `size`.  No NUL is kept at the end.  A source that
+ * had no memory for its work sets `nomem`: the text is not the truth then and must not be shown.
  */
 #ifndef LIB_SEQ_BUF_H
 #define LIB_SEQ_BUF_H
@@ -14,6 +15,7 @@ struct seq_buf {
 	size_t size;
 	size_t len;
 	bool overflow;
+	bool nomem;
 };
 
 static inline void seq_buf_init(struct seq_buf *m, char *buf, size_t size)
@@ -21,7 +23,7 @@ static inline void seq_buf_init(struct seq_buf *m, char *buf, size_t size)
 	m->buf = buf;
 	m->size = size;
 	m->len = 0;
-	m->overflow = false;
+	m->overflow = m->nomem = false;
 }
 
 void seq_write(struct seq_buf *m, const void *data, size_t n);

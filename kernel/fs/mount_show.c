@@ -57,8 +57,10 @@ void mounts_show(struct seq_buf *b, int kind, const struct path *root)
 	char *buf = kmalloc(2 * PATH_MAX, GFP_KERNEL);
 	struct mount *m;
 
-	if (!buf)
+	if (!buf) {
+		b->nomem = true;
 		return;
+	}
 	mutex_lock(&namespace_mutex);
 	list_for_each_entry(m, &all_mounts, list) {
 		bool outside;

@@ -30,6 +30,7 @@ static void show_memory(struct seq_buf *s, struct mm *mm, u64 from, u64 to)
 		seq_write(s, page, n);
 		at += n;
 	}
+	s->nomem |= !page;
 	kfree(page);
 }
 

@@ -47,6 +47,7 @@ static int text_make(struct text_file *t)
 {
 	u64 size = t->size ?: TEXT_FIRST;
 
+	t->made = false; /* and there may be no buffer either, when this fails */
 	for (;;) {
 		struct seq_buf s;
 
@@ -60,6 +61,8 @@ static int text_make(struct text_file *t)
 		if (t->src.show)
 			t->src.show(&s, t->src.arg);
 		t->len = s.len;
+		if (s.nomem)
+			return -ENOMEM;
 		if (!s.overflow)
 			break;
 		kvfree(t->buf);

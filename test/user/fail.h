@@ -47,6 +47,7 @@ struct fail_case {
 
 static int fail_fd = -1, fail_bad;
 static bool fail_long;
+static const char *fail_only; /* --case NAME */
 static char *fail_self; /* argv[0]; with --ok it only exits */
 static struct { int fired, err, state; bool done; } *fail_note; /* what a child says */
 
@@ -275,6 +276,10 @@ static inline void fail_case(const struct fail_case *c)
 	int failures = 0, n, bad;
 	struct timespec t0, t1;
 
+	if (!fail_there() || (fail_only && strcmp(fail_only, c->name)))
+		return; /* not Quoin, or not wanted */
+	if (!fail_note)
+		fail_note = mmap(NULL, P, RW, MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 	clock_gettime(CLOCK_MONOTONIC, &t0);
 	fail_bad = 0;
 	fail_sweep_case(c, &failures);
@@ -298,17 +303,12 @@ static inline void fail_case(const struct fail_case *c)
 	       (t1.tv_sec - t0.tv_sec) * 1000 + (t1.tv_nsec - t0.tv_nsec) / 1000000, bad || fail_bad ? ": BAD" : "");
 }
 
-static const char *fail_only; /* --case NAME */
-
 static inline void fail_family(const struct fail_case *c, unsigned n)
 {
 	if (!fail_there())
-		return; /* not Quoin */
-	if (!fail_note)
-		fail_note = mmap(NULL, P, RW, MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+		return;
 	for (unsigned i = 0; i < n; i++)
-		if (!fail_only || !strcmp(fail_only, c[i].name))
-			fail_case(&c[i]);
+		fail_case(&c[i]);
 	CHECK_EQ(fail_checkers(), 0);
 }
 #define FAIL_FAMILY(table) fail_family(table, sizeof(table) / sizeof(*(table)))
