@@ -1,15 +1,12 @@
 /* memfd_secret(2), where the command line allows it. */
 // BOOT: --append secretmem.enable=1
-#include "check.h"
-#include <fcntl.h>
-#include <signal.h>
+#include "fail.h"
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 
-#define PAGE 4096ul
-#define RW (PROT_READ | PROT_WRITE)
+#define PAGE P
 #ifndef SYS_memfd_secret
 #define SYS_memfd_secret 447
 #endif
@@ -85,4 +82,33 @@ TEST(given_back)
 	}
 }
 
-TEST_MAIN
+/* With every allocation failing in turn: no descriptor, no page of which the direct map knows nothing, is left. */
+static int secret_fd;
+static int c_secret(void)
+{
+	int err = 0;
+	char *p;
+
+	TRY(secret_fd = syscall(SYS_memfd_secret, 0));
+	TRY(ftruncate(secret_fd, 4 * PAGE));
+	p = mmap(NULL, 4 * PAGE, RW, MAP_SHARED, secret_fd, 0);
+	TRY((long)p);
+	p[0] = p[3 * PAGE] = 1;
+	munmap(p, 4 * PAGE);
+out:
+	if (secret_fd >= 0)
+		close(secret_fd);
+	return err;
+}
+
+TEST(secret_without_memory)
+{
+	static const struct fail_case c[] = { FAIL("memfd_secret", NULL, c_secret, NULL, .child = true) };
+
+	FAIL_FAMILY(c);
+}
+
+int main(int argc, char **argv)
+{
+	return fail_main(argc, argv);
+}
