@@ -18,6 +18,7 @@
 #include <lib/string.h>
 #include <mm/mempolicy.h>
 #include "lru.h"
+#include "run.h"
 
 enum { PARTS_BAD, PARTS_SCATTERED, PARTS_RUN, PARTS_WHOLE };
 
@@ -176,13 +177,13 @@ static pte_t *unhook(struct collapse *c, const struct huge_limits *max)
 	return table;
 }
 
-static void free_table(const struct collapse *c, pte_t *table)
+void huge_free_table(struct mm *mm, u64 base, pte_t *table)
 {
 	struct tlb_gather g;
 
 	memset(table, 0, PAGE_SIZE);
-	tlb_gather_init(&g, c->v->mm, false);
-	tlb_gather_range(&g, c->base, c->base + PAGE_SIZE);
+	tlb_gather_init(&g, mm, false);
+	tlb_gather_range(&g, base, base + PAGE_SIZE);
 	tlb_gather_table(&g, virt_to_page(table));
 	tlb_gather_flush(&g);
 }
@@ -213,7 +214,10 @@ static bool promote(struct collapse *c, const struct huge_limits *max, struct pa
 		release_parts(table);
 		count_vm_event(THP_COLLAPSE_ALLOC);
 	}
-	free_table(c, table);
+	/* who walks the reverse map may still be in the table */
+	spin_lock(&c->v->anon->lock);
+	spin_unlock(&c->v->anon->lock);
+	huge_free_table(c->v->mm, c->base, table);
 	return true;
 }
 
@@ -251,7 +255,9 @@ int huge_collapse_range(struct vma *v, u64 start, u64 end)
 	static const struct huge_limits unlimited = { PTRS, PTRS, true }; /* advice asks no policy */
 	int err = 0;
 
-	if (!vma_anonymous(v) || v->flags & (VM_NOHUGEPAGE | VM_SHARED | VM_PFNMAP | VM_UFFD_MISSING | VM_UFFD_WP))
+	bool shared = v->mapping && v->mapping->runs;
+
+	if (!shared && (!vma_anonymous(v) || v->flags & (VM_NOHUGEPAGE | VM_SHARED | VM_PFNMAP | VM_UFFD_MISSING | VM_UFFD_WP)))
 		return -EINVAL;
 	if (v->end < PMD_SIZE || last < v->start) /* no huge page has room in the mapping, whatever the range */
 		return -EINVAL;
@@ -259,7 +265,9 @@ int huge_collapse_range(struct vma *v, u64 start, u64 end)
 		pmd_t *pmd = pt_pmd(v->mm, base);
 		int e;
 
-		if (!pmd || pte_none(pte_read(pmd)))
+		if (shared)
+			e = run_collapse(v, base, &unlimited);
+		else if (!pmd || pte_none(pte_read(pmd)))
 			e = -EINVAL; /* nothing there to collapse */
 		else
 			e = huge_collapse(v, base, &unlimited);

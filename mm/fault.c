@@ -22,6 +22,7 @@
  */
 #include <mm/uffd.h>
 #include <mm/mempolicy.h>
+#include "run.h"
 #include "vmalock.h"
 
 int fault_to_errno(int fr)
@@ -264,6 +265,8 @@ int handle_fault(struct fault *f)
 			r = f->flags & FAULT_WRITE ? huge_anon_fault(f, pmd, pe) : huge_zero_fault(f, pmd);
 			if (r != FR_RETRY)
 				return r;
+		} else if (v->mapping && unlikely(v->mapping->runs) && (r = run_fault(f, pmd)) != FR_RETRY) {
+			return r;
 		}
 		if (pt_table_alloc(v->mm, pmd))
 			return FR_OOM;

@@ -17,8 +17,7 @@
 
 #define AROUND 16
 
-/* One reference and one mapping at once, unless the page is being freed. */
-static bool page_entry_add_unless_free(struct page *p)
+bool page_entry_add_unless_free(struct page *p)
 {
 	u64 v = READ_ONCE(*page_counts(p));
 
@@ -32,7 +31,9 @@ static bool page_entry_add_unless_free(struct page *p)
 /* Maps a cached page seen without a reference. => table locked, RCU */
 static bool map_cached(struct mapping *m, pte_t *entry, struct page *p, u64 index, u64 bits)
 {
-	if (!page_flag(p, PG_UPTODATE) || !page_entry_add_unless_free(p))
+	u64 state = 1ull << PG_UPTODATE | 1ull << PG_MOVING;
+
+	if ((READ_ONCE(p->flags) & state) != 1ull << PG_UPTODATE || !page_entry_add_unless_free(p))
 		return false;
 	if (unlikely(READ_ONCE(p->mapping) != m || p->index != index)) {
 		page_unmap_one(p);
@@ -122,6 +123,13 @@ static int filemap_fault(struct fault *f)
 		return FR_SIGBUS;
 	f->page = mapping_get(m, f->pgoff, true, false, &err);
 	if (likely(f->page)) {
+		if (unlikely(page_flag(f->page, PG_MOVING))) { /* the access is tried again when that is over */
+			page_lock(f->page);
+			page_unlock(f->page);
+			page_put(f->page);
+			f->page = NULL;
+			return FR_OK;
+		}
 		/* made after a truncation had passed here: it must not stay */
 		if (unlikely(f->pgoff >= (READ_ONCE(m->size) + PAGE_SIZE - 1) >> PAGE_SHIFT)) {
 			mapping_drop_page(m, f->page);

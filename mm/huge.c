@@ -20,6 +20,7 @@
  */
 #include <mm/mempolicy.h>
 #include "lru.h"
+#include "run.h"
 
 int thp_enabled = THP_ALWAYS, thp_defrag = DEFRAG_MADVISE;
 
@@ -72,12 +73,17 @@ static u64 huge_bits(const struct vma *v)
 	return v->prot | PTE_PS | PTE_WRITTEN | (v->flags & VM_WRITE ? PTE_W : 0);
 }
 
-static struct page *huge_alloc(const struct vma *v, u64 addr)
+gfp_t huge_gfp(const struct vma *v)
 {
-	bool advised = v->flags & VM_HUGEPAGE;
+	bool advised = v && v->flags & VM_HUGEPAGE;
 	bool work = thp_defrag == DEFRAG_ALWAYS || (advised && (thp_defrag == DEFRAG_MADVISE || thp_defrag == DEFRAG_DEFER_MADVISE));
 
-	return alloc_vma_pages(GFP_MOVABLE | GFP_COMP | GFP_NOWARN | (work ? GFP_WAIT : 0), HPAGE_ORDER, v, addr & PMD_MASK);
+	return GFP_MOVABLE | GFP_COMP | GFP_NOWARN | (work ? GFP_WAIT : 0);
+}
+
+static struct page *huge_alloc(const struct vma *v, u64 addr)
+{
+	return alloc_vma_pages(huge_gfp(v), HPAGE_ORDER, v, addr & PMD_MASK);
 }
 
 static void huge_own(struct vma *v, struct page *p, u64 addr)
@@ -137,9 +143,13 @@ bool huge_zap_pmd(struct vma *v, pmd_t *pmd, s64 *rss, struct page **p)
 		e = pte_get_and_clear(pmd);
 	if (huge && pte_has_page(e)) {
 		*p = pte_frame(e);
-		page_unmap_one(*p);
 		rss[page_rss(*p)] -= HPAGE_PAGES;
-		mod_vm_state(NR_ANON_THPS, -1);
+		if (unlikely(!vma_anonymous(v))) {
+			run_unmap_parts(*p, e);
+		} else {
+			page_unmap_one(*p);
+			mod_vm_state(NR_ANON_THPS, -1);
+		}
 	}
 	spin_unlock(lock);
 	return huge;
@@ -176,6 +186,33 @@ static bool split_page_of(struct page *head)
 	return true;
 }
 
+/* The counts of the page that @e mapped, whose parts 512 entries are to map. A run's are right already. => PMD locked */
+static void split_counts(const struct vma *v, pmd_t e)
+{
+	struct page *head = pte_frame(e);
+
+	if (!pte_has_page(e))
+		return;
+	if (!vma_anonymous(v)) {
+		mod_vm_state(NR_SHMEM_PMDS, -1);
+		return;
+	}
+	page_entry_add(head, HPAGE_PAGES - 1);
+	split_page_of(head);
+	mod_vm_state(NR_ANON_THPS, -1);
+}
+
+/* No memory for a table: an entry of a run just goes. */
+static int split_without_table(struct vma *v, pmd_t *pmd, u64 addr)
+{
+	if (vma_anonymous(v))
+		return -ENOMEM;
+	spin_lock(pt_lock_of(pmd));
+	run_zap_entry(v, pmd, addr);
+	spin_unlock(pt_lock_of(pmd));
+	return 0;
+}
+
 /* Fills a table with what the huge entry maps. */
 static void fill_table(pte_t *table, pmd_t e)
 {
@@ -193,14 +230,14 @@ int huge_split_pmd(struct vma *v, pmd_t *pmd, u64 addr)
 {
 	struct mm *mm = v->mm;
 	spinlock_t *lock = pt_lock_of(pmd);
-	struct page *table, *head;
+	struct page *table;
 	pmd_t e;
 
 	if (!pmd_huge(pte_settled(pmd)))
 		return 0;
 	table = pt_page_alloc(mm);
 	if (!table)
-		return -ENOMEM;
+		return split_without_table(v, pmd, addr);
 	spin_lock(lock);
 	e = pte_read(pmd);
 	if (!pmd_huge(e)) {
@@ -211,12 +248,7 @@ int huge_split_pmd(struct vma *v, pmd_t *pmd, u64 addr)
 	/* Take the large translation away everywhere before small ones appear: a CPU must not hold both sizes (SDM 4.10.2.3). */
 	e = pte_get_and_clear(pmd);
 	tlb_flush_range(mm, addr & PMD_MASK, (addr & PMD_MASK) + PMD_SIZE, PMD_SHIFT);
-	if (pte_has_page(e)) {
-		head = pte_frame(e);
-		page_entry_add(head, HPAGE_PAGES - 1);
-		split_page_of(head);
-		mod_vm_state(NR_ANON_THPS, -1);
-	}
+	split_counts(v, e);
 	fill_table(page_address(table), e);
 	pte_set(pmd, pte_make(page_to_phys(table), PTE_P | PTE_W | PTE_U | PTE_A));
 	spin_unlock(lock);
@@ -248,6 +280,8 @@ int huge_wp_fault(struct fault *f, pmd_t *pmd, pmd_t e)
 	struct page *old = pte_frame(e), *p;
 	spinlock_t *lock = pt_lock_of(pmd);
 
+	if (v->flags & VM_SHARED)
+		return run_wp_fault(f, pmd, e);
 	if (!pte_has_page(e)) {
 		int r = huge_eligible(v, f->addr) ? huge_anon_fault(f, pmd, e) : FR_RETRY;
 

@@ -11,7 +11,7 @@
 #include <kernel/kthread.h>
 #include <kernel/time.h>
 #include <kernel/wait.h>
-#include "vm.h"
+#include "run.h"
 
 u64 khugepaged_pages_to_scan = 4096, khugepaged_sleep_ms = 10000, khugepaged_alloc_sleep_ms = 60000, khugepaged_defrag = 1;
 u64 khugepaged_max_none = 511, khugepaged_max_shared = 256, khugepaged_max_swap = 64;
@@ -32,6 +32,21 @@ static bool worth_it(const pte_t *table)
 	return huge_look(table, &max, &present) && present;
 }
 
+static bool candidate(struct vma *v, u64 base, pmd_t e)
+{
+	struct huge_limits max = limits();
+
+	if (!pmd_has_table(e))
+		return false;
+	return vma_anonymous(v) ? worth_it(table_of(e)) : run_worth_it(v, base, &max);
+}
+
+/* May the range hold a huge page, by what is known of the mapping? */
+static bool eligible(struct vma *v, u64 base)
+{
+	return vma_anonymous(v) ? huge_eligible(v, base) : run_fits(v, base) && run_wanted(v->mapping, vma_index(v, base), v);
+}
+
 /* First candidate at or after *addr; *budget entries may be looked at. False: none in this mm, or the budget is spent. */
 static bool find_candidate(struct mm *mm, u64 *addr, s64 *budget)
 {
@@ -42,14 +57,14 @@ static bool find_candidate(struct mm *mm, u64 *addr, s64 *budget)
 	for (v = vma_find(mm, *addr); v && !found && *budget > 0; v = vma_next(v)) {
 		u64 base = (max(v->start, *addr) + PMD_SIZE - 1) & PMD_MASK;
 
-		for (; base + PMD_SIZE <= v->end && *budget > 0 && huge_eligible(v, base); base += PMD_SIZE) {
+		for (; base + PMD_SIZE <= v->end && *budget > 0 && eligible(v, base); base += PMD_SIZE) {
 			pmd_t *pmd = pt_pmd(mm, base), e = { 0 };
 
 			if (pmd)
 				e = pte_read(pmd);
 			*addr = base;
 			*budget -= pmd_has_table(e) ? PTRS : 1;
-			found = pmd_has_table(e) && worth_it(table_of(e));
+			found = candidate(v, base, e);
 			if (found)
 				break;
 			*addr += PMD_SIZE;
@@ -68,8 +83,8 @@ static int collapse_at(struct mm *mm, u64 base)
 
 	down_write(&mm->lock);
 	v = vma_at(mm, base);
-	if (v && huge_eligible(v, base)) {
-		err = huge_collapse(v, base, &max);
+	if (v && eligible(v, base)) {
+		err = vma_anonymous(v) ? huge_collapse(v, base, &max) : run_collapse(v, base, &max);
 		khugepaged_collapsed += !err;
 	}
 	mm_up_write(mm);

@@ -16,7 +16,7 @@
 #include <kernel/rcu.h>
 #include <lib/string.h>
 #include <mm/mempolicy.h>
-#include "vm.h"
+#include "run.h"
 
 static DEFINE_PER_CPU(s64, file_pages);
 static DEFINE_PER_CPU(s64, shmem_pages);
@@ -41,7 +41,7 @@ u64 nr_shmem_pages(void)
 	return percpu_sum(&shmem_pages);
 }
 
-static void count_pages(struct mapping *m, s64 n)
+void mapping_count_pages(struct mapping *m, s64 n)
 {
 	m->nrpages += n;
 	if (unlikely(m->flags & MAPPING_HUGE))
@@ -59,6 +59,7 @@ void mapping_init(struct mapping *m, const struct mapping_ops *ops, void *host, 
 	xa_init(&m->pages, &xa_slab_ops);
 	init_rwsem(&m->rmap_lock);
 	m->vmas = RB_ROOT;
+	INIT_LIST_HEAD(&m->run_link);
 }
 
 /* --- pages --- */
@@ -123,7 +124,7 @@ int mapping_insert(struct mapping *m, u64 index, struct page *p)
 	spin_lock(&m->lock);
 	err = xa_insert(&m->pages, index, p, GFP_ATOMIC);
 	if (likely(!err))
-		count_pages(m, 1);
+		mapping_count_pages(m, 1);
 	spin_unlock(&m->lock);
 	if (unlikely(err)) {
 		p->mapping = NULL;
@@ -152,9 +153,13 @@ static int read_locked_page(struct mapping *m, struct page *p)
 
 int mapping_allocate(struct mapping *m, u64 index)
 {
-	struct page *p = alloc_mapping_page(GFP_USER, m, index);
+	struct page *p = NULL;
 	int err = -ENOMEM;
 
+	if (m->runs && !(err = run_make(m, index, NULL, false)))
+		return 0;
+	p = alloc_mapping_page(GFP_USER, m, index);
+	err = -ENOMEM;
 	if (p) {
 		err = mapping_insert(m, index, p);
 		page_put(p);
@@ -166,8 +171,13 @@ int mapping_allocate(struct mapping *m, u64 index)
 static struct page *add_page(struct mapping *m, u64 index, bool overwrite, int *err)
 {
 	bool memory = !m->ops || !m->ops->read_page;
-	struct page *p = alloc_mapping_page(GFP_USER | (memory && !overwrite ? GFP_ZERO : 0), m, index);
+	struct page *p;
 
+	if (m->runs && !run_make(m, index, NULL, true)) {
+		*err = -EEXIST; /* it is there now */
+		return NULL;
+	}
+	p = alloc_mapping_page(GFP_USER | (memory && !overwrite ? GFP_ZERO : 0), m, index);
 	*err = -ENOMEM;
 	if (unlikely(!p))
 		return NULL;
@@ -230,9 +240,11 @@ bool mapping_drop_page(struct mapping *m, struct page *p)
 	spin_lock(&m->lock);
 	there = p->mapping == m;
 	if (there) {
+		if (unlikely(page_flag(p, PG_RUN)))
+			run_break_locked(m, p);
 		xa_erase(&m->pages, p->index);
 		WRITE_ONCE(p->mapping, NULL);
-		count_pages(m, -1);
+		mapping_count_pages(m, -1);
 	}
 	spin_unlock(&m->lock);
 	if (!there)
@@ -346,6 +358,8 @@ void mapping_destroy(struct mapping *m)
 		drop_range(m, 0, ~0ull);
 	ASSERT3U(m->nrpages, ==, 0);
 	xa_destroy(&m->pages);
+	if (unlikely(!list_empty(&m->run_link)))
+		run_forget(m);
 	if (unlikely(m->policy))
 		mapping_policy_free(m);
 }
@@ -508,12 +522,11 @@ void mapping_walk_vmas(struct mapping *m, struct page *p, struct rmap_walk *w, r
 	up_read(&m->rmap_lock);
 }
 
-void mapping_unmap(struct mapping *m, u64 first, u64 n, bool even_private)
+void mapping_unmap_locked(struct mapping *m, u64 first, u64 n, bool even_private)
 {
 	u64 last = n > ~0ull - first ? ~0ull : first + n - 1;
 	struct vma *v;
 
-	down_read(&m->rmap_lock);
 	for (v = itree_first(m->vmas.rb_node, first, last); v; v = itree_next(v, first, last)) {
 		u64 a = max(first, v->pgoff), b = min(last, vma_last(v)) + 1;
 		struct tlb_gather g;
@@ -523,5 +536,11 @@ void mapping_unmap(struct mapping *m, u64 first, u64 n, bool even_private)
 			  ZAP_KEEP_WP | (even_private ? 0 : ZAP_KEEP_ANON));
 		tlb_gather_flush(&g);
 	}
+}
+
+void mapping_unmap(struct mapping *m, u64 first, u64 n, bool even_private)
+{
+	down_read(&m->rmap_lock);
+	mapping_unmap_locked(m, first, n, even_private);
 	up_read(&m->rmap_lock);
 }

@@ -221,14 +221,14 @@ struct page *alloc_vma_policy(gfp_t gfp, unsigned order, const struct vma *v, u6
 	return t ? alloc_by(t, gfp, order, vma_index(v, addr) >> order) : alloc_pages(gfp, order);
 }
 
-struct page *alloc_mapping_policy(gfp_t gfp, struct mapping *m, u64 index)
+struct page *alloc_mapping_policy(gfp_t gfp, unsigned order, struct mapping *m, u64 index)
 {
 	struct mempolicy pol, *t;
 
 	if (READ_ONCE(m->policy) && shared_policy_at(m, index, &pol))
-		return alloc_by(&pol, gfp, 0, index);
+		return alloc_by(&pol, gfp, order, index >> order);
 	t = thread_policy ? thread_policy() : NULL;
-	return t ? alloc_by(t, gfp, 0, t->mode == MPOL_INTERLEAVE ? (*thread_interleave())++ : 0) : alloc_page(gfp);
+	return t ? alloc_by(t, gfp, order, t->mode == MPOL_INTERLEAVE ? (*thread_interleave())++ : 0) : alloc_pages(gfp, order);
 }
 
 /* --- setting --- */
@@ -344,6 +344,10 @@ static struct page *mapped_at(struct vma *v, u64 addr, u64 *next, int *err)
 			*err = -EFAULT;
 		return NULL;
 	}
+	if (huge && !page_flag(pte_frame(e), PG_HEAD)) { /* the pages of a run are on their own */
+		*next = addr + PAGE_SIZE;
+		return pte_frame(e) + pte_index(addr);
+	}
 	return page_head(pte_frame(e));
 }
 
@@ -354,16 +358,19 @@ static bool only_ours(const struct page *p)
 
 static int move_now(struct migration *m, struct vma *v, u64 addr, struct page *p, int node)
 {
+	pmd_t *pmd = pt_pmd(v->mm, addr);
 	int err = -EAGAIN;
 
+	/* a run is moved page by page: those that follow are to be found mapped */
+	if (page_flag(p, PG_RUN) && pmd && (err = huge_split_pmd(v, pmd, addr)))
+		return err;
+	err = -EAGAIN;
 	for (int i = 0; i < 4 && err == -EAGAIN; i++) {
 		err = migrate_to_node(m, p, node, GFP_WAIT);
 		if (err == -EAGAIN)
 			pcp_drain_all(); /* gives others time, too */
 	}
 	if (err == -ENOMEM && page_flag(p, PG_HEAD) && !(v->flags & VM_HUGETLB)) {
-		pmd_t *pmd = pt_pmd(v->mm, addr);
-
 		/* no huge page there: small ones, and the caller comes again */
 		if (pmd && pmd_huge(pte_read(pmd)) && !huge_split_pmd(v, pmd, addr))
 			return -ECHILD;

@@ -34,6 +34,7 @@
 #include <mm/zone.h>
 #include "lru.h"
 #include "pool.h"
+#include "run.h"
 
 #define MAX_LOCKS 64
 #define MAX_ENTRIES 1024 /* a huge page mapped in parts by two address spaces */
@@ -294,6 +295,10 @@ static int migrate_file_locked(struct migration *m, struct page *to, struct mapp
 		return -EAGAIN;
 	if (!down_read_trylock(&map->rmap_lock))
 		return -EAGAIN;
+	if (page_flag(p, PG_RUN) && run_open_locked(map, p)) {
+		up_read(&map->rmap_lock);
+		return -EAGAIN;
+	}
 	mapping_walk_vmas_locked(map, p, &w, collect_file_vma, n);
 	err = m->refuse ? -EBUSY : move_locked(m, to, map);
 	unlock_tables(m);

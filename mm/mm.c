@@ -14,6 +14,7 @@
 #include <mm/hugetlb.h>
 #include <mm/ksm.h>
 #include "lru.h"
+#include "run.h"
 
 struct mm_list { spinlock_t lock; struct hlist_head mms; };
 
@@ -51,6 +52,7 @@ void mm_init(void)
 	check_register("mm", mm_check_all);
 	check_register("rmap", rmap_check);
 	lru_init();
+	runs_init();
 	check_register("lru", lru_check);
 	check_register("frames", frames_check);
 #ifdef LOCKCHECK

@@ -9,7 +9,7 @@
 #include <kernel/random.h>
 #include <mm/hugetlb.h>
 #include <mm/uffd.h>
-#include "vm.h"
+#include "run.h"
 
 #define LEGACY_FLAGS                                                                                      \
 	(MAP_SHARED | MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS | MAP_DENYWRITE | MAP_EXECUTABLE |           \
@@ -273,7 +273,9 @@ static u64 area_align(struct file *file, unsigned huge_shift, u64 len, u64 flags
 {
 	if (unlikely(huge_shift))
 		return 1ull << huge_shift;
-	if (file || len < PMD_SIZE || flags & MAP_STACK || thp_enabled == THP_NEVER)
+	if (len < PMD_SIZE || flags & MAP_STACK)
+		return PAGE_SIZE;
+	if (file ? !run_possible(vma_file_mapping(file)) : thp_enabled == THP_NEVER && shmem_enabled == SHMEM_HUGE_NEVER)
 		return PAGE_SIZE;
 	return PMD_SIZE;
 }

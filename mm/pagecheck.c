@@ -5,6 +5,9 @@
  *		those that were acquired and not released, all lasting ones nr_pinned_longterm
  *	lists	a page has PG_LRU and PG_LAZYFREE or neither; as many pages have them as the lists of lru.c count
  *
+ *	runs	a page with PG_RUN is in a memory object, index and frame number end alike, and it follows its neighbour in both; as
+ *		many pages have the flag as 512 times nr_shmem_hugepages
+ *
  * Pages change while they are looked at, without a lock that could stop them. So a page that seems wrong is looked at again after a
  * pause, and so are sums: what stays wrong is told.
  */
@@ -13,12 +16,13 @@
 #include <mm/check.h>
 #include <mm/section.h>
 #include "lru.h"
+#include "run.h"
 
 #define TRIES 6
 #define PAUSE_NS (3 * NSEC_PER_MSEC)
 
 struct frame_sums {
-	u64 pins, pins_long, listed, bad;
+	u64 pins, pins_long, listed, runs, bad;
 };
 
 static void pause_a_little(void)
@@ -55,6 +59,22 @@ static const char *list_wrong(const struct page *p)
 	return page_type(p) == PT_ANON && has && has != both ? "on a list without permission to be taken, or the other way round" : NULL;
 }
 
+static const char *run_wrong(const struct page *p)
+{
+	const struct page *next = p + 1;
+
+	if (!page_flag(p, PG_RUN))
+		return NULL;
+	if (page_type(p) != PT_FILE || !READ_ONCE(p->mapping) || page_flag(p, PG_HEAD) || page_flag(p, PG_HWPOISON))
+		return "part of a run outside a memory object, or bad";
+	if ((p->index ^ page_to_pfn(p)) & (HPAGE_PAGES - 1))
+		return "part of a run in another place than its frame";
+	if ((p->index + 1) & (HPAGE_PAGES - 1) &&
+	    (!page_flag(next, PG_RUN) || next->mapping != p->mapping || next->index != p->index + 1))
+		return "part of a run without the next";
+	return NULL;
+}
+
 static void check_frame(const struct page *p, struct frame_sums *s)
 {
 	const char *what = NULL;
@@ -62,7 +82,7 @@ static void check_frame(const struct page *p, struct frame_sums *s)
 	for (int i = 0; i < TRIES && (!i || what); i++) {
 		if (i)
 			pause_a_little();
-		what = !in_use(p) ? NULL : pins_wrong(p) ?: list_wrong(p);
+		what = !in_use(p) ? NULL : pins_wrong(p) ?: list_wrong(p) ?: run_wrong(p);
 	}
 	if (what && s->bad++ < 20)
 		pr_err("check: page %#llx: %s: flags %#llx, refcount %d, mapcount %d, pins %#llx\n", page_to_pfn(p), what, p->flags,
@@ -71,6 +91,7 @@ static void check_frame(const struct page *p, struct frame_sums *s)
 		return;
 	s->pins += page_pins(p);
 	s->pins_long += page_pins_long(p);
+	s->runs += page_flag(p, PG_RUN);
 	if (page_flag(p, PG_LRU))
 		s->listed += page_flag(p, PG_HEAD) ? HPAGE_PAGES : 1;
 }
@@ -111,6 +132,7 @@ u64 frames_check(void)
 		walk_frames(&s);
 		bad = expect("pins", s.pins, vm_event_sum(NR_FOLL_PIN_ACQUIRED) - vm_event_sum(NR_FOLL_PIN_RELEASED), quiet) +
 		      expect("lasting pins", s.pins_long, vm_state_sum(NR_PINNED_LONG), quiet) +
+		      expect("parts of runs", s.runs, vm_state_sum(NR_SHMEM_THPS) * HPAGE_PAGES, quiet) +
 		      expect("listed pages", s.listed, lru_pages(-1, LRU_ACTIVE) + lru_pages(-1, LRU_INACTIVE), quiet);
 		if (s.bad)
 			break;

@@ -19,6 +19,7 @@
 #include <mm/migrate.h>
 #include "lru.h"
 #include "pool.h"
+#include "run.h"
 
 #define TRIES 8
 
@@ -34,7 +35,10 @@ static bool strike_entry(struct rmap_walk *w, struct vma *v, u64 addr, pte_t *en
 
 	u64 size = vma_page_size(v);
 
-	(void)huge; /* of a pool, or else none: the page is not a part of a large one */
+	if (huge && !(v->flags & VM_HUGETLB)) { /* of a run: faults bring back the rest of it */
+		run_zap_entry(v, entry, addr);
+		return true;
+	}
 	lru_del(s->p);
 	(void)pte_get_and_clear(entry);
 	tlb_flush_range(v->mm, addr, addr + size, size == PAGE_SIZE ? PAGE_SHIFT : PMD_SHIFT);
@@ -66,6 +70,7 @@ static int strike(struct page *p)
 		/* whoever fills it or makes it zero is waited for; from here on it is found bad */
 		page_lock(p);
 		page_clear_flag(p, PG_UPTODATE);
+		run_break(p);
 		page_unlock(p);
 	}
 	for (int i = 0; i < TRIES && READ_ONCE(p->mapcount) > 0; i++)

@@ -107,7 +107,7 @@ static bool walk_entry(struct rmap_walk *w, struct vma *v, u64 addr, struct page
 		spin_lock(lock);
 		e = pte_read(pmd);
 		if (pmd_huge(e)) {
-			if (pte_frame(e) == p && !(addr & ~PMD_MASK))
+			if (pte_frame(e) + pte_index(addr) == p)
 				go_on = w->fn(w, v, addr, pmd, true);
 			spin_unlock(lock);
 			return go_on;

@@ -102,6 +102,10 @@ void meminfo_show(struct seq_buf *m)
 	kb(m, "Percpu", vm_state_sum(NR_PERCPU));
 	kb(m, "PageArray", page_array_pages());
 	kb(m, "AnonHugePages", vm_state_sum(NR_ANON_THPS) << PAGEBLOCK_ORDER);
+	kb(m, "ShmemHugePages", vm_state_sum(NR_SHMEM_THPS) << PAGEBLOCK_ORDER);
+	kb(m, "ShmemPmdMapped", vm_state_sum(NR_SHMEM_PMDS) << PAGEBLOCK_ORDER);
+	kb(m, "FileHugePages", 0);
+	kb(m, "FilePmdMapped", 0);
 	kb(m, "HardwareCorrupted", vm_state_sum(NR_POISONED));
 	hugetlb_meminfo_show(m);
 	u64 direct[3];

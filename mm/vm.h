@@ -254,6 +254,7 @@ int stack_expand(struct mm *mm, struct vma *v, u64 addr); /* => m write */
 int filemap_map_around(struct fault *f, pte_t *table); /* filemap.c: the cached pages around */
 
 /* huge.c */
+gfp_t huge_gfp(const struct vma *v); /* for a huge page of @v's (NULL: of nobody's in particular): how much work it is worth */
 bool huge_eligible(const struct vma *v, u64 addr);
 int huge_anon_fault(struct fault *f, pmd_t *pmd, pmd_t old); /* FR_OK, or FR_RETRY: use small pages. @old: none, or the page of zeros */
 int huge_zero_fault(struct fault *f, pmd_t *pmd); /* a read of an empty range: the same */
@@ -269,6 +270,7 @@ struct huge_limits { unsigned none, shared; bool work; };
 int huge_collapse(struct vma *v, u64 base, const struct huge_limits *max);
 /* Could what the table maps become one page, and how? 0: no. Without the table's lock only a hint. */
 int huge_look(const pte_t *table, const struct huge_limits *max, unsigned *present);
+void huge_free_table(struct mm *mm, u64 base, pte_t *table); /* out of its PMD entry, its entries gone. => m write */
 int huge_copy_pmd(struct mm *mm, struct vma *dst, struct vma *src, u64 addr, pmd_t *dpmd, pmd_t *spmd);
 
 /* hugetlb_vm.c: VMAs with VM_HUGETLB. Addresses are aligned to their page size; entries have the lock of their table page. */
@@ -305,6 +307,10 @@ typedef bool (*rmap_vma_fn)(struct rmap_walk *w, struct vma *v, struct page *p, 
 void mapping_walk_vmas(struct mapping *m, struct page *p, struct rmap_walk *w, rmap_vma_fn fn, u64 n);
 void mapping_walk_vmas_locked(struct mapping *m, struct page *p, struct rmap_walk *w, rmap_vma_fn fn, u64 n); /* => rmap_lock held */
 bool mapping_drop_page(struct mapping *m, struct page *p);
+void mapping_unmap_locked(struct mapping *m, u64 first, u64 n, bool even_private); /* mapping_unmap. => rmap_lock held */
+void mapping_count_pages(struct mapping *m, s64 n); /* so many came into the tree. => m->lock */
+/* One reference and one mapping at once, unless the page is being freed (filemap.c). */
+bool page_entry_add_unless_free(struct page *p);
 
 u64 nr_mlocked_pages(void); /* show.c: that address spaces have locked, whether they are there or not (mlock2 on fault) */
 

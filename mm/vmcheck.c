@@ -18,7 +18,7 @@
 struct walk {
 	struct mm *mm;
 	s64 rss[NR_RSS], huge;
-	u64 tables, bad;
+	u64 tables, bad, runs;
 	bool rmap; /* second pass: reverse map only */
 	bool quiet; /* count, do not print */
 };
@@ -52,9 +52,9 @@ static void check_place(struct walk *w, struct vma *v, u64 addr, struct page *p,
 			COMPLAIN(w, "mm %p %#llx: page %#llx has index %#llx, address says %#llx\n", w->mm, addr, page_to_pfn(p),
 				 index, vma_index(v, addr));
 	} else if (page_type(head) == PT_FILE) {
-		if (head->mapping && head->mapping != v->mapping)
-			COMPLAIN(w, "mm %p %#llx: page %#llx has mapping %p, vma has %p\n", w->mm, addr, page_to_pfn(p),
-				 head->mapping, v->mapping);
+		if (head->mapping && (head->mapping != v->mapping || (!(v->flags & VM_HUGETLB) && index != vma_index(v, addr))))
+			COMPLAIN(w, "mm %p %#llx: page %#llx is %#llx of mapping %p, address says %#llx of %p\n", w->mm, addr,
+				 page_to_pfn(p), index, head->mapping, vma_index(v, addr), v->mapping);
 	} else if (page_type(head) == PT_KSM) {
 		if (v->flags & VM_SHARED || v->uffd)
 			COMPLAIN(w, "mm %p %#llx: merged page %#llx, vma flags %#llx\n", w->mm, addr, page_to_pfn(p), v->flags);
@@ -97,6 +97,41 @@ static void check_rmap(struct walk *w, u64 addr, struct page *head)
 			 before, c.n);
 }
 
+static void check_page(struct walk *w, struct vma *v, u64 addr, struct page *p, struct page *head)
+{
+	if (w->rmap) {
+		if (page_type(head) != PT_KSM) /* it has no reverse map */
+			check_rmap(w, addr, head);
+		return;
+	}
+	check_place(w, v, addr, p, head);
+	if (READ_ONCE(head->mapcount) < 1 || READ_ONCE(head->refcount) < READ_ONCE(head->mapcount))
+		COMPLAIN(w, "mm %p %#llx: page %#llx has refcount %d, mapcount %d\n", w->mm, addr, page_to_pfn(p), head->refcount,
+			 head->mapcount);
+}
+
+/* A huge entry of shared memory maps 512 pages of its object, in order, each by itself in its counts (run.c). */
+static void check_run(struct walk *w, struct vma *v, u64 addr, pmd_t e)
+{
+	struct page *first = pte_frame(e);
+
+	if (!(v->flags & VM_MAYSHARE) || page_to_pfn(first) & (HPAGE_PAGES - 1) || vma_index(v, addr) & (HPAGE_PAGES - 1))
+		COMPLAIN(w, "mm %p %#llx: huge entry %#llx, vma flags %#llx, index %#llx\n", w->mm, addr, e.v, v->flags,
+			 vma_index(v, addr));
+	for (unsigned i = 0; i < HPAGE_PAGES; i++) {
+		if (page_flag(first + i, PG_TAIL) || page_flag(first + i, PG_HEAD) || page_type(first + i) != PT_FILE) {
+			COMPLAIN(w, "mm %p %#llx: huge entry maps page %#llx with flags %#llx\n", w->mm, addr, page_to_pfn(first + i),
+				 first[i].flags);
+			return;
+		}
+		check_page(w, v, addr + i * PAGE_SIZE, first + i, first + i);
+	}
+	if (!w->rmap) {
+		w->rss[page_rss(first)] += HPAGE_PAGES;
+		w->runs++;
+	}
+}
+
 static void check_entry(struct walk *w, u64 addr, pte_t e, u64 size)
 {
 	struct vma *v = vma_at(w->mm, addr);
@@ -126,15 +161,13 @@ static void check_entry(struct walk *w, u64 addr, pte_t e, u64 size)
 	head = page_head(p);
 	if (pte_write(e) && page_type(head) == PT_KSM)
 		COMPLAIN(w, "mm %p %#llx: entry %#llx of a merged page is writable\n", w->mm, addr, e.v);
-	if (w->rmap) {
-		if (page_type(head) != PT_KSM) /* it has no reverse map */
-			check_rmap(w, addr, head);
+	if (size == PMD_SIZE && !vma_anonymous(v) && !(v->flags & VM_HUGETLB)) {
+		check_run(w, v, addr, e);
 		return;
 	}
-	check_place(w, v, addr, p, head);
-	if (READ_ONCE(head->mapcount) < 1 || READ_ONCE(head->refcount) < READ_ONCE(head->mapcount))
-		COMPLAIN(w, "mm %p %#llx: page %#llx has refcount %d, mapcount %d\n", w->mm, addr, page_to_pfn(p), head->refcount,
-			 head->mapcount);
+	check_page(w, v, addr, p, head);
+	if (w->rmap)
+		return;
 	if (page_flag(head, PG_HUGETLB) != !!(v->flags & VM_HUGETLB))
 		COMPLAIN(w, "mm %p %#llx: page %#llx has flags %#llx, vma %#llx\n", w->mm, addr, page_to_pfn(p), head->flags, v->flags);
 	if (v->flags & VM_HUGETLB)
@@ -192,7 +225,7 @@ static void check_twin(struct walk *w)
 	w->bad += pti_check_root(mm->user_root);
 }
 
-static u64 check_once(struct mm *mm, bool rmap, bool quiet)
+static u64 check_once(struct mm *mm, bool rmap, bool quiet, u64 *runs)
 {
 	struct walk w = { .mm = mm, .rmap = rmap, .quiet = quiet };
 	const struct vma *at;
@@ -201,6 +234,7 @@ static u64 check_once(struct mm *mm, bool rmap, bool quiet)
 	walk_level(&w, mm->root, mm->root == mm->pgd ? PGDIR_SHIFT : PGDIR5_SHIFT, 0, PTRS / 2);
 	if (rmap)
 		return w.bad;
+	*runs = w.runs;
 	if (vmatree_check(mm, &what, &at))
 		COMPLAIN(&w, "mm %p: vma %p [%#llx,%#llx): %s\n", mm, at, at ? at->start : 0, at ? at->end : 0, what);
 	check_sums(&w);
@@ -223,33 +257,33 @@ static void keep_faults_out(struct mm *mm)
  * Whoever comes by the reverse map changes entries without mm->lock, under the lock of their table: migration empties them for
  * the time of a copy, lazy freeing settles its counts afterwards. So what is found wrong is looked at again; what stays wrong is told.
  */
-static u64 check_locked(struct mm *mm, bool rmap)
+static u64 check_locked(struct mm *mm, bool rmap, u64 *runs)
 {
 	if (rmap)
-		return check_once(mm, true, false);
+		return check_once(mm, true, false, runs);
 	for (int i = 0; i < SILENT_TRIES; i++) {
-		if (!check_once(mm, false, true))
+		if (!check_once(mm, false, true, runs))
 			return 0;
 		pause_a_little();
 	}
-	return check_once(mm, false, false);
+	return check_once(mm, false, false, runs);
 }
 
 u64 mm_check(struct mm *mm)
 {
-	u64 bad;
+	u64 bad, runs;
 
 	down_write(&mm->lock);
 	keep_faults_out(mm);
-	bad = check_locked(mm, false);
+	bad = check_locked(mm, false, &runs);
 	mm_up_write(mm);
 	return bad;
 }
 
 /* Calls the check for every live mm; each is held by a user reference meanwhile, so it cannot go under us. */
-static u64 for_all(bool rmap)
+static u64 for_all(bool rmap, u64 *runs)
 {
-	u64 bad = 0;
+	u64 bad = 0, here = 0;
 
 	for (struct mm *mm = NULL; (mm = mm_next(mm, NULL));) {
 		if (rmap)
@@ -258,7 +292,8 @@ static u64 for_all(bool rmap)
 			down_write(&mm->lock);
 			keep_faults_out(mm);
 		}
-		bad += check_locked(mm, rmap);
+		bad += check_locked(mm, rmap, &here);
+		*runs += here;
 		if (rmap)
 			up_read(&mm->lock);
 		else
@@ -267,12 +302,29 @@ static u64 for_all(bool rmap)
 	return bad;
 }
 
+/* Address spaces are looked at one after the other: a sum over all is right when nothing happens meanwhile, and is tried for that. */
 u64 mm_check_all(void)
 {
-	return for_all(false);
+	u64 bad, runs, before, after;
+
+	for (int i = 0; i < SILENT_TRIES; i++) {
+		runs = 0;
+		before = vm_state_sum(NR_SHMEM_PMDS);
+		bad = for_all(false, &runs);
+		after = vm_state_sum(NR_SHMEM_PMDS);
+		if (bad || runs == after)
+			return bad;
+		pause_a_little();
+	}
+	if (before != after)
+		return 0; /* never at rest */
+	pr_err("mm_check: %llu huge entries of shared memory, counted are %llu\n", runs, after);
+	return 1;
 }
 
 u64 rmap_check(void)
 {
-	return for_all(true);
+	u64 none;
+
+	return for_all(true, &none);
 }

@@ -4,12 +4,12 @@
 #include <lib/seq_buf.h>
 #include <lib/string.h>
 #include <mm/mempolicy.h>
-#include "vm.h"
+#include "run.h"
 
 struct usage { /* bytes, but pss << PSS_SHIFT */
 	u64 rss, pss, pss_dirty, pss_anon, pss_file, pss_shmem;
 	u64 shared_clean, shared_dirty, private_clean, private_dirty;
-	u64 referenced, anonymous, lazy_free, anon_huge, locked, shared_huge, private_huge;
+	u64 referenced, anonymous, lazy_free, anon_huge, shmem_huge, locked, shared_huge, private_huge;
 	u64 pages, mapmax, node[MAX_NODES];
 	u64 pool_pages, pool_anon, pool_dirty; /* of a pool, in its page size */
 };
@@ -138,6 +138,19 @@ static void count_pool(struct usage *u, const struct vma *v)
 	}
 }
 
+/* The pages of a run are shared or not each by itself. */
+static void count_huge(struct usage *u, const struct vma *v, struct page *p, pmd_t e)
+{
+	if (vma_anonymous(v)) {
+		count_page(u, v, p, e, PMD_SIZE);
+		u->anon_huge += PMD_SIZE;
+		return;
+	}
+	for (unsigned i = 0; i < HPAGE_PAGES; i++)
+		count_page(u, v, p + i, e, PAGE_SIZE);
+	u->shmem_huge += PMD_SIZE;
+}
+
 /* => m read */
 static void count_vma(struct usage *u, const struct vma *v)
 {
@@ -155,8 +168,7 @@ static void count_vma(struct usage *u, const struct vma *v)
 			continue;
 		e = pte_read(pmd);
 		if (pmd_huge(e) && pte_has_page(e)) {
-			count_page(u, v, pte_frame(e), e, PMD_SIZE);
-			u->anon_huge += PMD_SIZE;
+			count_huge(u, v, pte_frame(e), e);
 		} else if (pmd_has_table(e)) {
 			count_table(u, v, table_of(e) + pte_index(addr), (next - addr) >> PAGE_SHIFT);
 		}
@@ -186,7 +198,7 @@ static void show_usage(struct seq_buf *s, const struct usage *u, bool rollup)
 	line(s, "Anonymous:", u->anonymous);
 	line(s, "LazyFree:", u->lazy_free);
 	line(s, "AnonHugePages:", u->anon_huge);
-	line(s, "ShmemPmdMapped:", 0);
+	line(s, "ShmemPmdMapped:", u->shmem_huge);
 	line(s, "FilePmdMapped:", 0);
 	line(s, "Shared_Hugetlb:", u->shared_huge);
 	line(s, "Private_Hugetlb:", u->private_huge);
@@ -218,7 +230,9 @@ static bool any_huge_range(const struct vma *v)
 {
 	u64 base = (v->start + PMD_SIZE - 1) & PMD_MASK;
 
-	return base >= v->start && huge_eligible(v, base);
+	if (vma_anonymous(v))
+		return base >= v->start && huge_eligible(v, base);
+	return run_fits(v, base) && run_wanted(v->mapping, vma_index(v, base), v);
 }
 
 static void show_smap(struct seq_buf *s, const struct vma *v, char *buf)

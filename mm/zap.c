@@ -9,13 +9,17 @@
  * still has the translation may go on writing until the flush; the page is kept by the gather until then, and is dirty
  * already.
  */
-#include "vm.h"
+#include "run.h"
+
+#define ZAP_RUNS 16
 
 struct zap {
 	struct tlb_gather *g;
 	struct vma *v;
 	unsigned how;
 	s64 rss[NR_RSS];
+	unsigned nruns;
+	struct page *runs[ZAP_RUNS]; /* whose references go after the flush */
 };
 
 /* One entry. True when the gather is full. */
@@ -85,15 +89,30 @@ static u64 zap_table(struct zap *z, pte_t *entry, u64 addr, u64 end)
 	return addr;
 }
 
+static void put_runs(struct zap *z)
+{
+	tlb_gather_flush(z->g);
+	while (z->nruns)
+		run_put_parts(z->runs[--z->nruns]);
+}
+
+/* Of a run the whole entry goes, even if only a part is asked for: the rest comes back by faults. */
 static void zap_huge(struct zap *z, pmd_t *pmd, u64 addr)
 {
 	struct page *p;
 
 	if (!huge_zap_pmd(z->v, pmd, z->rss, &p))
 		return;
-	tlb_gather_huge(z->g, addr);
-	if (p && tlb_gather_page(z->g, p))
+	tlb_gather_huge(z->g, addr & PMD_MASK);
+	if (!p)
+		return;
+	if (unlikely(!vma_anonymous(z->v))) {
+		z->runs[z->nruns++] = p;
+		if (z->nruns == ZAP_RUNS)
+			put_runs(z);
+	} else if (tlb_gather_page(z->g, p)) {
 		tlb_gather_flush(z->g);
+	}
 }
 
 /* End of the part of [addr, end) that one entry of @shift bits covers. */
@@ -117,7 +136,7 @@ static void zap_walk(struct zap *z, u64 addr, u64 end)
 			continue;
 		}
 		e = pte_settled(pmd);
-		if (pmd_huge(e) && next - addr == PMD_SIZE) {
+		if (pmd_huge(e) && (next - addr == PMD_SIZE || !vma_anonymous(z->v))) {
 			zap_huge(z, pmd, addr);
 			addr = next;
 			continue;
@@ -135,8 +154,13 @@ static void zap_walk(struct zap *z, u64 addr, u64 end)
 
 void zap_range(struct tlb_gather *g, struct vma *v, u64 start, u64 end, unsigned how)
 {
-	struct zap z = { .g = g, .v = v };
+	struct zap z;
 
+	z.g = g;
+	z.v = v;
+	z.nruns = 0;
+	for (int i = 0; i < NR_RSS; i++)
+		z.rss[i] = 0;
 	if (!(v->flags & VM_UFFD_WP) || vma_anonymous(v))
 		how &= ~ZAP_KEEP_WP;
 	z.how = how;
@@ -145,6 +169,8 @@ void zap_range(struct tlb_gather *g, struct vma *v, u64 start, u64 end, unsigned
 		return;
 	}
 	zap_walk(&z, start, end);
+	if (unlikely(z.nruns))
+		put_runs(&z);
 	for (int i = 0; i < NR_RSS; i++)
 		if (z.rss[i])
 			mm_add_rss(v->mm, i, z.rss[i]);

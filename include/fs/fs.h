@@ -101,6 +101,7 @@ struct file_ops {
 	long (*ioctl)(struct file *f, u32 cmd, u64 arg);
 	int (*mmap)(struct file *f, struct vma *v);
 	unsigned (*huge_shift)(struct file *f); /* logarithm of its page size, when that is not the usual (hugetlbfs) */
+	struct mapping *(*mapping)(struct file *f); /* whose pages a mapping of it has, when those are not its inode's */
 	int (*open)(struct inode *i, struct file *f);
 	int (*flush)(struct file *f); /* each close */
 	void (*release)(struct inode *i, struct file *f); /* last reference */

@@ -5,6 +5,9 @@
 #include <fs/fs.h>
 
 struct tmpfs {
+	const struct run_policy *runs; /* (I) of its files; NULL: small pages only */
+	struct run_policy own_runs; /* (I) by huge= */
+	int huge; /* (a) SHMEM_HUGE_ALWAYS to _NEVER: huge= */
 	u64 max_pages, max_inodes; /* (a) 0: no limit */
 	s64 pages, inodes; /* (a) in use */
 	u32 mode;

@@ -17,6 +17,11 @@ struct mapping_ops {
 	int (*write_page)(struct mapping *m, struct page *p);
 	void (*free_page)(struct mapping *m, struct page *p);
 };
+/* Who wants huge pages of an object: mm/run.c. */
+struct run_policy {
+	const int *huge; /* SHMEM_HUGE_* */
+	int (*room)(struct mapping *m, u64 npages); /* may it grow by so many? 0 or -ENOSPC. NULL: no limit */
+};
 struct mapping {
 	spinlock_t lock; /* tree changes */
 	struct xarray pages; /* (lock; readers RCU) */
@@ -27,11 +32,17 @@ struct mapping {
 	void *host; /* (I) struct inode */
 	s32 writable; /* (a) count of VM_SHARED|VM_MAYWRITE mappings; negative: denied (seals) */
 	u32 flags;
+	u32 nr_runs; /* (lock) */
+	struct list_head run_link; /* (run_list_lock) */
+	const struct run_policy *runs; /* (I) NULL: small pages only */
 	void *policy; /* (RCU) NUMA policies of ranges of a shared memory object */
 	u64 size; /* (inode lock; racy readers) bytes: faults beyond it are SIGBUS */
 };
 #define MAPPING_SHMEM 1u /* pages are swap-backed and never dropped; charged as shmem */
 #define MAPPING_HUGE 2u
+
+/* Does the policy want a run at @index? @v: the mapping a fault comes through, or NULL. */
+bool run_wanted(const struct mapping *m, u64 index, const struct vma *v);
 
 void mapping_init(struct mapping *m, const struct mapping_ops *ops, void *host, u32 flags);
 void mapping_destroy(struct mapping *m); /* all pages dropped; no VMAs may be left */

@@ -40,7 +40,7 @@ int mpol_text(const struct mempolicy *p, char *buf, u64 n);
 /* Somebody set a policy since boot: the one test the others pay for. */
 extern bool mempolicy_used;
 struct page *alloc_vma_policy(gfp_t gfp, unsigned order, const struct vma *v, u64 addr);
-struct page *alloc_mapping_policy(gfp_t gfp, struct mapping *m, u64 index);
+struct page *alloc_mapping_policy(gfp_t gfp, unsigned order, struct mapping *m, u64 index);
 /* A page for @addr of @v, by its policy. */
 static inline struct page *alloc_vma_pages(gfp_t gfp, unsigned order, const struct vma *v, u64 addr)
 {
@@ -49,7 +49,12 @@ static inline struct page *alloc_vma_pages(gfp_t gfp, unsigned order, const stru
 /* A page for the page cache. */
 static inline struct page *alloc_mapping_page(gfp_t gfp, struct mapping *m, u64 index)
 {
-	return unlikely(mempolicy_used) ? alloc_mapping_policy(gfp, m, index) : alloc_page(gfp);
+	return unlikely(mempolicy_used) ? alloc_mapping_policy(gfp, 0, m, index) : alloc_page(gfp);
+}
+/* Several that lie together, for the page cache. */
+static inline struct page *alloc_mapping_pages(gfp_t gfp, unsigned order, struct mapping *m, u64 index)
+{
+	return unlikely(mempolicy_used) ? alloc_mapping_policy(gfp, order, m, index) : alloc_pages(gfp, order);
 }
 
 /* The policy of an address: the range's or shared object's own; false when it has none. => m held */

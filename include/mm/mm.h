@@ -294,6 +294,7 @@ void vma_file_modified(struct file *f); /* its contents changed through a mappin
 int vma_file_check(struct file *f, u64 prot, u64 flags, u64 *may);
 /* "path" of the file for maps; device and inode numbers. */
 int vma_file_path(struct file *f, char *buf, u64 n);
+struct mapping *vma_file_mapping(struct file *f); /* whose pages a mapping of it has */
 void vma_file_ids(struct file *f, u64 *dev, u64 *ino);
 /* Promises memory (commit.c): 0 or -ENOMEM. Mappings do it themselves, shared memory objects when they are made. */
 int vm_charge(struct mm *mm, u64 npages);
@@ -327,6 +328,9 @@ enum { THP_ALWAYS, THP_MADVISE, THP_NEVER };
  * advised memory only, never. */
 enum { DEFRAG_ALWAYS, DEFRAG_DEFER, DEFRAG_DEFER_MADVISE, DEFRAG_MADVISE, DEFRAG_NEVER };
 extern int thp_enabled, thp_defrag;
+/* Huge pages of shared memory: what a mount or shmem_enabled says; the last two only shmem_enabled. */
+enum { SHMEM_HUGE_ALWAYS, SHMEM_HUGE_WITHIN_SIZE, SHMEM_HUGE_ADVISE, SHMEM_HUGE_NEVER, SHMEM_HUGE_DENY, SHMEM_HUGE_FORCE };
+extern int shmem_enabled;
 extern u64 thp_use_zero_page; /* reads of untouched ranges map a huge page of zeros */
 extern u64 khugepaged_pages_to_scan, khugepaged_sleep_ms, khugepaged_alloc_sleep_ms, khugepaged_defrag;
 extern u64 khugepaged_max_none, khugepaged_max_shared, khugepaged_max_swap, khugepaged_full_scans, khugepaged_collapsed;

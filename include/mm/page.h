@@ -42,6 +42,8 @@ enum page_type { PT_RESERVED, PT_FREE, PT_PCP, PT_SLAB, PT_TABLE, PT_ANON, PT_FI
 #define PG_WAITERS 16
 #define PG_PRIVATE1 17 /* ANON: PG_LAZYFREE; FILE of a memfd_secret: out of the direct map */
 #define PG_LAZYFREE PG_PRIVATE1 /* may be taken while its entry is clean (mm/lazyfree.c); with PG_LRU */
+#define PG_RUN 18 /* FILE: part of a run, 2 MiB in one piece: mm/run.c */
+#define PG_MOVING 19 /* FILE, with PG_LOCKED: about to be replaced (mm/run_collapse.c), not to be mapped */
 #define PG_HWPOISON 20 /* the frame is not to be used: mm/poison.c */
 #define PG_MT_SHIFT 32 /* mobility type of a free block: 2 bits */
 #define PG_TYPE_SHIFT 40

@@ -28,7 +28,11 @@
 	X(THP_ZERO_PAGE, "thp_zero_page_alloc")					\
 	X(THP_COLLAPSE_ALLOC, "thp_collapse_alloc") X(THP_COLLAPSE_INPLACE, "thp_collapse_inplace") \
 	X(THP_COLLAPSE_FAILED, "thp_collapse_alloc_failed") X(THP_SPLIT_PAGE, "thp_split_page") \
-	X(THP_SPLIT_PMD, "thp_split_pmd") X(OOM_KILL, "oom_kill")		\
+	X(THP_SPLIT_PMD, "thp_split_pmd") X(THP_FILE_ALLOC, "thp_file_alloc")	\
+	X(THP_FILE_FALLBACK, "thp_file_fallback")				\
+	X(THP_FILE_FALLBACK_CHARGE, "thp_file_fallback_charge")			\
+	X(THP_FILE_MAPPED, "thp_file_mapped")					\
+	X(OOM_KILL, "oom_kill")							\
 	X(VMA_LOCK_SUCCESS, "vma_lock_success") X(VMA_LOCK_ABORT, "vma_lock_abort")	\
 	X(VMA_LOCK_RETRY, "vma_lock_retry")					\
 	X(NR_FOLL_PIN_ACQUIRED, "nr_foll_pin_acquired")				\
@@ -43,6 +47,7 @@
 	X(NR_SLAB, "nr_slab_unreclaimable") X(NR_PAGETABLE, "nr_page_table_pages") \
 	X(NR_KSTACK_PAGES, "nr_kernel_stack_pages") X(NR_VMALLOC, "nr_vmalloc_pages") \
 	X(NR_ANON_THPS, "nr_anon_transparent_hugepages") \
+	X(NR_SHMEM_THPS, "nr_shmem_hugepages") X(NR_SHMEM_PMDS, "nr_shmem_pmdmapped") \
 	X(NR_DIRTY, "nr_dirty") X(NR_WRITEBACK, "nr_writeback")			\
 	X(NR_PERCPU, "nr_percpu_pages") X(NR_PINNED_LONG, "nr_pinned_longterm") X(NR_POISONED, "nr_poisoned")
 

@@ -141,6 +141,11 @@ unsigned vma_file_huge_shift(struct file *f)
 	return unlikely(f->ops->huge_shift) ? f->ops->huge_shift(f) : 0;
 }
 
+struct mapping *vma_file_mapping(struct file *f)
+{
+	return unlikely(f->ops->mapping) ? f->ops->mapping(f) : &f->inode->mapping;
+}
+
 int vma_file_path(struct file *f, char *buf, u64 n)
 {
 	char *s = path_name(&f->path, buf, n);

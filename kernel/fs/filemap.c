@@ -91,6 +91,7 @@ static s64 write_fresh(struct mapping *m, u64 index, struct iov_iter *from)
 		struct page *q = mapping_find(m, index);
 		if (q) {
 			memcpy(page_address(q), page_address(p), done);
+			page_set_flag(q, PG_DIRTY);
 			page_put(q);
 			err = 0;
 		}
@@ -109,7 +110,7 @@ static s64 write_piece(struct mapping *m, u64 pos, u64 n, struct iov_iter *from,
 		err = charge ? charge(m->host) : 0;
 		if (err)
 			return err;
-		if (n == PAGE_SIZE)
+		if (n == PAGE_SIZE && !(m->runs && run_wanted(m, pos >> PAGE_SHIFT, NULL)))
 			return write_fresh(m, pos >> PAGE_SHIFT, from);
 	} else if (unlikely(!page_flag(p, PG_UPTODATE))) { /* allocated ahead, or bad */
 		page_put(p);

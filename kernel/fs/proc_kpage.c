@@ -60,6 +60,8 @@ static u64 page_kpageflags(struct page *p)
 	case PT_FILE:
 		if (page_flag(head, PG_SWAPBACKED))
 			out |= KPF(KPF_SWAPBACKED);
+		if (page_flag(head, PG_RUN))
+			out |= KPF(KPF_THP);
 		break;
 	default:
 		break;

@@ -14,6 +14,7 @@
 #include <mm/check.h>
 #include <mm/migrate.h>
 #include <mm/mm.h>
+#include <mm/shrinker.h>
 #include <mm/slab.h>
 #include <proc/coredump.h>
 #include <proc/impl.h>
@@ -133,7 +134,7 @@ static int drop_caches_write(const char *text, u64 n, void *arg)
 	if (!n || text[0] < '1' || text[0] > '4')
 		return -EINVAL;
 	if (text[0] & 2)
-		shrink_dcache(~0ull);
+		shrink_objects(0);
 	kmem_reap_all();
 	return 0;
 }

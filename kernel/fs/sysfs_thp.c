@@ -6,7 +6,7 @@
 #include <x86/layout.h>
 
 /* A choice of words; the one in force in brackets. */
-struct choice { int *value; const char *const *words; u64 refused; /* a bit each: known, and not to be had here */ };
+struct choice { int *value; const char *const *words; };
 
 static void choice_show(struct seq_buf *s, void *arg)
 {
@@ -25,8 +25,6 @@ static int choice_write(const char *text, u64 n, void *arg)
 		n--;
 	for (int i = 0; c->words[i]; i++)
 		if (strlen(c->words[i]) == n && !memcmp(c->words[i], text, n)) {
-			if (c->refused >> i & 1)
-				return -EINVAL;
 			WRITE_ONCE(*c->value, i);
 			khugepaged_wake();
 			return 0;
@@ -48,11 +46,8 @@ static void number_show(struct seq_buf *s, void *arg) { seq_printf(s, "%llu\n", 
 
 static const char *const enabled_words[] = { "always", "madvise", "never", NULL };
 static const char *const defrag_words[] = { "always", "defer", "defer+madvise", "madvise", "never", NULL }; /* DEFRAG_* */
-/* Shared memory is made of small pages: huge ones are refused. */
-static const char *const shmem_words[] = { "always", "within_size", "advise", "never", "deny", "force", NULL };
-static int shmem_enabled = 3;
-static struct choice shmem = { &shmem_enabled, shmem_words, 1 << 0 | 1 << 1 | 1 << 2 | 1 << 5 };
-static struct choice enabled = { &thp_enabled, enabled_words, 0 }, defrag = { &thp_defrag, defrag_words, 0 };
+static const char *const shmem_words[] = { "always", "within_size", "advise", "never", "deny", "force", NULL }; /* SHMEM_HUGE_* */
+static struct choice shmem = { &shmem_enabled, shmem_words }, enabled = { &thp_enabled, enabled_words }, defrag = { &thp_defrag, defrag_words };
 
 #define DIR "kernel/mm/transparent_hugepage/"
 #define KDIR DIR "khugepaged/"

@@ -45,16 +45,23 @@ void tmpfs_settle(struct inode *i)
 	__atomic_fetch_add(&tmpfs_of(i->super)->pages, delta, __ATOMIC_RELAXED);
 }
 
-static int tmpfs_charge(struct inode *i)
+/* Is there room for @n more pages? 0 or -ENOSPC. */
+static int tmpfs_room(struct mapping *m, u64 n)
 {
+	struct inode *i = m->host;
 	struct tmpfs *t = tmpfs_of(i->super);
 
 	if (!t->max_pages)
 		return 0;
 	/* pages of this file not yet settled count too */
-	u64 loose = i->mapping.nrpages - (i->blocks >> 3);
+	u64 loose = m->nrpages - (i->blocks >> 3);
 
-	return (u64)READ_ONCE(t->pages) + loose >= t->max_pages ? -ENOSPC : 0;
+	return (u64)READ_ONCE(t->pages) + loose + n > t->max_pages ? -ENOSPC : 0;
+}
+
+static int tmpfs_charge(struct inode *i)
+{
+	return tmpfs_room(&i->mapping, 1);
 }
 
 /* ---- inodes ---- */
@@ -78,6 +85,7 @@ struct inode *tmpfs_inode(struct super *s, struct inode *dir, u32 mode, u64 rdev
 		i->ops = &tmpfs_file_iops;
 		i->fops = &tmpfs_file_ops;
 		i->flags = I_NOSEALS;
+		i->mapping.runs = t->runs;
 		if (unlikely(t->file_made))
 			t->file_made(i);
 		break;
@@ -460,6 +468,19 @@ static int parse_size(const char *v, u64 *pages)
 	return *end || end == v ? -EINVAL : 0;
 }
 
+/* As SHMEM_HUGE_*: what a mount may say of huge pages. */
+static const char *const huge_words[] = { "always", "within_size", "advise", "never", NULL };
+
+static int parse_word(const char *v, const char *const *words, int *out)
+{
+	for (int i = 0; words[i]; i++)
+		if (streq(v, words[i])) {
+			*out = i;
+			return 0;
+		}
+	return -EINVAL;
+}
+
 static int parse_option(struct tmpfs *t, char *opt)
 {
 	char *v = strchr(opt, '=');
@@ -478,6 +499,8 @@ static int parse_option(struct tmpfs *t, char *opt)
 		t->max_inodes = memparse(v, &end);
 		return *end ? -EINVAL : 0;
 	}
+	if (streq(opt, "huge"))
+		return parse_word(v, huge_words, &t->huge);
 	u32 n;
 	if (streq(opt, "mode")) {
 		if (kstrtouint(v, 8, &n))
@@ -489,8 +512,6 @@ static int parse_option(struct tmpfs *t, char *opt)
 		return kstrtouint(v, 10, &t->uid) ? -EINVAL : 0;
 	if (streq(opt, "gid"))
 		return kstrtouint(v, 10, &t->gid) ? -EINVAL : 0;
-	if (streq(opt, "huge")) /* files are not made of huge pages */
-		return streq(v, "never") ? 0 : -EINVAL;
 	return streq(opt, "mpol") ? 0 : -EINVAL;
 }
 
@@ -524,6 +545,7 @@ static int tmpfs_remount(struct super *s, u32 flags, const char *data)
 		return -EINVAL; /* what was not counted cannot be limited */
 	t->max_pages = new.max_pages;
 	t->max_inodes = new.max_inodes;
+	WRITE_ONCE(t->huge, new.huge);
 	return 0;
 }
 
@@ -541,6 +563,8 @@ static void tmpfs_show_options(struct super *s, struct seq_buf *b)
 		seq_printf(b, ",uid=%u", t->uid);
 	if (t->gid)
 		seq_printf(b, ",gid=%u", t->gid);
+	if (t->huge != SHMEM_HUGE_NEVER)
+		seq_printf(b, ",huge=%s", huge_words[t->huge]);
 }
 
 static void tmpfs_put_super(struct super *s)
@@ -581,6 +605,9 @@ static struct super *tmpfs_make(const char *name, u64 magic, u64 max, const char
 	if (!t)
 		return ERR_PTR(-ENOMEM);
 	t->max_pages = t->max_inodes = max;
+	t->huge = SHMEM_HUGE_NEVER;
+	t->own_runs = (struct run_policy){ &t->huge, tmpfs_room };
+	t->runs = magic == TMPFS_MAGIC ? &t->own_runs : NULL;
 	t->mode = magic == TMPFS_MAGIC ? 01777 : 0755;
 	t->uid = current_cred() ? current_cred()->fsuid : 0;
 	t->gid = current_cred() ? current_cred()->fsgid : 0;
@@ -668,4 +695,6 @@ void tmpfs_init(void)
 	VERIFY(shm_mount);
 	shm_mount->super->magic = TMPFS_MAGIC;
 	shm_mount->super->fstype = "tmpfs";
+	static const struct run_policy shm_runs = { &shmem_enabled, NULL };
+	tmpfs_of(shm_mount->super)->runs = &shm_runs;
 }

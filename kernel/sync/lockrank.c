@@ -103,6 +103,7 @@ const struct lock_rank lock_ranks[] = {
 	{ "pi_lock", 14, NEST_NONE },
 	{ "p->pt_lock page.c", 14, NEST_RULE },
 	{ "bucket_locks[i] dcache.c", 14, NEST_NONE },
+	{ "run_list_lock", 14, NEST_NONE },
 	{ "lru_lock", 14, NEST_NONE },
 	/* Wait queues of processes */
 	{ "s->signalfd_wait task.c", 15, NEST_NONE },

@@ -193,7 +193,12 @@ static unsigned shm_huge_shift(struct file *f)
 	return vma_file_huge_shift(((struct shm_segment *)f->private)->file);
 }
 
-static const struct file_ops shm_file_ops = { .huge_shift = shm_huge_shift, .mmap = shm_file_mmap, .release = shm_file_release };
+static struct mapping *shm_mapping(struct file *f)
+{
+	return vma_file_mapping(((struct shm_segment *)f->private)->file);
+}
+
+static const struct file_ops shm_file_ops = { .huge_shift = shm_huge_shift, .mapping = shm_mapping, .mmap = shm_file_mmap, .release = shm_file_release };
 
 /* A file over the segment; takes over the caller's reference of it, also on failure. */
 static struct file *attach_file(struct shm_segment *s, bool readonly)

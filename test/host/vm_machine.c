@@ -1,5 +1,5 @@
 // SOURCES: mm/vmatree.c mm/vma.c mm/mm.c mm/mmap.c mm/munmap.c mm/mprotect.c mm/mremap.c mm/madvise.c mm/mlock.c mm/fault.c
-// SOURCES: mm/filemap.c mm/fork.c mm/huge.c mm/collapse.c mm/rmap.c mm/mapping.c mm/zap.c mm/ptwalk.c mm/commit.c mm/gup.c
+// SOURCES: mm/filemap.c mm/fork.c mm/huge.c mm/collapse.c mm/run.c mm/run_map.c mm/run_collapse.c mm/rmap.c mm/mapping.c mm/zap.c mm/ptwalk.c mm/commit.c mm/gup.c
 // SOURCES: mm/vmcheck.c mm/pkeys.c mm/lazyfree.c mm/lru.c kernel/lib/rbtree.c kernel/lib/xarray.c
 // CFLAGS: -DHOST_TEST -DDEBUG -include test/host/vmsim.h -fno-sanitize=alignment
 /*

@@ -44,6 +44,8 @@ static bool sigbus(const struct mpage *p)
 	return p->file >= 0 && !p->own && p->index >= fsize[p->file];
 }
 
+static const int huge_within = SHMEM_HUGE_WITHIN_SIZE;
+static const struct run_policy runs = { &huge_within, NULL };
 static u32 checked_reads, checked_writes, last_value;
 static u32 frames_before;
 static bool failing, machine_is_on;
@@ -126,6 +128,8 @@ static void op_mmap(struct proc *pr)
 	pick(&at, &n);
 	if (file >= 0) {
 		index = choose(FPAGES);
+		if (!(at & 511) && choose(2)) /* where a run can be mapped by one entry */
+			index = 0;
 		n = min(n, FPAGES - index);
 	} else {
 		file = -1;
@@ -443,6 +447,7 @@ static void start(void)
 	for (int i = 0; i < NR_FILES; i++) {
 		files[i].refs = 1;
 		mapping_init(&files[i].m, NULL, NULL, i == 0 ? MAPPING_SHMEM : 0);
+		files[i].m.runs = i == 0 ? &runs : NULL;
 		fsize[i] = FPAGES;
 		files[i].m.size = (u64)FPAGES << PAGE_SHIFT;
 	}
@@ -495,12 +500,16 @@ static void finish(void)
 	CHECK_EQ(frames_used, frames_before);
 	CHECK_EQ(live_objects(), 0);
 	CHECK_EQ(vm_states[NR_ANON_THPS], 0);
+	CHECK_EQ(vm_states[NR_SHMEM_THPS], 0);
+	CHECK_EQ(vm_states[NR_SHMEM_PMDS], 0);
 }
 
 static void covered(void)
 {
 	printf("  %u reads, %u writes, %llu flushes, %llu huge faults, %llu splits, %llu page splits, %llu collapses\n", checked_reads,
 	       checked_writes, nr_flushes, vm_events[THP_FAULT_ALLOC], vm_events[THP_SPLIT_PMD], vm_events[THP_SPLIT_PAGE], vm_events[THP_COLLAPSE_ALLOC]);
+	printf("  %llu runs, %llu times mapped by one entry\n", vm_events[THP_FILE_ALLOC], vm_events[THP_FILE_MAPPED]);
+	CHECK(vm_events[THP_FILE_ALLOC] && vm_events[THP_FILE_MAPPED]);
 	CHECK(vm_events[THP_FAULT_ALLOC] && vm_events[THP_SPLIT_PAGE] && vm_events[THP_COLLAPSE_ALLOC]);
 }
 

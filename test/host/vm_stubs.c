@@ -5,6 +5,7 @@
 #include <mm/check.h>
 #include <mm/hugetlb.h>
 #include <mm/ksm.h>
+#include <mm/shrinker.h>
 #include <mm/uffd.h>
 #include "vm_machine.h"
 
@@ -13,6 +14,8 @@ static const char no_pool[] = "no pools in this test";
 #define NO_POOL VERIFY(!no_pool[0])
 void hugetlb_init_sizes(void) {}
 unsigned vma_file_huge_shift(struct file *f) { return 0; }
+struct mapping *vma_file_mapping(struct file *f) { return &f->m; }
+u64 vm_state_sum(enum vm_state s) { return (u64)vm_states[s]; }
 u64 vma_page_size(const struct vma *v) { return PAGE_SIZE; }
 pte_t *hugetlb_entry(const struct vma *v, u64 addr) { NO_POOL; return NULL; }
 pte_t *hugetlb_entry_alloc(const struct vma *v, u64 addr) { NO_POOL; return NULL; }
@@ -40,6 +43,7 @@ struct migration *migration_alloc(void) { return NULL; }
 void migration_free(struct migration *m) {}
 int migrate_page(struct migration *m, struct page *p, struct page *to) { return -EBUSY; }
 u64 frames_check(void) { return 0; }
+void shrinker_register(struct shrinker *s) {}
 /* one node, nothing in /proc */
 u64 node_online_map = 1;
 int this_node(void) { return 0; }
@@ -47,7 +51,7 @@ void seq_printf(struct seq_buf *m, const char *fmt, ...) {}
 /* nobody sets a NUMA policy here */
 bool mempolicy_used;
 struct page *alloc_vma_policy(gfp_t gfp, unsigned order, const struct vma *v, u64 addr) { abort(); }
-struct page *alloc_mapping_policy(gfp_t gfp, struct mapping *m, u64 index) { abort(); }
+struct page *alloc_mapping_policy(gfp_t gfp, unsigned order, struct mapping *m, u64 index) { abort(); }
 void mapping_policy_free(struct mapping *m) { abort(); }
 bool mpol_equal(const struct mempolicy *a, const struct mempolicy *b) { return a == b; }
 void set_current_state(unsigned state) {}
@@ -71,6 +75,7 @@ int ksm_enter(struct mm *mm) { return 0; }
 void ksm_exit(struct mm *mm) {}
 int ksm_unmerge(struct vma *v, u64 start, u64 end) { return 0; }
 void ksm_page_release(struct page *p) {}
+bool page_trylock(struct page *p) { p->flags |= 1 << PG_LOCKED; return true; }
 void page_lock(struct page *p) { p->flags |= 1 << PG_LOCKED; }
 void page_unlock(struct page *p) { p->flags &= ~(1ull << PG_LOCKED); }
 void init_rwsem(struct rw_semaphore *s) { s->count = 0; }
