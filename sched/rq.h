@@ -78,8 +78,7 @@ static inline void rq_unlock(struct run_queue *rq)
 /* Scheduler's clock: the monotonic clock read directly; charging tolerates steps back when the scale is adjusted. */
 static inline u64 sched_clock(void)
 {
-	return clock_scale.base_ns +
-	       mul_u64_u32_shr(rdtsc() - clock_scale.base_tsc, clock_scale.mult, clock_scale.shift);
+	return clock_scale_ns(READ_ONCE(clock_scale), rdtsc());
 }
 
 static inline bool is_fair(const struct thread *t)

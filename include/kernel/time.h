@@ -1,5 +1,6 @@
 /*
- * Time. The monotonic clock is the TSC scaled to nanoseconds since boot; real time is that plus an offset.
+ * Time. The monotonic clock is the TSC scaled to nanoseconds since boot; real time is that plus an offset. adjtimex(2) may make the
+ * monotonic clock run faster or slower than the TSC was measured; the raw clock never changes its rate.
  * Timers are per-CPU red-black trees in front of the CPU's one-shot interrupt.
  */
 #ifndef KERNEL_TIME_H
@@ -14,18 +15,35 @@
 #define TICK_NS (4 * NSEC_PER_MSEC) /* scheduler tick while a CPU is busy, 250 Hz */
 #define USER_HZ 100
 
-/* The scale the vDSO shares: ns = base_ns + ((tsc - base_tsc) * mult >> shift). */
+/*
+ * The scale the vDSO shares: ns = base_ns + ((tsc - base_tsc) * mult >> shift), and the same with raw_ns and raw_mult for the raw clock.
+ * A scale that was published never changes: steering fills the other one of two and turns the pointer. A reader that is held up for
+ * longer than two turns, which are a second apart, would see a mixture; ktime_ns() looks for that.
+ */
 struct clock_scale {
-	u64 base_tsc, base_ns;
-	u32 mult, shift;
+	u64 base_tsc, base_ns, raw_ns;
+	u32 mult, shift, raw_mult;
 };
-extern struct clock_scale clock_scale;
+extern struct clock_scale *clock_scale;
 extern u64 tsc_khz;
 
+/* Signed: the counter may have been read before a pointer that is newer than it. */
+static inline u64 clock_scale_ns(const struct clock_scale *c, u64 tsc)
+{
+	return c->base_ns + (u64)((__int128)(s64)(tsc - c->base_tsc) * c->mult >> c->shift);
+}
+
 u64 ktime_ns(void); /* CLOCK_MONOTONIC; any context */
+u64 ktime_raw_ns(void); /* CLOCK_MONOTONIC_RAW */
 u64 ktime_real_ns(void); /* CLOCK_REALTIME, ns since 1970 */
 extern s64 realtime_offset_ns; /* real - monotonic; written under a seqcount by clock_settime */
 void ktime_set_real(u64 ns);
+/*
+ * From now on a second of the raw clock is @ns of the monotonic one, in 32.32 fixed point; within 20 % of 1e9 << 32. False: the clock
+ * is not the TSC and cannot be steered. => one at a time; vdso_update() must follow
+ */
+bool clock_steer(u64 ns);
+bool clock_can_steer(void);
 void udelay(u64 us); /* busy wait, hardware bring-up only */
 
 struct ktimer {

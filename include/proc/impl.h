@@ -191,6 +191,7 @@ u64 clock_to_mono(s32 id, u64 abs_ns); /* when the monotonic clock will show tha
 u64 cpu_time_earliest(u64 left, s32 n);
 extern wait_queue_t clock_set_wait; /* woken when the time of day is set */
 void clock_was_set(void);
+extern s64 tai_offset_ns; /* TAI - real; written by ntp.c */
 
 /* ipc */
 void sem_undo_exit(struct task *t);

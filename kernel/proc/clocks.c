@@ -15,6 +15,7 @@
 #define TAI 11
 
 DEFINE_WAIT_QUEUE(clock_set_wait);
+s64 tai_offset_ns;
 
 static u64 cpu_clock_of(struct task *t, int kind, bool thread)
 {
@@ -57,11 +58,15 @@ int clock_read(s32 id, u64 *ns)
 	case 0: /* REALTIME */
 	case 5: /* REALTIME_COARSE */
 	case 8: /* REALTIME_ALARM */
-	case TAI:
 		*ns = ktime_real_ns();
 		return 0;
-	case 1: /* MONOTONIC */
+	case TAI:
+		*ns = ktime_real_ns() + (u64)READ_ONCE(tai_offset_ns);
+		return 0;
 	case 4: /* MONOTONIC_RAW */
+		*ns = ktime_raw_ns();
+		return 0;
+	case 1: /* MONOTONIC */
 	case 6: /* MONOTONIC_COARSE */
 	case 7: /* BOOTTIME: the machine does not suspend */
 	case 9:
@@ -98,7 +103,7 @@ u64 clock_to_mono(s32 id, u64 abs_ns)
 {
 	if (!clock_is_real(id) || abs_ns == S64_MAX)
 		return abs_ns;
-	s64 m = (s64)abs_ns - READ_ONCE(realtime_offset_ns);
+	s64 m = (s64)abs_ns - READ_ONCE(realtime_offset_ns) - (id == TAI ? READ_ONCE(tai_offset_ns) : 0);
 	return m > 0 ? m : 0;
 }
 

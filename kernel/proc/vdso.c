@@ -2,7 +2,7 @@
  * The vDSO's kernel half: its pages, the data page, mapping both into new address spaces.
  *
  * The data page is written by whoever changes a clock, serialised by vvar_lock, under an even/odd
- * sequence that user code checks. It holds the scale of the time-stamp counter and what both clocks
+ * sequence that user code checks. It holds the scale of the time-stamp counter and what each clock
  * showed at one counter value.
  */
 #include <kernel/printk.h>
@@ -48,18 +48,22 @@ void vdso_init(void)
 
 void vdso_update(void)
 {
-	const struct clock_scale *c = &clock_scale;
+	const struct clock_scale *c;
 	u64 flags;
 
 	spin_lock_irqsave(&vvar_lock, flags);
+	c = clock_scale;
 	WRITE_ONCE(vvar->seq, vvar->seq | 1);
 	smp_wmb();
 	vvar->mode = c->mult != 0 && c->shift <= 32;
 	vvar->base_tsc = c->base_tsc;
 	vvar->base_ns[VVAR_MONO] = c->base_ns;
 	vvar->base_ns[VVAR_REAL] = c->base_ns + realtime_offset_ns;
+	vvar->base_ns[VVAR_TAI] = vvar->base_ns[VVAR_REAL] + tai_offset_ns;
+	vvar->base_ns[VVAR_RAW] = c->raw_ns;
 	/* the same product as ktime_ns(), so that the two clocks never disagree */
-	vvar->mult = vvar->mode ? (u64)c->mult << (32 - c->shift) : 0;
+	for (unsigned i = 0; i < VVAR_CLOCKS; i++)
+		vvar->mult[i] = vvar->mode ? (u64)(i == VVAR_RAW ? c->raw_mult : c->mult) << (32 - c->shift) : 0;
 	smp_wmb();
 	if (vvar->mode)
 		WRITE_ONCE(vvar->seq, vvar->seq + 1);

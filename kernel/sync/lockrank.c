@@ -24,6 +24,7 @@ const struct lock_rank lock_ranks[] = {
 	{ "check_mutex", 3, NEST_NONE },
 	{ "direct_map_mutex", 3, NEST_NONE },
 	{ "oom_mutex", 3, NEST_NONE },
+	{ "ntp_mutex", 3, NEST_NONE },
 	{ "wall_mutex", 3, NEST_NONE },
 	{ "r->lock mem.c", 3, NEST_NONE },
 	/* Sleeping: an object that copies user memory, or makes names */

@@ -1,5 +1,6 @@
 /* Clocks, sleeping, timers. */
 #include <lib/string.h>
+#include <proc/ntp.h>
 #include <proc/usage.h>
 #include <sys/util.h>
 #include <uapi/errno.h>
@@ -27,13 +28,7 @@ long sys_clock_getres(s32 id, void __user *uts)
 
 static int set_real(u64 ns)
 {
-	if (!capable(CAP_SYS_TIME))
-		return -EPERM;
-	if (ns < ktime_ns()) /* the monotonic clock would have begun before 1970 */
-		return -EINVAL;
-	ktime_set_real(ns);
-	clock_was_set();
-	return 0;
+	return capable(CAP_SYS_TIME) ? ntp_set_time(ns) : -EPERM;
 }
 
 long sys_clock_settime(s32 id, const void __user *uts)
@@ -86,77 +81,6 @@ long sys_time(s64 __user *p)
 	s64 t = ktime_real_ns() / NSEC_PER_SEC;
 
 	return p && put_user(t, p) ? -EFAULT : t;
-}
-
-/* ---- adjtimex: reading, and setting the time by an offset. The clock is not disciplined. ---- */
-
-struct timex_user {
-	u32 modes, pad0;
-	s64 offset, freq, maxerror, esterror;
-	s32 status, pad1;
-	s64 constant, precision, tolerance;
-	struct timeval_user time;
-	s64 tick, ppsfreq, jitter;
-	s32 shift, pad2;
-	s64 stabil, jitcnt, calcnt, errcnt, stbcnt;
-	s32 tai, pad3[11];
-};
-_Static_assert(sizeof(struct timex_user) == 208, "ABI");
-#define ADJ_SETOFFSET 0x100u
-#define ADJ_NANO 0x2000u
-#define ADJ_ADJTIME 0x8000u /* adjtime(3)'s forms; with bit 0, ... */
-#define ADJ_OFFSET_SINGLESHOT 0x8001u /* ... which they all have */
-#define STA_UNSYNC 0x40
-#define TIME_ERROR 5
-
-static long do_adjtimex(struct timex_user __user *u)
-{
-	struct timex_user x, r = { 0 };
-
-	if (copy_from_user(&x, u, sizeof(x)))
-		return -EFAULT;
-	if ((x.modes & ADJ_OFFSET_SINGLESHOT) == ADJ_ADJTIME)
-		return -EINVAL;
-	if (x.modes && x.modes != 0x8001 && x.modes != 0xa001 && !capable(CAP_SYS_TIME))
-		return -EPERM;
-	if (x.modes & ADJ_SETOFFSET) {
-		s64 sub = x.time.usec * (x.modes & ADJ_NANO ? 1 : 1000);
-		if (sub < 0 || sub >= (s64)NSEC_PER_SEC)
-			return -EINVAL;
-		int err = set_real(ktime_real_ns() + x.time.sec * (s64)NSEC_PER_SEC + sub);
-		if (err)
-			return err;
-	} else if (x.modes & ~0xa001u & ~ADJ_NANO & ~0x1000u) {
-		if (x.modes & 0x4000u && (x.tick < 900000 / USER_HZ || x.tick > 1100000 / USER_HZ))
-			return -EINVAL;
-		return -EOPNOTSUPP; /* frequency and phase steering */
-	}
-	u64 now = ktime_real_ns();
-	r.modes = x.modes;
-	r.maxerror = r.esterror = 16000000;
-	r.status = STA_UNSYNC;
-	r.constant = 2;
-	r.precision = 1;
-	r.tolerance = 32768000;
-	r.tick = 10000;
-	r.time = (struct timeval_user){ now / NSEC_PER_SEC, now % NSEC_PER_SEC / 1000 };
-	return copy_to_user(u, &r, sizeof(r)) ? -EFAULT : TIME_ERROR;
-}
-
-long sys_adjtimex(struct timex_user __user *u)
-{
-	return do_adjtimex(u);
-}
-
-long sys_clock_adjtime(s32 id, struct timex_user __user *u)
-{
-	struct timex_user x;
-
-	if (id == 0)
-		return do_adjtimex(u);
-	if (copy_from_user(&x, u, sizeof(x)))
-		return -EFAULT;
-	return id > 0 && clock_check(id) ? -EINVAL : -EOPNOTSUPP;
 }
 
 /* ---- sleeping ---- */

@@ -4,10 +4,12 @@
  * The TSC is measured once against whatever counter the machine has: HPET, else the ACPI PM timer,
  * else the PIT. CPUID leaf 0x15 is preferred where it names a crystal and agrees with the
  * measurement within 1 %. ns = base_ns + ((tsc - base_tsc) * mult >> shift) with a product of 128
- * bits, so that the scale never has to be renewed, and the vDSO can use it as it is.
+ * bits, so that the scale never has to be renewed, and the vDSO can use it as it is. Only steering renews it (clock_steer): readers of
+ * ktime_ns() then see time go on from where the old scale had brought it, because they read again when clock_turns changed
+ * meanwhile; it is odd while a scale is being published.
  *
  * Every CPU that comes up is checked against the boot CPU: if time can be seen to run backwards
- * between them the TSC is given up, clock_scale.mult becomes 0 (the vDSO then makes system calls),
+ * between them the TSC is given up, clock_scale->mult becomes 0 (the vDSO then makes system calls),
  * and the HPET is the clock, or without one the TSC clamped to never go back.
  *
  * Events: TSC deadline where the CPU has it, else the APIC timer's one-shot count, measured against
@@ -21,6 +23,7 @@
 #include <kernel/spinlock.h>
 #include <kernel/time.h>
 #include <lib/atomic.h>
+#include <lib/math64.h>
 #include <x86/acpi.h>
 #include <x86/apic.h>
 #include <x86/cpu.h>
@@ -32,7 +35,9 @@
 #define SCALE_SHIFT 32
 
 /* Until the measurement a guess of 1 GHz serves timestamps and delays. */
-struct clock_scale clock_scale = { 0, 0, 1u << 30, 30 };
+static struct clock_scale scales[2] = { { .mult = 1u << 30, .shift = 30, .raw_mult = 1u << 30 } };
+struct clock_scale *clock_scale = &scales[0];
+static u32 clock_turns;
 u64 tsc_khz = 1000000;
 s64 realtime_offset_ns;
 
@@ -54,7 +59,23 @@ static u64 mul_shift(u64 a, u64 mult, unsigned shift)
 
 static u64 tsc_ns(u64 tsc)
 {
-	return clock_scale.base_ns + mul_shift(tsc - clock_scale.base_tsc, clock_scale.mult, clock_scale.shift);
+	return clock_scale_ns(READ_ONCE(clock_scale), tsc);
+}
+
+/* The scale was turned while the clock was read. An NMI in the midst of a turn takes what it gets. */
+static noinline u64 read_again(void)
+{
+	u64 ns = 0;
+
+	for (u32 tries = 0; tries < 1000000; tries++) {
+		u32 turns = READ_ONCE(clock_turns);
+		ns = tsc_ns(rdtsc());
+		barrier();
+		if (!(turns & 1) && turns == READ_ONCE(clock_turns))
+			break;
+		cpu_relax();
+	}
+	return ns;
 }
 
 static noinline u64 slow_clock_ns(void)
@@ -80,7 +101,47 @@ u64 ktime_ns(void)
 {
 	if (unlikely(tsc_bad))
 		return slow_clock_ns();
-	return tsc_ns(rdtsc());
+	u32 turns = READ_ONCE(clock_turns) & ~1u;
+	u64 ns = tsc_ns(rdtsc());
+	barrier(); /* loads are not reordered (SDM vol. 3A 8.2.2) */
+	return likely(turns == READ_ONCE(clock_turns)) ? ns : read_again();
+}
+
+u64 ktime_raw_ns(void)
+{
+	const struct clock_scale *c = READ_ONCE(clock_scale);
+
+	if (unlikely(tsc_bad))
+		return slow_clock_ns(); /* which is never steered */
+	return c->raw_ns + (u64)((__int128)(s64)(rdtsc() - c->base_tsc) * c->raw_mult >> c->shift);
+}
+
+bool clock_can_steer(void)
+{
+	return !tsc_bad;
+}
+
+bool clock_steer(u64 ns)
+{
+	const struct clock_scale *c = clock_scale;
+	struct clock_scale *n = &scales[c == &scales[0]];
+	u64 flags;
+
+	if (tsc_bad)
+		return false;
+	*n = *c;
+	n->mult = (u32)mul_u64_u64_div_u64(c->raw_mult, ns, NSEC_PER_SEC << 32);
+	flags = local_irq_save();
+	WRITE_ONCE(clock_turns, clock_turns + 1);
+	smp_wmb();
+	n->base_tsc = rdtsc();
+	n->base_ns = clock_scale_ns(c, n->base_tsc);
+	n->raw_ns = c->raw_ns + mul_shift(n->base_tsc - c->base_tsc, c->raw_mult, c->shift);
+	smp_store_release(&clock_scale, n);
+	smp_wmb();
+	WRITE_ONCE(clock_turns, clock_turns + 1);
+	local_irq_restore(flags);
+	return true;
 }
 
 u64 ktime_real_ns(void)
@@ -213,20 +274,20 @@ static void set_scale(u64 khz)
 	unsigned shift = SCALE_SHIFT;
 	u64 mult;
 
-	while ((mult = (1000000ull << shift) / khz) >> 32)
-		shift--; /* below 1 GHz */
+	while ((mult = (1000000ull << shift) / khz) >> 31)
+		shift--; /* below 2 GHz; one bit is left for steering */
 	/* Time goes on from where the guess had brought it, so that it never goes back. */
 	u64 now = rdtsc();
-	clock_scale.base_ns = tsc_ns(now);
-	clock_scale.base_tsc = now;
+	clock_scale->base_ns = clock_scale->raw_ns = tsc_ns(now);
+	clock_scale->base_tsc = now;
 	tsc_khz = khz;
-	clock_scale.mult = (u32)mult;
-	clock_scale.shift = shift;
+	clock_scale->mult = clock_scale->raw_mult = (u32)mult;
+	clock_scale->shift = shift;
 }
 
 void clock_early_init(void)
 {
-	clock_scale.base_tsc = rdtsc();
+	clock_scale->base_tsc = rdtsc();
 }
 
 void clock_init(void)
@@ -266,7 +327,7 @@ void clock_event_init(void)
 		u32 ticks = 0xffffffff - apic_timer_read();
 		apic_timer_set(0);
 		local_irq_restore(flags);
-		u64 ns = mul_shift(t1 - t0, clock_scale.mult, clock_scale.shift);
+		u64 ns = mul_shift(t1 - t0, clock_scale->mult, clock_scale->shift);
 		event_mult = ((u64)max(ticks, 1u) << 32) / max_t(u64, ns, 1);
 	}
 	pr_info("clock: events by %s, %llu.%03llu MHz\n", deadline ? "TSC deadline" : "APIC timer",
@@ -293,7 +354,10 @@ void clock_event_program(u64 ns)
 	}
 	u64 now = ktime_ns();
 	u64 delta = ns > now ? min_t(u64, ns - now, 3600 * NSEC_PER_SEC) : 0;
+	const struct clock_scale *c = clock_scale;
 	u64 ticks = mul_shift(delta, event_mult, 32) + 1;
+	if (unlikely(c->mult != c->raw_mult && c->mult)) /* the event timer counts at its own rate */
+		ticks = mul_u64_u64_div_u64(ticks, c->raw_mult, c->mult);
 	if (deadline)
 		wrmsr(MSR_TSC_DEADLINE, rdtsc() + ticks);
 	else /* cut short, the interrupt finds nothing due and programs again */
@@ -359,7 +423,7 @@ static void give_up_tsc(int cpu)
 		hpet_base_ns = now - mul_shift(hpet_last, hpet_mult, 32);
 	}
 	clamp_last = now;
-	clock_scale.mult = hpet ? 0 : clock_scale.mult;
+	clock_scale->mult = hpet ? 0 : clock_scale->mult;
 	WRITE_ONCE(tsc_bad, true);
 	if (deadline) {
 		deadline = false; /* a deadline in another CPU's time is no use */

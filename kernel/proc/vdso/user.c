@@ -41,10 +41,10 @@ static inline u64 read_tsc(void)
 	return hi << 32 | lo;
 }
 
-/* a * *b >> 32, of which 64 bits are wanted */
+/* a * *b >> 32, of which 64 bits are wanted; signed: another CPU's counter may be a little behind a new base */
 static inline __attribute__((always_inline)) u64 mul_shift_32(u64 a, const u64 *b)
 {
-	asm("mulq %1\n\tshrdq $32, %%rdx, %0" : "+a"(a) : "m"(*b) : "rdx", "cc");
+	asm("imulq %1\n\tshrdq $32, %%rdx, %0" : "+a"(a) : "m"(*b) : "rdx", "cc");
 	return a;
 }
 
@@ -59,7 +59,7 @@ static inline __attribute__((always_inline)) int now(unsigned which, u64 *out)
 	for (;;) {
 		u32 seq = LOOK(seq) & ~1u;
 		u64 tsc = read_tsc(); /* orders the loads: after the first look at seq */
-		u64 ns = mul_shift_32(tsc - VVAR->base_tsc, &VVAR->mult) + VVAR->base_ns[which];
+		u64 ns = mul_shift_32(tsc - VVAR->base_tsc, &VVAR->mult[which]) + VVAR->base_ns[which];
 
 		/* and before the second; in RAX, where the division wants it */
 		asm volatile("cmp %3, %2" : "=@cce"(same), "+a"(ns) : "m"(VVAR->seq), "r"(seq) : "memory");
@@ -72,9 +72,9 @@ static inline __attribute__((always_inline)) int now(unsigned which, u64 *out)
 	}
 }
 
-/* Bits of the clocks we answer: REALTIME 0, MONOTONIC 1, RAW 4, both COARSE 5 6, BOOTTIME 7, TAI 11. */
-#define CLOCKS_REAL (1u << 0 | 1u << 5 | 1u << 11)
-#define CLOCKS_MONO (1u << 1 | 1u << 4 | 1u << 6 | 1u << 7)
+/* Bits of the clocks we answer: REALTIME 0, MONOTONIC 1, RAW 4, both COARSE 5 6, BOOTTIME 7, TAI 11; and for each which it is. */
+#define CLOCKS (1u << 0 | 1u << 1 | 1u << 4 | 1u << 5 | 1u << 6 | 1u << 7 | 1u << 11)
+#define WHICH(id) ((u32)(0x300011020010ull >> 4 * (id)) & 3)
 
 static inline __attribute__((always_inline)) int answer(unsigned which, struct timespec *ts)
 {
@@ -91,7 +91,7 @@ static inline __attribute__((always_inline)) int answer(unsigned which, struct t
 /* Clocks that are another one's reading, and all the kernel must answer. */
 static __attribute__((noinline)) int other_clock(int id, struct timespec *ts)
 {
-	if ((u32)id < 12 && (CLOCKS_REAL | CLOCKS_MONO) >> id & 1 && answer(CLOCKS_REAL >> id & 1 ? VVAR_REAL : VVAR_MONO, ts))
+	if ((u32)id < 12 && CLOCKS >> id & 1 && answer(WHICH(id), ts))
 		return 0;
 	return (int)syscall3(NR_clock_gettime, id, (long)ts, 0);
 }
@@ -136,7 +136,7 @@ EXPORT s64 __vdso_time(s64 *t)
 EXPORT int __vdso_clock_getres(int id, struct timespec *ts)
 {
 	/* the coarse clocks have another one: the kernel knows it */
-	if ((u32)id > 11 || !((CLOCKS_REAL | CLOCKS_MONO) >> id & 1) || id == 5 || id == 6)
+	if ((u32)id > 11 || !(CLOCKS >> id & 1) || id == 5 || id == 6)
 		return (int)syscall3(NR_clock_getres, id, (long)ts, 0);
 	if (ts) {
 		ts->sec = 0;
