@@ -34,7 +34,11 @@
 static inline bool pte_mapped(pte_t e) { return e.v & (PTE_P | PTE_PROTNONE); }
 static inline bool pmd_huge(pmd_t e) { return (e.v & PTE_PS) && pte_mapped(e); }
 static inline bool pmd_has_table(pmd_t e) { return (e.v & (PTE_P | PTE_PS)) == PTE_P; }
-static inline bool pte_has_page(pte_t e) { return pte_mapped(e) && !(e.v & PTE_SPECIAL); }
+/* Two comparisons, the first of which nearly always holds; of the bits one by one it would be three. */
+static inline bool pte_has_page(pte_t e)
+{
+	return likely((e.v & (PTE_P | PTE_SPECIAL)) == PTE_P) || (e.v & (PTE_PROTNONE | PTE_SPECIAL)) == PTE_PROTNONE;
+}
 /* Of a page that failed (poison.c): not mapped, but not empty. */
 static inline bool pte_poisoned(pte_t e) { return !pte_mapped(e) && e.v & PTE_U; }
 static inline pte_t poison_entry(const struct page *p) { return (pte_t){ page_to_phys(p) | PTE_U }; }

@@ -65,10 +65,9 @@ static u64 zap_table(struct zap *z, pte_t *entry, u64 addr, u64 end)
 {
 	spinlock_t *lock = pt_lock_of(entry);
 	u64 first = 0, last = 0;
-	bool full = false;
 
 	spin_lock(lock);
-	for (; addr < end && !full; addr += PAGE_SIZE, entry++) {
+	for (; addr < end; addr += PAGE_SIZE, entry++) {
 		pte_t e = pte_read(entry);
 
 		if (pte_none(e)) {
@@ -81,7 +80,10 @@ static u64 zap_table(struct zap *z, pte_t *entry, u64 addr, u64 end)
 		if (!last)
 			first = addr;
 		last = addr + PAGE_SIZE;
-		full = zap_entry(z, entry, e);
+		if (unlikely(zap_entry(z, entry, e))) {
+			addr = last;
+			break;
+		}
 	}
 	spin_unlock(lock);
 	if (last)

@@ -103,8 +103,28 @@ FUNC clear_user_raw, .text.uaccess
 	EXTABLE 53b, 54b
 ENDFUNC clear_user_raw
 
+/* 128 bytes from the index and @at on */
+.macro AVX_MOVE at
+60:	vmovdqu	\at(%rsi, %rcx), %ymm0
+61:	vmovdqu	32+\at(%rsi, %rcx), %ymm1
+62:	vmovdqu	64+\at(%rsi, %rcx), %ymm2
+63:	vmovdqu	96+\at(%rsi, %rcx), %ymm3
+64:	vmovdqu	%ymm0, \at(%rdi, %rcx)
+65:	vmovdqu	%ymm1, 32+\at(%rdi, %rcx)
+66:	vmovdqu	%ymm2, 64+\at(%rdi, %rcx)
+67:	vmovdqu	%ymm3, 96+\at(%rdi, %rcx)
+	EXTABLE 60b, .Lavx_end
+	EXTABLE 61b, .Lavx_end
+	EXTABLE 62b, .Lavx_end
+	EXTABLE 63b, .Lavx_end
+	EXTABLE 64b, .Lavx_end
+	EXTABLE 65b, .Lavx_end
+	EXTABLE 66b, .Lavx_end
+	EXTABLE 67b, .Lavx_end
+.endm
+
 /*
- * u64 copy_user_avx(void *to, const void *from, u64 n): n is a multiple of 256, not 0. The index runs up to 0.
+ * u64 copy_user_avx(void *to, const void *from, u64 n): n is a multiple of 512, not 0. The index runs up to 0.
  * => preemption and page faults off; the user's YMM0-3 are kept. Returns 0, or n when it faulted.
  */
 FUNC copy_user_avx, .text.uaccess
@@ -121,26 +141,15 @@ FUNC copy_user_avx, .text.uaccess
 	add	%rdx, %rsi
 	add	%rdx, %rdi
 	neg	%rcx
-60:	vmovdqu	(%rsi, %rcx), %ymm0
-61:	vmovdqu	32(%rsi, %rcx), %ymm1
-62:	vmovdqu	64(%rsi, %rcx), %ymm2
-63:	vmovdqu	96(%rsi, %rcx), %ymm3
-64:	vmovdqu	%ymm0, (%rdi, %rcx)
-65:	vmovdqu	%ymm1, 32(%rdi, %rcx)
-66:	vmovdqu	%ymm2, 64(%rdi, %rcx)
-67:	vmovdqu	%ymm3, 96(%rdi, %rcx)
-70:	vmovdqu	128(%rsi, %rcx), %ymm0
-71:	vmovdqu	160(%rsi, %rcx), %ymm1
-72:	vmovdqu	192(%rsi, %rcx), %ymm2
-73:	vmovdqu	224(%rsi, %rcx), %ymm3
-74:	vmovdqu	%ymm0, 128(%rdi, %rcx)
-75:	vmovdqu	%ymm1, 160(%rdi, %rcx)
-76:	vmovdqu	%ymm2, 192(%rdi, %rcx)
-77:	vmovdqu	%ymm3, 224(%rdi, %rcx)
-	add	$256, %rcx
-	jnz	60b
+1:	AVX_MOVE 0
+	AVX_MOVE 128
+	AVX_MOVE 256
+	AVX_MOVE 384
+	add	$512, %rcx
+	jnz	1b
 	xor	%edx, %edx
-68:	USER_CLOSE
+.Lavx_end:
+	USER_CLOSE
 	vmovdqa	(%rsp), %ymm0
 	vmovdqa	32(%rsp), %ymm1
 	vmovdqa	64(%rsp), %ymm2
@@ -148,25 +157,9 @@ FUNC copy_user_avx, .text.uaccess
 	mov	%rdx, %rax
 	leave
 	ret
-	EXTABLE 60b, 68b
-	EXTABLE 61b, 68b
-	EXTABLE 62b, 68b
-	EXTABLE 63b, 68b
-	EXTABLE 64b, 68b
-	EXTABLE 65b, 68b
-	EXTABLE 66b, 68b
-	EXTABLE 67b, 68b
-	EXTABLE 70b, 68b
-	EXTABLE 71b, 68b
-	EXTABLE 72b, 68b
-	EXTABLE 73b, 68b
-	EXTABLE 74b, 68b
-	EXTABLE 75b, 68b
-	EXTABLE 76b, 68b
-	EXTABLE 77b, 68b
 ENDFUNC copy_user_avx
 
-/* The same with 512-bit registers: n is a multiple of 256. */
+/* The same with 512-bit registers. */
 FUNC copy_user_avx512, .text.uaccess
 	push	%rbp
 	mov	%rsp, %rbp

@@ -22,31 +22,46 @@ int user_xchg_raw(u32 *p, u32 new, u32 *old);
 int user_xadd_raw(u32 *p, u32 add, u32 *old);
 
 #define VECTOR_MIN COPY_SMALL
+#define VECTOR_UNIT 512 /* what the vector copies do multiples of */
 #define VECTOR_CHUNK 8192
 
-static noinline u64 copy_large(void *to, const void *from, u64 n)
+/* @n: multiple of VECTOR_UNIT, VECTOR_CHUNK at most */
+static __always_inline u64 copy_chunk(void *to, const void *from, u64 n)
+{
+	u64 left;
+
+	preempt_disable();
+	pagefault_disable();
+	if (cpu_has(avx512))
+		left = copy_user_avx512(to, from, n);
+	else
+		left = copy_user_avx(to, from, n);
+	pagefault_enable();
+	preempt_enable();
+	return unlikely(left) ? copy_user(to, from, n) : 0;
+}
+
+static noinline u64 copy_chunks(void *to, const void *from, u64 n)
 {
 	while (n >= VECTOR_MIN) {
-		u64 chunk = min_t(u64, n, VECTOR_CHUNK) & ~255ull, left;
+		u64 chunk = min_t(u64, n, VECTOR_CHUNK) & ~(VECTOR_UNIT - 1ull);
+		u64 left = copy_chunk(to, from, chunk);
 
-		preempt_disable();
-		pagefault_disable();
-		if (cpu_has(avx512))
-			left = copy_user_avx512(to, from, chunk);
-		else
-			left = copy_user_avx(to, from, chunk);
-		pagefault_enable();
-		preempt_enable();
-		if (unlikely(left)) {
-			left = copy_user(to, from, chunk);
-			if (left)
-				return n - chunk + left;
-		}
+		if (unlikely(left))
+			return n - chunk + left;
 		to = (char *)to + chunk;
 		from = (const char *)from + chunk;
 		n -= chunk;
 	}
 	return n ? copy_user(to, from, n) : 0;
+}
+
+/* Most of what is large is a page. */
+static noinline u64 copy_large(void *to, const void *from, u64 n)
+{
+	if (likely(n <= VECTOR_CHUNK && !(n % VECTOR_UNIT)))
+		return copy_chunk(to, from, n);
+	return copy_chunks(to, from, n);
 }
 
 static __always_inline u64 copy_any(void *to, const void *from, u64 n)
@@ -63,15 +78,19 @@ u64 copy_to_user_any(void __user *to, const void *from, u64 n)
 	return copy_any(to, from, n);
 }
 
+static noinline u64 zero_rest(char *to, u64 n, u64 left)
+{
+	memset(to + (n - left), 0, left);
+	return left;
+}
+
 u64 copy_from_user_any(void *to, const void __user *from, u64 n)
 {
 	u64 left = n;
 
 	if (likely(access_ok(from, n)))
 		left = copy_any(to, from, n);
-	if (unlikely(left))
-		memset((char *)to + (n - left), 0, left);
-	return left;
+	return likely(!left) ? 0 : zero_rest(to, n, left);
 }
 
 u64 clear_user(void __user *to, u64 n)
