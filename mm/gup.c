@@ -15,7 +15,8 @@
  * Short pins end with the call that took them: mm_access (process_vm_readv, ptrace, /proc/PID/mem), mm_node_of. Long ones (pages vmsplice put
  * into a pipe) would keep a zone from being emptied, so the page leaves zone Movable first; and they are pins of the mapping's own copy
  * where it may write, because a page shared after fork would be replaced by the first write.
- * Writing through a pin makes the page dirty when it is released. The zero page and the kernel's own (vDSO) are referenced, not counted.
+ * Writing through a pin makes the page dirty when it is released. Pins of the zero pages are counted as others, though they keep nothing from happening; the kernel's
+ * own pages (vDSO) are referenced, not counted.
  *
  * Books: nr_foll_pin_acquired and _released count pins (not pages) of counted pages; their difference is the sum over all pages (pagecheck.c).
  */
@@ -36,7 +37,7 @@ static inline bool pin_counts(const struct page *head)
 {
 	enum page_type t = page_type(head);
 
-	return t == PT_ANON || t == PT_FILE;
+	return t == PT_ANON || t == PT_FILE || unlikely(page_is_zeros(head));
 }
 
 static void pin_head(struct page *head, bool longterm)
@@ -188,7 +189,7 @@ static int check_zone(struct page *p)
 {
 	struct page *head = page_head(p);
 
-	if (likely(page_zone_nr(head) != ZONE_MOVABLE) || !pin_counts(head))
+	if (likely(page_zone_nr(head) != ZONE_MOVABLE) || !pin_counts(head) || page_is_zeros(head))
 		return 0;
 	unpin_head(head, true);
 	return leave_movable(head) ?: 1;

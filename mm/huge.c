@@ -53,6 +53,11 @@ static struct page *huge_zero_page(void)
 	return p;
 }
 
+bool page_is_zeros(const struct page *head)
+{
+	return head == zero_page || head == READ_ONCE(huge_zero);
+}
+
 int huge_zero_fault(struct fault *f, pmd_t *pmd)
 {
 	spinlock_t *lock = pt_lock_of(pmd);

@@ -119,17 +119,21 @@ static int drop_pages(struct vma *v, u64 start, u64 end, int advice)
 
 static int punch(struct vma *v, u64 start, u64 end)
 {
+	int err;
+
 	if (v->flags & VM_LOCKED || !v->mapping)
 		return -EINVAL;
 	if ((v->flags & (VM_SHARED | VM_MAYWRITE)) != (VM_SHARED | VM_MAYWRITE)) /* the file may be written, the mapping need not be */
 		return -EACCES;
-	if (v->flags & VM_HUGETLB) {
-		hugetlb_punch(v, start, end);
-		return 0;
-	}
-	if (!(v->mapping->flags & MAPPING_SHMEM))
+	if (!(v->flags & VM_HUGETLB) && !(v->mapping->flags & MAPPING_SHMEM))
 		return -EOPNOTSUPP;
-	mapping_punch(v->mapping, vma_index(v, start) << PAGE_SHIFT, vma_index(v, end) << PAGE_SHIFT);
+	if ((err = vma_file_may_punch(v->file)))
+		return err;
+	if (v->flags & VM_HUGETLB)
+		hugetlb_punch(v, start, end);
+	else
+		mapping_punch(v->mapping, vma_index(v, start) << PAGE_SHIFT, vma_index(v, end) << PAGE_SHIFT);
+	vma_file_modified(v->file);
 	return 0;
 }
 

@@ -410,7 +410,7 @@ s64 mm_install_special(struct mm *mm, u64 addr_hint, struct page **pages, unsign
 	}
 	v->ops = &special_ops;
 	v->private = pages;
-	v->anon_name = name;
+	v->special_name = name;
 	vma_link(mm, v);
 	vma_stat(mm, v->flags, n);
 out:

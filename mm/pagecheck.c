@@ -36,7 +36,7 @@ static bool in_use(const struct page *p)
 {
 	enum page_type t = page_type(p);
 
-	return (t == PT_ANON || t == PT_FILE || t == PT_KSM) && !page_flag(p, PG_TAIL) && READ_ONCE(p->refcount) > 0;
+	return (t == PT_ANON || t == PT_FILE || t == PT_KSM || page_is_zeros(p)) && !page_flag(p, PG_TAIL) && READ_ONCE(p->refcount) > 0;
 }
 
 static const char *pins_wrong(const struct page *p)

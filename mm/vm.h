@@ -144,6 +144,7 @@ static inline int page_rss(const struct page *p)
 #define PIN_ONE_LONG ((1ull << 32) + 1)
 static inline u32 page_pins(const struct page *p) { return (u32)READ_ONCE(p->private); }
 static inline u32 page_pins_long(const struct page *p) { return (u32)(READ_ONCE(p->private) >> 32); }
+bool page_is_zeros(const struct page *head); /* the one all map that read empty memory, small or huge (huge.c) */
 /* An anonymous page nobody else can see: its references are this one entry and pins taken through it. */
 static inline bool page_exclusive(const struct page *p)
 {

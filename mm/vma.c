@@ -207,7 +207,7 @@ bool vma_can_follow(const struct vma *a, const struct vma *b)
 		return false;
 	if (a->ops && a->ops->close)
 		return false;
-	return a->uffd == b->uffd && a->anon_name == b->anon_name && (likely(!a->policy && !b->policy) || mpol_equal(a->policy, b->policy)) && a->private == b->private;
+	return a->uffd == b->uffd && a->special_name == b->special_name && (likely(!a->policy && !b->policy) || mpol_equal(a->policy, b->policy)) && a->private == b->private;
 }
 
 /* b, which follows a, is swallowed. */

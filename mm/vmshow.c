@@ -23,20 +23,12 @@ static const char *vma_label(const struct vma *v, char *buf, u64 n)
 		return vma_file_path(v->file, buf, n) < 0 ? "" : buf;
 	if (v->ops && v->ops->name)
 		return v->ops->name((struct vma *)v);
-	if (v->ops && v->anon_name)
-		return v->anon_name; /* special mapping */
+	if (v->special_name)
+		return v->special_name;
 	if (v->start <= mm->brk && v->end >= mm->start_brk && mm->brk != mm->start_brk)
 		return "[heap]";
 	if (v->start <= mm->start_stack && v->end >= mm->start_stack)
 		return "[stack]";
-	if (v->anon_name) {
-		struct seq_buf s;
-
-		seq_buf_init(&s, buf, n - 1);
-		seq_printf(&s, "[anon:%s]", v->anon_name);
-		buf[s.len] = 0;
-		return buf;
-	}
 	return NULL;
 }
 

@@ -83,7 +83,7 @@ struct vma {
 	void *private;
 	void *policy; /* NUMA */
 	struct uffd *uffd; /* (m) registered with a userfaultfd */
-	const char *anon_name;
+	const char *special_name; /* (I) of a special mapping: [vdso], [vvar] */
 };
 
 struct fault {
@@ -294,6 +294,7 @@ void vma_file_modified(struct file *f); /* its contents changed through a mappin
 int vma_file_check(struct file *f, u64 prot, u64 flags, u64 *may);
 /* "path" of the file for maps; device and inode numbers. */
 int vma_file_path(struct file *f, char *buf, u64 n);
+int vma_file_may_punch(struct file *f); /* 0, or -EPERM: sealed against it (memfd). => no locks: a seal that comes just now counts for the next */
 struct mapping *vma_file_mapping(struct file *f); /* whose pages a mapping of it has */
 void vma_file_ids(struct file *f, u64 *dev, u64 *ino);
 /* Promises memory (commit.c): 0 or -ENOMEM. Mappings do it themselves, shared memory objects when they are made. */

@@ -141,6 +141,11 @@ unsigned vma_file_huge_shift(struct file *f)
 	return unlikely(f->ops->huge_shift) ? f->ops->huge_shift(f) : 0;
 }
 
+int vma_file_may_punch(struct file *f)
+{
+	return READ_ONCE(f->inode->seals) & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE) ? -EPERM : 0;
+}
+
 struct mapping *vma_file_mapping(struct file *f)
 {
 	return unlikely(f->ops->mapping) ? f->ops->mapping(f) : &f->inode->mapping;

@@ -88,10 +88,11 @@ int vdso_map(struct mm *mm, u64 stack_top, bool randomize)
 
 	/* code first: when it lands elsewhere than asked for, the page below it is what counts */
 	code = mm_install_special(mm, at ? at + PAGE_SIZE : 0, vdso_pages, vdso_npages,
-				  VM_READ | VM_EXEC | VM_MAYREAD | VM_MAYEXEC, "[vdso]");
+				  VM_READ | VM_EXEC | VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC, "[vdso]");
 	if (code < 0)
 		return (int)code;
-	data = mm_install_special(mm, code - PAGE_SIZE, &vvar_page, 1, VM_READ | VM_MAYREAD, "[vvar]");
+	data = mm_install_special(mm, code - PAGE_SIZE, &vvar_page, 1, VM_READ | VM_MAYREAD | VM_IO | VM_DONTDUMP | VM_PFNMAP,
+				  "[vvar]");
 	if (data < 0)
 		return (int)data;
 	/* without its data page the code would read somebody else's: programs do without it */
