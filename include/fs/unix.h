@@ -39,7 +39,7 @@ struct unix_sock {
 	wait_queue_t wait; /* data, connections, hang-up: the owner sleeps here */
 	wait_queue_t space; /* senders to this socket sleep here */
 	struct list_head queue; /* (lock) messages, oldest first */
-	u32 queued, limit; /* (lock) bytes */
+	u32 queued, limit; /* (lock) bytes; limit also (connect_mutex), read racily: a connected stream's is its peer's sndbuf */
 	struct unix_sock *peer; /* (connect_mutex; stable while connected for streams) referenced */
 	struct mutex read_mutex; /* one reader of a stream at a time */
 	struct list_head backlog; /* (lock) sockets waiting for accept */
@@ -71,6 +71,7 @@ int unix_bind(struct unix_sock *s, const struct sockaddr_un_k *a, u32 len);
 int unix_listen(struct unix_sock *s, int backlog);
 int unix_connect(struct unix_sock *s, const struct sockaddr_un_k *a, u32 len, bool nonblock);
 struct file *unix_accept(struct unix_sock *s, u32 oflags, bool nonblock); /* ERR_PTR */
+void unix_set_sndbuf(struct unix_sock *s, u32 bytes); /* SO_SNDBUF: what a stream may have on its way. => may sleep */
 int unix_shutdown(struct unix_sock *s, int how);
 /* @scm's files are taken over on success. Bytes or -errno; raises SIGPIPE unless MSG_NOSIGNAL. */
 s64 unix_send(struct unix_sock *s, struct iov_iter *from, u32 flags, const struct sockaddr_un_k *to, u32 tolen, struct scm *scm);

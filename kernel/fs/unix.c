@@ -101,6 +101,10 @@ static void join(struct unix_sock *a, struct unix_sock *b)
 	sock_get(b);
 	a->peer = b;
 	b->peer = a;
+	if (a->type != SOCK_DGRAM) { /* one sender only: its buffer is the other's queue */
+		a->limit = b->sndbuf;
+		b->limit = a->sndbuf;
+	}
 	a->state = b->state = US_CONNECTED;
 }
 
@@ -516,6 +520,17 @@ void unix_close(struct unix_sock *s)
 		unix_close(waiting);
 		sock_put(waiting);
 	}
+}
+
+void unix_set_sndbuf(struct unix_sock *s, u32 bytes)
+{
+	mutex_lock(&connect_mutex);
+	s->sndbuf = bytes;
+	if (s->peer && s->type != SOCK_DGRAM) {
+		WRITE_ONCE(s->peer->limit, bytes);
+		wake_up_key(&s->peer->space, TASK_NORMAL, 0, 0, POLLOUT | POLLWRNORM);
+	}
+	mutex_unlock(&connect_mutex);
 }
 
 /* A reference on the peer, or NULL. */

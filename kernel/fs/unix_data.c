@@ -1,7 +1,7 @@
 /*
  * Local sockets: sending and receiving, readiness, and the file operations.
  *
- * A message is one allocation with its bytes inline. Streams cut what is written into messages of at most STREAM_CHUNK and
+ * A message is one allocation with its bytes inline. Streams cut what is written into messages of at most STREAM_CHUNK, or half the send buffer, and
  * readers glue them together, stopping before a message that carries files or comes with other credentials.
  */
 #include <fs/fdtable.h>
@@ -141,10 +141,11 @@ static s64 send_one(struct unix_sock *s, struct unix_sock *to, struct iov_iter *
 
 static s64 send_stream(struct unix_sock *s, struct unix_sock *to, struct iov_iter *from, u32 flags, struct scm *scm)
 {
+	u32 chunk = min(STREAM_CHUNK, READ_ONCE(s->sndbuf) / 2); /* a small buffer holds two */
 	s64 done = 0;
 
 	while (from->count) {
-		s64 r = send_one(s, to, from, min_t(u64, from->count, STREAM_CHUNK), flags, done ? NULL : scm);
+		s64 r = send_one(s, to, from, min_t(u64, from->count, chunk), flags, done ? NULL : scm);
 
 		if (r < 0)
 			return done ?: r;

@@ -568,7 +568,7 @@ static int set_option(struct unix_sock *s, s32 name, const void __user *u, s32 l
 		return 0;
 	case SO_SNDBUF:
 	case SO_SNDBUFFORCE:
-		s->sndbuf = clamp(v, 2304, 212992) * 2;
+		unix_set_sndbuf(s, (u32)clamp(v, 2304, 212992) * 2);
 		return 0;
 	case SO_RCVBUF:
 	case SO_RCVBUFFORCE:

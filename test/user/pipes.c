@@ -1,5 +1,5 @@
 /*
- * Pipes, FIFOs, poll, select, epoll, eventfd, timerfd, signalfd, socketpairs' absence aside.
+ * Pipes, FIFOs, poll, select, epoll, eventfd, timerfd, signalfd, the send buffer of local sockets.
  */
 // VARIANTS: musl glibc
 #include "check.h"
@@ -11,6 +11,7 @@
 #include <sys/ioctl.h>
 #include <sys/select.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/stat.h>
 #include <sys/timerfd.h>
@@ -363,6 +364,44 @@ TEST(ping_pong)
 	int status;
 	wait(&status);
 	CHECK_EQ(status, 0);
+}
+
+/* SO_SNDBUF bounds what a stream has on its way, before and after it is connected. */
+static void fills_up(int to, int from)
+{
+	static char data[65536];
+	struct pollfd p = { to, POLLOUT, 0 };
+	int size = 1;
+	socklen_t len = sizeof(size);
+
+	CHECK_OK(setsockopt(to, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)));
+	CHECK_OK(getsockopt(to, SOL_SOCKET, SO_SNDBUF, &size, &len));
+	CHECK(size >= 2048 && size < 16384);
+	long n = send(to, data, sizeof(data), MSG_DONTWAIT);
+	CHECK(n > 0 && n < 16384);
+	CHECK_ERRNO(send(to, data, 1, MSG_DONTWAIT), EAGAIN);
+	CHECK_EQ(poll(&p, 1, 0), 0);
+	while (recv(from, data, sizeof(data), MSG_DONTWAIT) > 0)
+		;
+	CHECK_EQ(poll(&p, 1, 0), 1);
+	/* more room wakes who waits for it */
+	while (send(to, data, sizeof(data), MSG_DONTWAIT) > 0)
+		;
+	size = 100000;
+	CHECK_OK(setsockopt(to, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)));
+	CHECK_EQ(poll(&p, 1, 0), 1);
+	CHECK(send(to, data, sizeof(data), MSG_DONTWAIT) >= 16384);
+}
+
+TEST(send_buffer)
+{
+	int s[2];
+
+	CHECK_OK(socketpair(AF_UNIX, SOCK_STREAM, 0, s));
+	fills_up(s[0], s[1]);
+	fills_up(s[1], s[0]);
+	close(s[0]);
+	close(s[1]);
 }
 
 TEST_MAIN
