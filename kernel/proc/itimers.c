@@ -200,9 +200,9 @@ static void set_locked(struct task *t, int which, const struct itimer_ns *new)
 	u64 ut, st;
 
 	if (which == 0) {
-		s->it_real_incr = new->interval ? max_t(u64, new->interval, INTERVAL_MIN) : 0;
+		s->it_real_incr = new->value && new->interval ? max_t(u64, new->interval, INTERVAL_MIN) : 0;
 		if (new->value)
-			ktimer_start(&s->real_timer, ktime_ns() + new->value);
+			ktimer_start(&s->real_timer, ktime_ns() + new->value); /* S64_MAX at most: no overflow */
 		else
 			ktimer_cancel(&s->real_timer);
 		return;

@@ -10,7 +10,8 @@
  * its signal is still queued then, the entry becomes an ordinary one (q->timer = NULL) and is freed
  * by whoever takes it.
  *
- * Timers on CPU-time clocks look at the clock when the time can have been used, as itimers.c does.
+ * Timers on CPU-time clocks look at the clock when the time can have been used, as itimers.c does. Another process' clock is read
+ * before the owner's lock is taken (two sighand locks are never held at once) and kept in `seen`: what is under the lock uses that.
  */
 #include <lib/compiler.h>
 #include <lib/string.h>
@@ -33,6 +34,8 @@ struct posix_timer {
 	bool dead; /* being deleted: nothing arms it */
 	bool armed; /* will expire at `expires` */
 	struct task *target; /* (I) reference: the thread, or the group's leader */
+	struct task *of; /* (I) reference: whose CPU time, NULL for other clocks */
+	u64 seen; /* another process' clock, as it was read last */
 	struct sigqueue *q; /* (I) NULL for SIGEV_NONE */
 	u64 expires, interval; /* ns of the clock */
 	s32 overrun, overrun_last;
@@ -43,10 +46,18 @@ static u64 clock_now(const struct posix_timer *t)
 {
 	u64 ns = 0;
 
-	if (t->clock == 2 || t->clock == 3) /* in the handler `current` is anybody */
-		return t->clock == 2 ? 0 : sched_runtime_ns(&t->target->thread);
 	(void)clock_read(t->clock, &ns);
 	return ns;
+}
+
+static bool of_thread(const struct posix_timer *t)
+{
+	return t->clock == 3 || (t->clock < 0 && t->clock & 4);
+}
+
+static bool of_other_process(const struct posix_timer *t)
+{
+	return t->of && !same_thread_group(t->of, t->target);
 }
 
 /* CPU time of the group, with its lock held. */
@@ -62,7 +73,11 @@ static u64 group_runtime_locked(struct task *t)
 
 static u64 now_locked(const struct posix_timer *t)
 {
-	return t->clock == 2 || (t->clock < 0 && !(t->clock & 4)) ? group_runtime_locked(t->target) : clock_now(t);
+	if (!t->of)
+		return clock_now(t);
+	if (of_thread(t)) /* in the handler `current` is anybody: never by the clock's number */
+		return sched_runtime_ns(&t->of->thread);
+	return of_other_process(t) ? t->seen : group_runtime_locked(t->target);
 }
 
 static void arm(struct posix_timer *t)
@@ -71,9 +86,11 @@ static void arm(struct posix_timer *t)
 
 	t->armed = true;
 	if (clock_is_cpu(t->clock)) {
+		if (READ_ONCE(t->of->exit_state) && (of_thread(t) || thread_group_empty(t->of)))
+			return; /* the dead use no time */
 		now = now_locked(t);
 		ktimer_start(&t->timer, cpu_time_earliest(t->expires > now ? t->expires - now : 0,
-							  t->target->signal->nr_threads));
+							  of_thread(t) ? 1 : READ_ONCE(t->of->signal->nr_threads)));
 	} else {
 		ktimer_start(&t->timer, clock_to_mono(t->clock, t->expires));
 	}
@@ -121,12 +138,13 @@ static void fire(struct posix_timer *t)
 static void timer_expired(struct ktimer *k)
 {
 	struct posix_timer *t = container_of(k, struct posix_timer, timer);
+	u64 flags, seen = of_other_process(t) ? group_runtime(t->of) : 0;
 	struct sighand *sh;
-	u64 flags;
 
 	sh = task_lock_sighand(t->target, &flags);
 	if (!sh)
 		return; /* the thread it was for is gone */
+	t->seen = seen;
 	if (!t->dead && t->armed) {
 		if (clock_is_cpu(t->clock) && now_locked(t) < t->expires)
 			arm(t);
@@ -201,8 +219,23 @@ static struct task *timer_target(int notify, pid_t tid)
 	return t;
 }
 
+/* Whose CPU time @clock is, which exists. NULL for other clocks, and when he has died meanwhile. */
+static struct task *clock_owner(s32 clock)
+{
+	struct task *t = clock == 3 || (clock < 0 && clock & 4) ? current : current->group_leader;
+
+	if (!clock_is_cpu(clock))
+		return NULL;
+	if (clock < 0 && ~(clock >> 3))
+		return task_find_get(~(clock >> 3));
+	task_get(t);
+	return t;
+}
+
 static void timer_free(struct posix_timer *t)
 {
+	if (t->of)
+		task_put(t->of);
 	if (t->target)
 		task_put(t->target);
 	if (t->q)
@@ -249,6 +282,11 @@ int posix_timer_create(s32 clock, int notify, int sig, u64 value, pid_t tid, boo
 	t->notify = notify;
 	ktimer_init(&t->timer, timer_expired);
 	t->target = timer_target(notify, tid);
+	t->of = clock_owner(clock);
+	if (clock_is_cpu(clock) && !t->of) {
+		timer_free(t);
+		return -EINVAL;
+	}
 	if (t->target && notify != SIGEV_NONE)
 		t->q = sigqueue_alloc(current, false);
 	if (!t->target || (notify != SIGEV_NONE && !t->q)) {
@@ -282,9 +320,27 @@ static void read_timer(struct posix_timer *t, struct ptimer_spec *out)
 	out->value = exp > now ? exp - now : 1;
 }
 
-int posix_timer_get(s32 id, struct ptimer_spec *out)
+/* find_and_lock(), with what another process has used until now. */
+static struct posix_timer *find_and_look(s32 id)
 {
 	struct posix_timer *t = find_and_lock(id);
+
+	if (!t || likely(!of_other_process(t)))
+		return t;
+	struct task *of = t->of;
+	task_get(of);
+	unlock_timer();
+	u64 seen = group_runtime(of);
+	t = find_and_lock(id);
+	if (t && t->of == of)
+		t->seen = seen;
+	task_put(of);
+	return t;
+}
+
+int posix_timer_get(s32 id, struct ptimer_spec *out)
+{
+	struct posix_timer *t = find_and_look(id);
 
 	if (!t)
 		return -EINVAL;
@@ -295,7 +351,7 @@ int posix_timer_get(s32 id, struct ptimer_spec *out)
 
 int posix_timer_set(s32 id, bool absolute, const struct ptimer_spec *new, struct ptimer_spec *old)
 {
-	struct posix_timer *t = find_and_lock(id);
+	struct posix_timer *t = find_and_look(id);
 
 	if (!t)
 		return -EINVAL;

@@ -219,6 +219,14 @@ long sys_clock_nanosleep(s32 id, int flags, const void __user *uts, void __user 
 
 /* ---- interval timers ---- */
 
+/* S64_MAX for all that is longer. */
+static u64 timeval_sat_ns(const struct timeval_user *v)
+{
+	const s64 most = S64_MAX / (s64)NSEC_PER_SEC;
+
+	return v->sec >= most ? S64_MAX : v->sec * NSEC_PER_SEC + (u64)v->usec * 1000;
+}
+
 static int get_itimerval(struct itimer_ns *t, const void __user *u)
 {
 	struct itimerval_user v;
@@ -227,9 +235,8 @@ static int get_itimerval(struct itimer_ns *t, const void __user *u)
 		return -EFAULT;
 	if (v.value.sec < 0 || (u64)v.value.usec >= 1000000 || v.interval.sec < 0 || (u64)v.interval.usec >= 1000000)
 		return -EINVAL;
-	const s64 most = S64_MAX / NSEC_PER_SEC / 2;
-	t->value = min_t(s64, v.value.sec, most) * NSEC_PER_SEC + v.value.usec * 1000;
-	t->interval = min_t(s64, v.interval.sec, most) * NSEC_PER_SEC + v.interval.usec * 1000;
+	t->value = timeval_sat_ns(&v.value);
+	t->interval = timeval_sat_ns(&v.interval);
 	return 0;
 }
 

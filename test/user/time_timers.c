@@ -113,6 +113,90 @@ TEST(cpu_timer)
 	timer_delete(t);
 }
 
+/* Timers on the CPU time of another thread and of another process: its time counts, nobody else's. */
+static volatile int working;
+
+static void *work_when_told(void *unused)
+{
+	while (working >= 0)
+		for (volatile int i = 0; working > 0 && i < 100000; i++)
+			;
+	return NULL;
+}
+
+static int fires_on(clockid_t clock)
+{
+	struct sigevent ev = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR2 };
+	struct itimerspec it = { { 0, 0 }, { 0, 30000000 } }, cur;
+	timer_t t;
+
+	catch(SIGUSR2);
+	if (timer_create(clock, &ev, &t) || timer_settime(t, 0, &it, NULL))
+		return -1;
+	for (int i = 0; i < 1000 && !fired; i++)
+		usleep(5000);
+	CHECK_OK(timer_gettime(t, &cur));
+	CHECK_EQ(cur.it_value.tv_nsec, fired ? 0 : cur.it_value.tv_nsec);
+	timer_delete(t);
+	return fired;
+}
+
+TEST(cpu_timers_of_others)
+{
+	clockid_t clock;
+	pthread_t worker;
+	pid_t child;
+
+	working = 1;
+	pthread_create(&worker, NULL, work_when_told, NULL);
+	CHECK_EQ(pthread_getcpuclockid(worker, &clock), 0);
+	CHECK_EQ(fires_on(clock), 1);
+	working = -1;
+	pthread_join(worker, NULL);
+	child = fork();
+	if (!child)
+		for (;;)
+			;
+	CHECK_EQ(clock_getcpuclockid(child, &clock), 0);
+	CHECK_EQ(fires_on(clock), 1);
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
+	CHECK_ERRNO(fires_on(clock), EINVAL);
+	/* by SIGEV_SIGNAL, which goes to the process, a thread still has its own time measured */
+	struct sigevent ev = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR2 };
+	struct itimerspec it = { { 0, 0 }, { 0, 30000000 } };
+	timer_t t;
+	catch(SIGUSR2);
+	REQUIRE(!timer_create(CLOCK_THREAD_CPUTIME_ID, &ev, &t));
+	CHECK_OK(timer_settime(t, 0, &it, NULL));
+	spin(0.06);
+	CHECK_EQ(fired, 1);
+	timer_delete(t);
+}
+
+/* What setitimer() was given comes back: long intervals, and none for a timer that is off. */
+TEST(interval_values)
+{
+	struct itimerval it = { { 0x1ffffffff, 20 }, { 30, 40 } }, off = { 0 }, got;
+
+	CHECK_OK(setitimer(ITIMER_REAL, &it, NULL));
+	CHECK_OK(setitimer(ITIMER_REAL, &off, &got));
+	CHECK_EQ(got.it_interval.tv_sec, 0x1ffffffff);
+	CHECK_EQ(got.it_interval.tv_usec, 20);
+	CHECK(got.it_value.tv_sec == 30 || got.it_value.tv_sec == 29);
+	it = (struct itimerval){ { 10, 20 }, { 0, 0 } };
+	CHECK_OK(setitimer(ITIMER_REAL, &it, NULL));
+	CHECK_OK(getitimer(ITIMER_REAL, &got));
+	CHECK_EQ(got.it_interval.tv_sec * 1000000 + got.it_interval.tv_usec, 0);
+	CHECK_OK(setitimer(ITIMER_PROF, &it, NULL));
+	CHECK_OK(setitimer(ITIMER_PROF, &off, &got));
+	CHECK_EQ(got.it_interval.tv_sec, 10);
+	it = (struct itimerval){ { INT64_MAX, 999999 }, { INT64_MAX, 999999 } };
+	CHECK_OK(setitimer(ITIMER_REAL, &it, NULL));
+	CHECK_OK(setitimer(ITIMER_REAL, &off, &got));
+	CHECK(got.it_value.tv_sec > 9000000000);
+}
+
 TEST(interval_timers)
 {
 	struct itimerval it = { { 0, 20000 }, { 0, 20000 } }, cur, off = { 0 };
