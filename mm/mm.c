@@ -50,6 +50,7 @@ void mm_init(void)
 		thp_enabled = THP_NEVER;
 	hugetlb_init_sizes();
 	check_register("mm", mm_check_all);
+	check_register("mm lists", mm_lists_check);
 	check_register("rmap", rmap_check);
 	lru_init();
 	runs_init();
@@ -115,6 +116,51 @@ static void mm_unpublish(struct mm *mm)
 	spin_lock(&l->lock);
 	hlist_del(&mm->mm_list);
 	spin_unlock(&l->lock);
+}
+
+/* One CPU's list: who is on it says so, is linked both ways and still has its struct. => l->lock */
+static u64 check_list(const struct mm_list *l, int cpu)
+{
+	struct hlist_node *const *link = &l->mms.first;
+	u64 bad = 0;
+
+	for (struct hlist_node *n = l->mms.first; n; link = &n->next, n = n->next) {
+		const struct mm *mm = container_of(n, struct mm, mm_list);
+
+		if (n->pprev == link && mm->mm_list_cpu == cpu && READ_ONCE(mm->count) > 0)
+			continue;
+		pr_err("mm_lists_check: mm %p (count %d) of CPU %d's list says CPU %d, is linked from %p, should be from %p\n", mm, mm->count, cpu,
+		       (int)mm->mm_list_cpu, n->pprev, link);
+		if (++bad == 8) /* what follows may be anything */
+			break;
+	}
+	return bad;
+}
+
+u64 mm_lists_check(void)
+{
+	u64 bad = 0;
+
+	for (int cpu = 0; cpu < nr_cpus; cpu++) {
+		struct mm_list *l = per_cpu_ptr(&mm_lists, cpu);
+
+		spin_lock(&l->lock);
+		bad += check_list(l, cpu);
+		spin_unlock(&l->lock);
+	}
+	return bad;
+}
+
+bool mm_is_listed(const struct mm *mm)
+{
+	struct mm_list *l = per_cpu_ptr(&mm_lists, mm->mm_list_cpu);
+	const struct hlist_node *n;
+
+	spin_lock(&l->lock);
+	for (n = l->mms.first; n && n != &mm->mm_list; n = n->next)
+		;
+	spin_unlock(&l->lock);
+	return n;
 }
 
 struct mm *mm_next(struct mm *prev, bool (*wanted)(const struct mm *))

@@ -7,6 +7,7 @@
 u64 buddy_check(void);
 u64 slab_check(void);
 u64 mm_check_all(void);
+u64 mm_lists_check(void);
 u64 rmap_check(void);
 u64 frames_check(void); /* pagecheck.c: every page struct */
 /* All of them, and those that other parts registered. Behind /proc/sys/vm/check and every in-kernel test. */

@@ -187,6 +187,7 @@ extern s32 oom_victims; /* (a) mms with it that are not empty yet */
 struct mm *mm_alloc(void);
 /* It is found by those who go over all address spaces from now on. => whoever edits it takes its lock from here on */
 void mm_publish(struct mm *mm);
+bool mm_is_listed(const struct mm *mm); /* found by mm_next: for the checkers */
 /* The next of all published ones after @prev (NULL: the first) that is alive and @wanted (NULL: any), with a user reference;
  * @prev's is dropped. NULL at the end. => @wanted is called under a spinlock; may sleep */
 struct mm *mm_next(struct mm *prev, bool (*wanted)(const struct mm *));

@@ -5,7 +5,7 @@
  * removes it, so none outlives its file. All marks are on one list: there are few. They count in fsnotify_watches, which is what
  * the hooks look at. One shot unless DN_MULTISHOT.
  *
- * Locks: the table's (making a mark) -> dn_lock, under which signals are sent (tasklist_lock, sighand->lock).
+ * Locks: dn_lock -> the table's (making a mark); signals are sent under dn_lock (tasklist_lock, sighand->lock).
  */
 #include <fs/dnotify.h>
 #include <fs/internal.h>
@@ -87,13 +87,11 @@ static struct mark *mark_of(const struct file *f, const struct files *table)
 	return NULL;
 }
 
-/* A new mark is *fresh, which is NULL then. => the table's lock, so that a close comes before or after */
+/* A new mark is *fresh, which is NULL then. => dn_lock, and the table's, so that a close comes before or after */
 static void mark_set(int fd, struct file *f, u32 what, struct mark **fresh)
 {
-	struct mark *m;
+	struct mark *m = mark_of(f, current->files);
 
-	spin_lock(&dn_lock);
-	m = mark_of(f, current->files);
 	if (!m) {
 		m = *fresh;
 		*fresh = NULL;
@@ -106,7 +104,6 @@ static void mark_set(int fd, struct file *f, u32 what, struct mark **fresh)
 	m->fd = fd;
 	m->events |= events_of(what);
 	m->multishot |= !!(what & DN_MULTISHOT);
-	spin_unlock(&dn_lock);
 }
 
 int dnotify_set(int fd, struct file *f, u32 what)
@@ -127,10 +124,12 @@ int dnotify_set(int fd, struct file *f, u32 what)
 	if (!f->owner_pid)
 		f->owner_pid = current->tgid;
 	struct files *table = current->files;
+	spin_lock(&dn_lock);
 	spin_lock(&table->lock);
 	if ((u32)fd < table->t->max && table->t->fd[fd] == f) /* else another thread has closed it, and looked for marks already */
 		mark_set(fd, f, what, &fresh);
 	spin_unlock(&table->lock);
+	spin_unlock(&dn_lock);
 	kfree(fresh);
 	return 0;
 }

@@ -48,6 +48,18 @@ static bool traced_by(const struct task *t, const struct task *tracer)
 	return false;
 }
 
+/* Somebody who goes over all address spaces meets the one this task runs in. */
+static u64 check_mm(struct task *t)
+{
+	u64 bad = 0;
+
+	spin_lock_irq(&t->alloc_lock);
+	if (t->thread.mm && !mm_is_listed(t->thread.mm))
+		bad = wrong(t, "address space in the list of its CPU", 0, 1);
+	spin_unlock_irq(&t->alloc_lock);
+	return bad;
+}
+
 static u64 check_thread(struct task *t, struct task *leader)
 {
 	u64 bad = check_numbers(t, t == leader);
@@ -109,6 +121,10 @@ static u64 proc_check(void)
 	if (n != spread_sum(&nr_tasks))
 		bad += wrong(&boot_task, "number of tasks", spread_sum(&nr_tasks), n);
 	tasklist_write_unlock();
+	rcu_read_lock(); /* alloc_lock is not taken inside tasklist_lock */
+	for_each_process(t)
+		bad += check_mm(t);
+	rcu_read_unlock();
 	return bad;
 }
 

@@ -54,12 +54,13 @@ const struct lock_rank lock_ranks[] = {
 	{ "msgs", 7, NEST_NONE },
 	{ "flight_mutex", 7, NEST_NONE },
 	/* Sleeping: promises of huge pages, one IPC object */
-	{ "r->lock hugetlb.c", 8, NEST_NONE },
+	{ "r->lock hugetlb_file.c", 8, NEST_NONE },
 	{ "o->lock ipc.c", 8, NEST_NONE },
 	/* Sleeping: the mappings of a file */
 	{ "m->rmap_lock mapping.c", 9, NEST_RULE },
 	/* Spinning, and wait queues of files are woken under it */
 	{ "lease_lock", 10, NEST_NONE },
+	{ "dn_lock", 10, NEST_NONE },
 	{ "locks_lock", 10, NEST_NONE },
 	{ "q->lock mqueue.c", 10, NEST_NONE },
 	{ "t->lock tty.c", 10, NEST_NONE },
@@ -179,7 +180,9 @@ const struct lock_rank lock_ranks[] = {
 	/* Printing and random numbers */
 	{ "log_lock", 21, NEST_NONE },
 	{ "ports", 21, NEST_NONE },
+	{ "ports[0].lock serial.c", 21, NEST_NONE },
 	{ "fb_lock", 21, NEST_NONE },
+	{ "fb_lock fbcon.c", 21, NEST_NONE },
 	{ "port_lock", 21, NEST_NONE },
 	{ "pool_lock", 21, NEST_NONE },
 	{ "hpet_lock", 21, NEST_NONE },

@@ -92,6 +92,16 @@ static struct mm *touched_mm(u64 pages)
 	return mm;
 }
 
+KTEST(check_mm_lists)
+{
+	struct mm *mm = touched_mm(1);
+
+	KCHECK(mm_is_listed(mm));
+	EXPECT_COMPLAINT(mm->mm_list_cpu, nr_cpus == 1 ? 1 : !mm->mm_list_cpu, mm_lists_check());
+	EXPECT_COMPLAINT(mm->mm_list.pprev, NULL, mm_lists_check());
+	mm_put(mm);
+}
+
 KTEST(check_vmas)
 {
 	struct mm *mm = touched_mm(8);
