@@ -19,6 +19,7 @@
 #define FAIL_H
 
 #include "check.h"
+#include "leaks.h"
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -102,64 +103,7 @@ static inline int fail_of(long r)
 		}                      \
 	} while (0)
 
-/* ---- what is left behind ---- */
-
-struct fail_state { char text[16384]; long free; };
-
-static inline long fail_field(const char *text, const char *name)
-{
-	const char *at = strstr(text, name);
-
-	return at ? atol(at + strlen(name)) : 0;
-}
-
-static inline void fail_slurp(const char *path, char *text, int size)
-{
-	int fd = open(path, O_RDONLY), len = 0, n;
-
-	while (fd >= 0 && len < size - 1 && (n = read(fd, text + len, size - 1 - len)) > 0)
-		len += n;
-	text[len] = 0;
-	close(fd);
-}
-
-static inline void fail_look(struct fail_state *s)
-{
-	char mem[4096];
-
-	fail_slurp("/proc/slabinfo", s->text, sizeof s->text);
-	fail_slurp("/proc/meminfo", mem, sizeof mem);
-	s->free = fail_field(mem, "MemFree:") + fail_field(mem, "Slab:") + fail_field(mem, "KernelStack:") + fail_field(mem, "PageTables:") +
-		  fail_field(mem, "Cached:");
-}
-
-/* Objects in use that were not before. say: print them. */
-static inline int fail_leaks(struct fail_state *a, struct fail_state *b, bool say)
-{
-	int n = 0;
-
-	for (char *l = b->text; (l = strchr(l, '\n')) && l[1]; ) {
-		char name[40], key[44];
-		long used;
-
-		l++;
-		if (sscanf(l, "%39s %ld", name, &used) != 2 || !strncmp(name, "magazine", 8))
-			continue;
-		snprintf(key, sizeof key, "\n%s ", name);
-		long before = fail_field(a->text, key) + (strcmp(name, "kmalloc-4k") ? 0 : 2); /* a page for every 512 new numbers of processes */
-		if (used > before) {
-			n++;
-			if (say)
-				printf("  leak: %s had %ld objects, has %ld\n", name, before, used);
-		}
-	}
-	if (b->free < a->free - 1024) {
-		n++;
-		if (say)
-			printf("  leak: %ld KiB were free, %ld KiB are\n", a->free, b->free);
-	}
-	return n;
-}
+/* ---- what is left behind (leaks.h) ---- */
 
 static inline int fail_checkers(void)
 {
@@ -273,7 +217,7 @@ static inline int fail_sweep_case(const struct fail_case *c, int *failures)
 
 static inline void fail_case(const struct fail_case *c)
 {
-	static struct fail_state before, after;
+	static struct leaks_state before, after;
 	int failures = 0, n, bad;
 	struct timespec t0, t1;
 
@@ -286,15 +230,15 @@ static inline void fail_case(const struct fail_case *c)
 	fail_sweep_case(c, &failures);
 	bad = fail_bad;
 	usleep(5000);
-	fail_look(&before);
+	leaks_look(&before);
 	n = fail_sweep_case(c, &failures);
 	for (int tries = 0; tries < 100; tries++) { /* frees come after grace periods */
-		fail_look(&after);
-		if (!fail_leaks(&before, &after, false))
+		leaks_look(&after);
+		if (!leaks_between(&before, &after, 0, false))
 			break;
 		usleep(10000);
 	}
-	CHECK_EQ(fail_leaks(&before, &after, true), 0);
+	CHECK_EQ(leaks_between(&before, &after, 0, true), 0);
 	CHECK_EQ(fail_bad, 0);
 	CHECK_GE(n, 1); /* it allocates */
 	if (fail_long)

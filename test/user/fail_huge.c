@@ -165,8 +165,8 @@ static long pool_field(const char *name)
 {
 	static char text[4096];
 
-	fail_slurp("/proc/meminfo", text, sizeof text);
-	return fail_field(text, name);
+	leaks_slurp("/proc/meminfo", text, sizeof text);
+	return leaks_field(text, name);
 }
 /* No page taken, no promise open. */
 static int pool_whole(int bad)
@@ -390,7 +390,7 @@ static int set_merged(void)
 	int err = set_equal();
 
 	for (int i = 0; !err && i < 400; i++) {
-		fail_slurp("/sys/kernel/mm/ksm/pages_sharing", text, sizeof text);
+		leaks_slurp("/sys/kernel/mm/ksm/pages_sharing", text, sizeof text);
 		if (atoi(text) > 30)
 			return 0;
 		usleep(5000);

@@ -27,7 +27,7 @@ static void look(const char *at, char *to)
 
 	memset(to, '-', N);
 	to[N] = 0;
-	fail_slurp("/proc/self/maps", text, sizeof text);
+	leaks_slurp("/proc/self/maps", text, sizeof text);
 	for (char *l = text; l && *l; l = strchr(l, '\n'), l = l ? l + 1 : l) {
 		if (sscanf(l, "%lx-%lx %c%c", &start, &end, &r, &w) != 4)
 			continue;
@@ -319,8 +319,8 @@ static long locked(void)
 {
 	static char text[4096];
 
-	fail_slurp("/proc/self/status", text, sizeof text);
-	return fail_field(text, "VmLck:");
+	leaks_slurp("/proc/self/status", text, sizeof text);
+	return leaks_field(text, "VmLck:");
 }
 static int c_mlock(void) { return fail_of(mlock(m + 4 * P, 4 * P)); }
 static int c_mlock2(void) { return fail_of(syscall(SYS_mlock2, m + 4 * P, 4 * P, 1)); }

@@ -387,7 +387,7 @@ static int run_for(int secs, uint64_t phase)
 	return failed;
 }
 
-static void settle(struct state *s)
+static void settle(struct leaks_state *s)
 {
 	int fd = open("/proc/sys/vm/drop_caches", O_WRONLY);
 
@@ -397,9 +397,9 @@ static void settle(struct state *s)
 	leaks_look(s);
 }
 
-static int search_leaks(const struct state *before)
+static int search_leaks(const struct leaks_state *before)
 {
-	static struct state after;
+	static struct leaks_state after;
 
 	for (int tries = 0; tries < 60; tries++) { /* frees come after grace periods */
 		settle(&after);
@@ -447,7 +447,7 @@ static void *shared_pages(size_t size)
 
 int main(int argc, char **argv)
 {
-	static struct state before;
+	static struct leaks_state before;
 	int failed;
 
 	getentropy(&seed, sizeof seed);
