@@ -8,6 +8,8 @@
  * fail_left counts down over all CPUs.  From 0 to 1 - count it fails, and the one that reaches
  * 1 - count ends the round; nobody else can get that value, so the round ends once.  A CPU that
  * decremented beyond it saw armed before it fell and passes.
+ *
+ * At random, every draw is a hash of the seed and the number of the draw: with one CPU the same seed gives the same failures.
  */
 #include <mm/failinject.h>
 
@@ -24,9 +26,15 @@ static struct thread *fail_thread;	/* compared, never followed */
 static atomic64_t fail_left;
 static s64 fail_count;
 static u64 fail_period;
+static bool nth_on; /* the Nth is waited for */
+static u64 fail_every, fail_seed; /* at random: one in so many, 0: none */
+static atomic64_t fail_draws;
 
-static void set_armed(bool on)
+static void set_armed(bool nth)
 {
+	bool on = nth || READ_ONCE(fail_every);
+
+	WRITE_ONCE(nth_on, nth);
 	smp_store_release(&fail_nth_armed, on);
 	if (on)
 		__atomic_fetch_or(&alloc_hooks, ALLOC_HOOK_FAIL, __ATOMIC_RELEASE);
@@ -34,11 +42,28 @@ static void set_armed(bool on)
 		__atomic_fetch_and(&alloc_hooks, (u8)~ALLOC_HOOK_FAIL, __ATOMIC_RELEASE);
 }
 
-bool fail_alloc_slow(void)
+/* The splitmix64 generator (Steele, Lea, Flood 2014), whose state after n draws is known without those before. */
+static u64 draw(void)
+{
+	u64 x = fail_seed + (u64)atomic64_inc_return(&fail_draws) * 0x9e3779b97f4a7c15ull;
+
+	x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9ull;
+	x = (x ^ x >> 27) * 0x94d049bb133111ebull;
+	return x ^ x >> 31;
+}
+
+static bool random_due(void)
+{
+	u64 every = READ_ONCE(fail_every);
+
+	return every && fail_marked() && draw() % every == 0;
+}
+
+static bool nth_due(void)
 {
 	s64 left;
 
-	if (in_interrupt() || (fail_thread && fail_thread != current_thread()))
+	if (!READ_ONCE(nth_on) || (fail_thread && fail_thread != current_thread()))
 		return false;
 	left = atomic64_dec_return(&fail_left);
 	if (left > 0 || left <= -fail_count)
@@ -50,6 +75,27 @@ bool fail_alloc_slow(void)
 			set_armed(false);
 	}
 	return true;
+}
+
+bool fail_alloc_slow(void)
+{
+	return !in_interrupt() && (nth_due() || random_due());
+}
+
+void fail_rate_set(u64 every, u64 seed)
+{
+	WRITE_ONCE(fail_every, 0);
+	fail_seed = seed;
+	atomic64_set(&fail_draws, 0);
+	WRITE_ONCE(fail_every, every);
+	set_armed(READ_ONCE(nth_on));
+	if (every)
+		pr_info("mm: one of %llu allocations of marked threads will fail, seed %llu\n", every, seed);
+}
+
+u64 fail_rate(void)
+{
+	return READ_ONCE(fail_every);
 }
 
 void fail_nth_arm_many(struct thread *t, u64 n, u64 count, u64 period)
@@ -71,7 +117,7 @@ u64 fail_nth_left(void)
 {
 	s64 left = atomic64_read(&fail_left);
 
-	return READ_ONCE(fail_nth_armed) && left > 0 ? (u64)left : 0;
+	return READ_ONCE(nth_on) && left > 0 ? (u64)left : 0;
 }
 
 void fail_nth_boot(void)

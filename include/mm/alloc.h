@@ -87,7 +87,7 @@ void pcp_drain_all(void); /* give per-CPU lists back to the zones (tests, checke
 bool fail_alloc_slow(void);
 extern bool fail_nth_armed;
 /* Why the fast paths of allocation lead to the slow ones: one byte for them to test. */
-#define ALLOC_HOOK_FAIL 1u /* fail_nth_armed */
+#define ALLOC_HOOK_FAIL 1u /* fail_nth_armed: the Nth or some at random */
 #define ALLOC_HOOK_DEBUG 2u /* page_debug (mm/pagedebug.h) */
 extern u8 alloc_hooks; /* (a) */
 static inline bool fail_alloc(void) { return unlikely(fail_nth_armed) && fail_alloc_slow(); }

@@ -113,7 +113,7 @@ struct task {
 	u32 no_new_privs, dumpable, keep_caps, securebits, child_subreaper;
 	void (*start_fn)(void); /* runs once before the first return to user mode: PID 1 */
 	void *sem_undo; /* owned by ipc_sem.c */
-	void *fail_state;
+	bool make_it_fail; /* its allocations fail at random (mm/failinject.h) */
 	struct seccomp_filter *seccomp; /* (sighand->lock to change) newest filter, referenced */
 	u32 seccomp_mode; /* SECCOMP_MODE_*, 0: off */
 	struct { u64 start, len; const u8 __user *selector; } dispatch; /* (own) TIF_DISPATCH: calls made from there pass */

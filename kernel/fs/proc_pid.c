@@ -396,6 +396,24 @@ static int fail_nth_write(struct task *t, const char *text, u64 n)
 	return 0;
 }
 
+/* A thread whose allocations fail at random, when /proc/sys/vm/fail_rate says how often. Linux has it as well. */
+static void make_it_fail_show(struct seq_buf *s, struct task *t)
+{
+	seq_printf(s, "%d\n", t->make_it_fail);
+}
+static int make_it_fail_write(struct task *t, const char *text, u64 n)
+{
+	u32 v;
+	int err = kstrtouint(text, 0, &v);
+
+	(void)n;
+	if (!err && v > 1)
+		err = -EINVAL;
+	if (!err)
+		WRITE_ONCE(t->make_it_fail, v);
+	return err;
+}
+
 #define REG(n, m, f, ...) { .name = n, .mode = S_IFREG | (m), .show = f, ##__VA_ARGS__ }
 #define LNK(n, f) { .name = n, .mode = S_IFLNK | 0777, .link = f, .guarded = true }
 #define DIR(n, m, i, f, ...) { .name = n, .mode = S_IFDIR | (m), .iops = &i, .fops = &f, ##__VA_ARGS__ }
@@ -445,6 +463,7 @@ const struct pid_entry pid_entries[] = {
 	REG("gid_map", 0444, id_map_show),
 	REG("setgroups", 0444, setgroups_show),
 	REG("timerslack_ns", 0644, slack_show),
+	REG("make-it-fail", 0600, make_it_fail_show, .write = make_it_fail_write),
 	REG("fail-nth", 0600, fail_nth_show, .write = fail_nth_write),
 	REG("coredump_filter", 0644, coredump_filter_show, .write = coredump_filter_write),
 };

@@ -8,10 +8,12 @@
 #include <fs/procfs.h>
 #include <kernel/printk.h>
 #include <kernel/random.h>
+#include <lib/parse.h>
 #include <lib/printf.h>
 #include <lib/seq_buf.h>
 #include <lib/string.h>
 #include <mm/check.h>
+#include <mm/failinject.h>
 #include <mm/migrate.h>
 #include <mm/mm.h>
 #include <mm/shrinker.h>
@@ -125,6 +127,22 @@ static int check_write(const char *text, u64 n, void *arg)
 	if (!n || text[0] != '1')
 		return -EINVAL;
 	check_last = check_everything();
+	return 0;
+}
+
+/* "K [SEED]": one of K allocations of marked threads fails. */
+static void fail_rate_show(struct seq_buf *s, void *arg) { (void)arg; seq_printf(s, "%llu\n", (ull)fail_rate()); }
+static int fail_rate_write(const char *text, u64 n, void *arg)
+{
+	const char *end, *rest;
+	u64 every = parse_u64(text, &end, 10), seed;
+
+	(void)n;
+	(void)arg;
+	if (end == text)
+		return -EINVAL;
+	seed = parse_u64(end + (*end == ' '), &rest, 10);
+	fail_rate_set(every, rest > end + 1 ? seed : get_random_u64());
 	return 0;
 }
 
@@ -275,6 +293,7 @@ static const struct proc_file table[] = {
 	CONST("fs/overflowgid", 65534),
 	{ .path = "sys/fs/file-nr", .mode = 0444, .show = file_nr_show },
 	{ .path = "sys/vm/check", .mode = 0644, .show = check_show, .write = check_write },
+	{ .path = "sys/vm/fail_rate", .mode = 0600, .show = fail_rate_show, .write = fail_rate_write },
 	{ .path = "sys/vm/drop_caches", .mode = 0200, .write = drop_caches_write },
 	{ .path = "sys/vm/compact_memory", .mode = 0200, .write = compact_write },
 	SYSCTL_U64("sys/fs/file-max", files_max, 1, ~0ull >> 1),

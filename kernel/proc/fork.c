@@ -187,6 +187,7 @@ static void copy_plain(struct task *t, struct task *from, const struct clone_arg
 	t->timer_slack_ns = t->timer_slack_default = from->timer_slack_ns;
 	t->personality = from->personality;
 	t->ioprio = from->ioprio;
+	t->make_it_fail = from->make_it_fail;
 	if (unlikely(thread_test_flag(&from->thread, TIF_NOTSC)))
 		thread_set_flag(&t->thread, TIF_NOTSC);
 	t->mempolicy = from->mempolicy;

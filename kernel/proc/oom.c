@@ -8,6 +8,7 @@
 #include <kernel/rcu.h>
 #include <kernel/time.h>
 #include <mm/alloc.h>
+#include <mm/failinject.h>
 #include <mm/mm.h>
 #include <mm/vmstat.h>
 #include <proc/oom.h>
@@ -124,6 +125,11 @@ static bool memory_again(u64 nodes)
 	if (p)
 		free_pages(p, 0);
 	return p;
+}
+
+bool fail_marked(void)
+{
+	return current->make_it_fail;
 }
 
 void oom_kill(void)

@@ -476,6 +476,58 @@ TEST(sequences)
 	FAIL_FAMILY(cases);
 }
 
+/* ---- at random ---- */
+
+static bool put(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	bool ok = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+
+	close(fd);
+	return ok;
+}
+
+/* How many of 200 pipes could not be made. */
+static int pipes_refused(void)
+{
+	int n = 0, p[2];
+
+	for (int i = 0; i < 200; i++) {
+		if (pipe(p)) {
+			n += errno == ENOMEM;
+			continue;
+		}
+		close(p[0]);
+		close(p[1]);
+	}
+	return n;
+}
+
+/* Allocations of the marked fail, now and then; those of others do not, and the mark is inherited. */
+TEST(at_random)
+{
+	if (!fail_there())
+		return;
+	CHECK(!put("/proc/sys/vm/fail_rate", "x"));
+	CHECK(!put("/proc/self/make-it-fail", "2"));
+	REQUIRE(put("/proc/sys/vm/fail_rate", "20 7"));
+	CHECK_EQ(pipes_refused(), 0);
+	int st = IN_CHILD({
+		pid_t p = put("/proc/self/make-it-fail", "1") ? 0 : -1;
+
+		for (int tries = 0; !p && tries < 50 && (p = fork()) < 0; tries++)
+			p = 0;
+		if (p > 0)
+			_exit(waitpid(p, &st, 0) == p ? WEXITSTATUS(st) : 99);
+		_exit(p ? 98 : pipes_refused() / 2);
+	});
+	REQUIRE(put("/proc/sys/vm/fail_rate", "0"));
+	CHECK(WIFEXITED(st));
+	CHECK_GE(WEXITSTATUS(st), 5); /* 200 pipes take more than 800 allocations */
+	CHECK_LE(WEXITSTATUS(st), 90);
+	CHECK_EQ(fail_checkers(), 0);
+}
+
 int main(int argc, char **argv)
 {
 	return fail_main(argc, argv);
