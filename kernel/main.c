@@ -31,6 +31,7 @@
 #include <proc/ipc.h>
 #include <proc/task.h>
 #include <sys/syscall.h>
+#include <x86/mce.h>
 #include <x86/acpi.h>
 #include <x86/apic.h>
 #include <x86/cpu.h>
@@ -73,6 +74,7 @@ static int init_thread(void *arg)
 	smp_init(h);			/* all CPUs */
 	workqueue_init();		/* deferred work */
 	shrinker_init();		/* working sets of caches are measured */
+	mce_init();			/* memory that fails while the kernel runs is given up */
 	fbcon_init(h);			/* text on the screen */
 	pci_init();			/* buses */
 	serial_init();			/* ttyS0 by interrupts */

@@ -129,8 +129,8 @@ static bool can_fail(const struct page *head)
 	return t == PT_ANON || t == PT_FILE;
 }
 
-/* One page. *next: where to go on. */
-static int poison_page(struct mm *mm, u64 addr, bool soft, u64 *next)
+/* One page; @want: only if it is this one, else -EAGAIN. *next: where to go on. */
+static int poison_page(struct mm *mm, u64 addr, const struct page *want, bool soft, u64 *next)
 {
 	struct page *p, *head;
 	s64 n = mm_pin_pages(mm, addr, 1, 0, &p);
@@ -138,6 +138,10 @@ static int poison_page(struct mm *mm, u64 addr, bool soft, u64 *next)
 
 	if (n < 0)
 		return (int)n;
+	if (want && p != want) {
+		mm_unpin_pages(&p, 1, 0);
+		return -EAGAIN;
+	}
 	head = page_head(p);
 	bad = !can_fail(head);
 	large = page_flag(head, PG_HEAD);
@@ -170,7 +174,7 @@ int do_poison(struct mm *mm, u64 start, u64 end, bool soft)
 		for (int i = 0; i < TRIES && err == -EAGAIN; i++) {
 			if (i > 1)
 				pcp_drain_all(); /* gives whoever works on it time */
-			err = poison_page(mm, a, soft, &next);
+			err = poison_page(mm, a, NULL, soft, &next);
 			first_next = max(first_next, next); /* of a huge page one part, as Linux */
 		}
 		if (err)
@@ -191,4 +195,128 @@ unsigned mm_page_shift(struct mm *mm, u64 addr)
 		size = vma_page_size(v);
 	up_read(&mm->lock);
 	return (unsigned)__builtin_ctzll(size);
+}
+
+/* --- memory that failed by itself --- */
+
+/* Where one table maps the frame: the index of its entry, or PTRS. */
+static unsigned find_in_table(pte_t *table, u64 pfn)
+{
+	unsigned i;
+
+	for (i = 0; i < PTRS; i++) {
+		pte_t e = pte_read(&table[i]);
+
+		if (pte_has_page(e) && pte_pfn(e) == pfn)
+			break;
+	}
+	return i;
+}
+
+static bool entry_has(pte_t e, u64 size, u64 pfn)
+{
+	return pmd_huge(e) && pte_has_page(e) && pfn - pte_pfn(e) < size >> PAGE_SHIFT;
+}
+
+/* => m read */
+static u64 find_in_vma(struct vma *v, u64 pfn)
+{
+	bool pool = v->flags & VM_HUGETLB;
+	u64 size = pool ? vma_page_size(v) : PMD_SIZE, next;
+
+	for (u64 a = v->start; a < v->end; a = next) {
+		pte_t *entry = pool ? hugetlb_entry(v, a) : pt_pmd(v->mm, a), e;
+		u64 base = a & ~(size - 1);
+
+		next = base + size;
+		if (!entry)
+			continue;
+		e = pte_settled(entry);
+		if (entry_has(e, size, pfn))
+			return base + ((pfn - pte_pfn(e)) << PAGE_SHIFT);
+		if (!pool && pmd_has_table(e)) {
+			unsigned i = find_in_table(table_of(e), pfn);
+
+			if (i < PTRS)
+				return base + i * PAGE_SIZE;
+		}
+	}
+	return 0;
+}
+
+u64 mm_find_frame(struct mm *mm, u64 pfn)
+{
+	u64 addr = 0;
+	struct vma *v;
+
+	if (!mm)
+		return 0;
+	down_read(&mm->lock);
+	for_each_vma(v, mm) {
+		if (!(v->flags & (VM_PFNMAP | VM_IO)) && (addr = find_in_vma(v, pfn)))
+			break;
+	}
+	up_read(&mm->lock);
+	return addr;
+}
+
+/* A page of a memory object that nobody maps. */
+static int fail_cached(struct page *p)
+{
+	int err;
+
+	if (!page_get_unless_zero(p))
+		return -EAGAIN;
+	if (page_type(p) != PT_FILE || page_flag(p, PG_TAIL) || page_flag(p, PG_HEAD) || !READ_ONCE(p->mapping)) {
+		page_put(p);
+		return -EBUSY;
+	}
+	err = strike(p);
+	if (err)
+		page_put(p);
+	return err;
+}
+
+/* A free frame never comes back. */
+static int fail_free(struct page *p)
+{
+	if (alloc_contig_range(page_to_pfn(p), 1, GFP_WAIT))
+		return -EBUSY;
+	page_set_flag(p, PG_HWPOISON);
+	count_frame(p, "was free, taken out of use");
+	return 0;
+}
+
+/* One attempt. */
+static int fail_frame(struct page *p)
+{
+	enum page_type t = page_type(p);
+	int err = -ENOENT;
+	u64 next;
+
+	if (t == PT_FREE || t == PT_PCP || t == PT_FREE_INNER)
+		return fail_free(p);
+	for (struct mm *mm = NULL; (mm = mm_next(mm, NULL));) {
+		u64 addr = err == -ENOENT ? mm_find_frame(mm, page_to_pfn(p)) : 0;
+
+		if (addr)
+			err = poison_page(mm, addr, p, false, &next);
+	}
+	return err == -ENOENT ? fail_cached(p) : err;
+}
+
+int memory_failure(u64 pfn)
+{
+	int err = -EAGAIN;
+
+	if (!pfn_valid(pfn))
+		return -ENXIO;
+	for (int i = 0; i < TRIES && err == -EAGAIN; i++) {
+		if (i > 1)
+			pcp_drain_all();
+		err = fail_frame(pfn_to_page(pfn));
+	}
+	if (err)
+		pr_err("Memory failure: %#llx: cannot be given up (%d)\n", pfn, err);
+	return err;
 }

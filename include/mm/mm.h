@@ -250,6 +250,10 @@ s64 do_mremap(struct mm *mm, u64 addr, u64 old_len, u64 new_len, u64 flags, u64 
 int do_madvise(struct mm *mm, u64 addr, u64 len, int advice);
 /* Frames of the range are given up (mm/poison.c): what they hold is lost, or (@soft) moved first. 0 or -errno of the first that cannot be. => m not
  * held; the caller has the right to */
+/* The same for one frame that failed by itself, whoever has it; a free one never comes back. 0, or -errno: the kernel's own, or somebody
+ * works on it. => may sleep, no mm->lock held */
+int memory_failure(u64 pfn);
+u64 mm_find_frame(struct mm *mm, u64 pfn); /* where @mm (or NULL) maps the frame; 0: nowhere. => m not held; may not be true any more */
 int do_poison(struct mm *mm, u64 start, u64 end, bool soft);
 /* The memory of a dying process is given back ahead of its end: private pages go. => nobody runs user code in it any more */
 void mm_reap(struct mm *mm);

@@ -92,6 +92,7 @@ _Static_assert(sizeof(struct siginfo) == 128, "siginfo is 128 bytes");
 #define BUS_ADRALN 1
 #define BUS_ADRERR 2
 #define BUS_MCEERR_AR 4
+#define BUS_MCEERR_AO 5
 #define BUS_OBJERR 3
 #define TRAP_BRKPT 1
 #define TRAP_TRACE 2

@@ -18,6 +18,7 @@
 #include <kernel/spinlock.h>
 #include <kernel/time.h>
 #include <lib/assert.h>
+#include <x86/mce.h>
 
 struct timer_base {
 	spinlock_t lock;
@@ -181,4 +182,5 @@ void ktimer_interrupt(void)
 	if (next)
 		program(b, next);
 	printk_tick();
+	mce_tick();
 }

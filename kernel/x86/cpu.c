@@ -13,6 +13,7 @@
 #include <kernel/printk.h>
 #include <lib/assert.h>
 #include <lib/string.h>
+#include <x86/mce.h>
 #include <x86/cpu.h>
 #include <x86/desc.h>
 #include <x86/layout.h>
@@ -187,6 +188,8 @@ void cpu_enable(void)
 	cr4 |= f->smep ? CR4_SMEP : 0;
 	cr4 |= f->smap ? CR4_SMAP : 0;
 	cr4 |= f->pku ? CR4_PKE : 0;
+	if (leaf1_edx >> 14 & leaf1_edx >> 7 & 1) /* MCA, MCE */
+		mce_cpu_init();
 	if (leaf1_edx >> 7 & 1)
 		cr4 |= CR4_MCE;
 	write_cr4(cr4); /* PGE off for a moment: every translation is gone */

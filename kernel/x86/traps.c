@@ -24,6 +24,7 @@
 #include <x86/cpu.h>
 #include <x86/desc.h>
 #include <x86/machine.h>
+#include <x86/mce.h>
 #include <x86/pgtable.h>
 #include <x86/uaccess.h>
 
@@ -167,7 +168,8 @@ static void user_trap(struct pt_regs *regs, unsigned vec)
 			return;
 		break;
 	case TRAP_MC:
-		panic_regs(regs, "machine check");
+		mce_from_user(regs);
+		return;
 	default: /* OF, BR, TS, CP: SIGSEGV from the kernel, no address */
 		break;
 	}
@@ -282,6 +284,9 @@ void do_paranoid_trap(struct pt_regs *regs, unsigned vec)
 		return;
 	case TRAP_DF:
 		double_fault(regs);
+		return;
+	case TRAP_MC:
+		mce_from_kernel(regs);
 		return;
 	default:
 		panic_regs(regs, "%s in kernel mode", trap_name(vec));

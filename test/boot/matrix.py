@@ -15,6 +15,7 @@ import tempfile
 import time
 
 import machine
+import mce
 import screen
 
 GUEST = os.path.join(machine.TOP, "test", "guest")
@@ -328,6 +329,7 @@ def cases():
     for cpu in ("qemu64", "Skylake-Server", "max,-la57,-smap"):
         yield Boot("cpu-" + cpu.split(",")[0].lower() + ("-plain" if "," in cpu else ""),
                    f"--cpu {cpu} --smp 2", smp=2)
+    yield mce.Mce()
     yield Boot("la57", "--append la57 --smp 4", smp=4)
     for name, options in (("1", "--smp 1"), ("4", "--smp 4"), ("2-la57", "--smp 2 --append la57")):
         yield Programs(f"pti-smp-{name}", options + " --append pti=on", PTI,
