@@ -28,7 +28,7 @@ static inline void leaks_slurp(const char *path, char *text, int size)
 	close(fd);
 }
 
-/* What is in use now: objects of each cache, and all memory whose use is known. */
+/* What is in use now: objects of each cache, and all memory whose use is known (page structs are made with the first use of each 128 MiB). */
 static inline void leaks_look(struct leaks_state *s)
 {
 	char mem[4096];
@@ -36,7 +36,7 @@ static inline void leaks_look(struct leaks_state *s)
 	leaks_slurp("/proc/slabinfo", s->text, sizeof s->text);
 	leaks_slurp("/proc/meminfo", mem, sizeof mem);
 	s->free = leaks_field(mem, "MemFree:") + leaks_field(mem, "Slab:") + leaks_field(mem, "KernelStack:") + leaks_field(mem, "PageTables:") +
-		  leaks_field(mem, "Cached:") + leaks_field(mem, "HardwareCorrupted:");
+		  leaks_field(mem, "Cached:") + leaks_field(mem, "HardwareCorrupted:") + leaks_field(mem, "PageArray:");
 }
 
 /* Caches with more than @slack objects in use that were not before, and lost memory. say: print them. */
