@@ -49,6 +49,8 @@ struct futex_bucket *futex_bucket(const struct mem_key *k)
 
 int futex_key(u64 uaddr, bool shared, struct mem_key *k)
 {
+	u32 v;
+
 	if (uaddr & 3)
 		return -EINVAL;
 	if (!access_ok((void __user *)uaddr, 4))
@@ -59,7 +61,8 @@ int futex_key(u64 uaddr, bool shared, struct mem_key *k)
 		k->off = uaddr & ~PAGE_MASK;
 		return 0;
 	}
-	return mm_mem_key(current->thread.mm, uaddr, true, k);
+	/* the word is there: a file may have been truncated under its mapping */
+	return get_user(v, (u32 __user *)uaddr) ? -EFAULT : mm_mem_key(current->thread.mm, uaddr, true, k);
 }
 
 void futex_lock_two(struct futex_bucket *a, struct futex_bucket *b)

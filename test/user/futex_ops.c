@@ -230,4 +230,24 @@ TEST(condition_ring)
 	CHECK_EQ(turn, 4000);
 }
 
+/* The file is truncated under its mapping: there is no word, not even one that nobody waits for. */
+TEST(word_truncated_away)
+{
+	int fd = (int)syscall(SYS_memfd_create, "word", 0);
+	int *w;
+
+	CHECK_OK(ftruncate(fd, 4096));
+	w = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	REQUIRE(w != MAP_FAILED);
+	CHECK_EQ(syscall(SYS_futex, w, 1 /* FUTEX_WAKE */, 1, NULL, NULL, 0), 0);
+	CHECK_OK(ftruncate(fd, 0));
+	CHECK_ERRNO(syscall(SYS_futex, w, 1, 1, NULL, NULL, 0), EFAULT);
+	CHECK_ERRNO(syscall(SYS_futex, w, 0 /* FUTEX_WAIT */, 0, NULL, NULL, 0), EFAULT);
+	CHECK_ERRNO(syscall(SYS_futex, w, 3 /* FUTEX_REQUEUE */, 1, 1, w + 1, 0), EFAULT);
+	CHECK_OK(ftruncate(fd, 4096));
+	CHECK_EQ(syscall(SYS_futex, w, 1, 1, NULL, NULL, 0), 0);
+	munmap(w, 4096);
+	close(fd);
+}
+
 TEST_MAIN
