@@ -1,4 +1,4 @@
-// BOOT: --smp 4 --memory 768M
+// BOOT: --smp 4 --memory 768M --accel single
 // TIMEOUT: 90
 /*
  * Memory that may be taken (MADV_FREE): what /proc says of the lists, and who gets on and off them.
@@ -259,7 +259,7 @@ static void *churn(void *arg)
 	while (p && !stop) {
 		unsigned long i = (seed = seed * 6364136223846793005ul + 1442695040888963407ul) >> 33, at = i % n;
 
-		if (!(++turns & 255))
+		if (!(++turns & 31))
 			usleep(1000); /* the hog is to get on */
 		if (i & 0x10000) {
 			madvise(p + at * PG, (1 + i / 512 % 32) * PG > (n - at) * PG ? PG : (1 + i / 512 % 32) * PG, MADV_FREE);
