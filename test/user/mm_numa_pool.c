@@ -1,4 +1,4 @@
-// BOOT: --smp 4 --memory 1G --numa 2
+// BOOT: --smp 4 --memory 1G --numa 2 --accel single
 // TIMEOUT: 60
 /*
  * Pages of a pool move between nodes: mbind, move_pages, migrate_pages, private and shared, with and without a free page on the other node,
