@@ -13,6 +13,7 @@
 #include <fs/fs.h>
 #include <fs/hugetlbfs.h>
 #include <fs/procfs.h>
+#include <fs/sysfs.h>
 #include <kernel/cmdline.h>
 #include <kernel/kthread.h>
 #include <kernel/ktest.h>
@@ -72,6 +73,7 @@ static int init_thread(void *arg)
 
 	rcu_init();			/* callbacks run */
 	smp_init(h);			/* all CPUs */
+	sysfs_cpus_init();		/* their directories */
 	workqueue_init();		/* deferred work */
 	shrinker_init();		/* working sets of caches are measured */
 	mce_init();			/* memory that fails while the kernel runs is given up */

@@ -1,5 +1,5 @@
 /* The fixed part of /sys: CPUs, nodes, and the directories programs look for. Other parts add theirs with sysfs_add. */
-#include <fs/procfs.h>
+#include <fs/sysfs.h>
 #include <kernel/cpumask.h>
 #include <kernel/printk.h>
 #include <lib/printf.h>
@@ -10,7 +10,7 @@
 #include <mm/slab.h>
 #include <x86/bugs.h>
 
-static void list_show(struct seq_buf *s, u64 mask)
+void sysfs_list_show(struct seq_buf *s, u64 mask)
 {
 	bool first = true;
 
@@ -27,7 +27,14 @@ static void list_show(struct seq_buf *s, u64 mask)
 	seq_putc(s, '\n');
 }
 
-static void mask_file(struct seq_buf *s, void *arg) { list_show(s, *(u64 *)arg); }
+void sysfs_map_show(struct seq_buf *s, u64 mask)
+{
+	if (mask >> 32)
+		seq_printf(s, "%08x,", (u32)(mask >> 32));
+	seq_printf(s, "%08x\n", (u32)mask);
+}
+
+static void mask_file(struct seq_buf *s, void *arg) { sysfs_list_show(s, *(u64 *)arg); }
 
 static u64 cpus_of_node(int node)
 {
@@ -40,22 +47,14 @@ static u64 cpus_of_node(int node)
 	return m;
 }
 
-static void node_cpulist(struct seq_buf *s, void *arg) { list_show(s, cpus_of_node((u64)arg)); }
-static void node_cpumap(struct seq_buf *s, void *arg)
-{
-	u64 m = cpus_of_node((u64)arg);
-
-	if (m >> 32)
-		seq_printf(s, "%08x,", (u32)(m >> 32));
-	seq_printf(s, "%08x\n", (u32)m);
-}
+static void node_cpulist(struct seq_buf *s, void *arg) { sysfs_list_show(s, cpus_of_node((u64)arg)); }
+static void node_cpumap(struct seq_buf *s, void *arg) { sysfs_map_show(s, cpus_of_node((u64)arg)); }
 static void node_distances(struct seq_buf *s, void *arg) { node_distance_show(s, (u64)arg); }
 static void node_numastat(struct seq_buf *s, void *arg) { node_numastat_show(s, (u64)arg); }
 static void node_vmstat(struct seq_buf *s, void *arg) { node_vmstat_show(s, (u64)arg); }
 static void node_meminfo(struct seq_buf *s, void *arg) { node_meminfo_show(s, (u64)arg); }
 
-/* Adds a file whose path is made here; file and path stay for ever. */
-static __printf(3, 4) void add_made(void (*show)(struct seq_buf *, void *), void *arg, const char *fmt, ...)
+void sysfs_add_made(void (*show)(struct seq_buf *, void *), void *arg, const char *fmt, ...)
 {
 	va_list ap;
 	struct proc_file *f = kzalloc(sizeof(*f) + 96, GFP_KERNEL | GFP_NOFAIL);
@@ -88,7 +87,7 @@ static void add_node(int n)
 	struct proc_file *compact = kzalloc(sizeof(*compact) + 48, GFP_KERNEL | GFP_NOFAIL);
 
 	for (u32 i = 0; i < ARRAY_SIZE(files); i++)
-		add_made(files[i].show, (void *)(u64)n, "devices/system/node/node%d/%s", n, files[i].leaf);
+		sysfs_add_made(files[i].show, (void *)(u64)n, "devices/system/node/node%d/%s", n, files[i].leaf);
 	snprintf((char *)(compact + 1), 48, "devices/system/node/node%d/compact", n);
 	*compact = (struct proc_file){ .path = (char *)(compact + 1), .mode = 0200, .write = node_compact, .arg = (void *)(u64)n };
 	sysfs_add(compact);
@@ -102,18 +101,18 @@ static void nodes_with_cpus(struct seq_buf *s, void *arg)
 	for (int n = 0; n < MAX_NODES; n++)
 		if (node_online_map >> n & 1 && cpus_of_node(n))
 			m |= 1ull << n;
-	list_show(s, m);
+	sysfs_list_show(s, m);
 }
 
-static void one_cpu(struct seq_buf *s, void *arg) { list_show(s, 1ull << (u64)arg); }
+static void one_cpu(struct seq_buf *s, void *arg) { sysfs_list_show(s, 1ull << (u64)arg); }
 static void zero(struct seq_buf *s, void *arg) { (void)arg; seq_puts(s, "0\n"); }
 static void number(struct seq_buf *s, void *arg) { seq_printf(s, "%llu\n", (unsigned long long)arg); }
 
 static void add_cpu(int cpu)
 {
-	add_made(zero, NULL, "devices/system/cpu/cpu%d/topology/%s", cpu, "physical_package_id");
-	add_made(number, (void *)(u64)cpu, "devices/system/cpu/cpu%d/topology/%s", cpu, "core_id");
-	add_made(one_cpu, (void *)(u64)cpu, "devices/system/cpu/cpu%d/topology/%s", cpu, "thread_siblings_list");
+	sysfs_add_made(zero, NULL, "devices/system/cpu/cpu%d/topology/%s", cpu, "physical_package_id");
+	sysfs_add_made(number, (void *)(u64)cpu, "devices/system/cpu/cpu%d/topology/%s", cpu, "core_id");
+	sysfs_add_made(one_cpu, (void *)(u64)cpu, "devices/system/cpu/cpu%d/topology/%s", cpu, "thread_siblings_list");
 }
 
 static void bug_file(struct seq_buf *s, void *arg) { cpu_bug_show(s, (enum cpu_bug)(u64)arg); }
@@ -131,19 +130,25 @@ void sysfs_tree_init(void)
 		{ .path = "devices/system/node/has_memory", .mode = 0444, .show = mask_file, .arg = &node_online_map },
 	};
 	static const char *const dirs[] = { "fs", "bus", "class", "block", "module", "firmware", "fs/cgroup" };
-	int cpu;
 
 	sysfs_add_table(masks, ARRAY_SIZE(masks));
 	for (u32 i = 0; i < ARRAY_SIZE(dirs); i++)
 		sysfs_mkdir(dirs[i]);
-	for_each_cpu_mask(cpu, cpu_present_mask)
-		add_cpu(cpu);
 	for (int b = 0; b < NR_CPU_BUGS; b++)
-		add_made(bug_file, (void *)(u64)b, "devices/system/cpu/vulnerabilities/%s", cpu_bug_name((enum cpu_bug)b));
+		sysfs_add_made(bug_file, (void *)(u64)b, "devices/system/cpu/vulnerabilities/%s", cpu_bug_name((enum cpu_bug)b));
 	for (int n = 0; n < MAX_NODES; n++)
 		if (node_online_map >> n & 1)
 			add_node(n);
 	sysfs_thp_init();
 	sysfs_ksm_init();
 	sysfs_hugetlb_init();
+}
+
+void sysfs_cpus_init(void)
+{
+	int cpu;
+
+	for_each_cpu_mask(cpu, cpu_present_mask)
+		add_cpu(cpu);
+	sysfs_cache_init();
 }

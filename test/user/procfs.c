@@ -139,6 +139,19 @@ TEST(cpus)
 	CHECK(strstr(text, " fpu ") && strstr(text, " sse2 "));
 	CHECK_STR(slurp("/sys/devices/system/cpu/online"), "0-3\n");
 	CHECK_STR(slurp("/sys/devices/system/node/online"), "0-1\n");
+	CHECK_STR(slurp("/sys/devices/system/cpu/cpu3/topology/thread_siblings_list"), "3\n"); /* every CPU has its directory */
+	/* a cache's size is what its parts come to, and it is the CPU's own or shared by more */
+	#define CACHE "/sys/devices/system/cpu/cpu2/cache/index0/"
+	CHECK_STR(slurp(CACHE "level"), "1\n");
+	CHECK(!strcmp(slurp(CACHE "type"), "Data\n") || !strcmp(text, "Instruction\n"));
+	long parts = atol(slurp(CACHE "coherency_line_size"));
+	parts *= atol(slurp(CACHE "physical_line_partition")) * atol(slurp(CACHE "ways_of_associativity"));
+	parts *= atol(slurp(CACHE "number_of_sets"));
+	CHECK_GT(parts, 0);
+	CHECK_EQ(atol(slurp(CACHE "size")) * 1024, parts);
+	CHECK(strstr(slurp(CACHE "size"), "K\n") != NULL);
+	CHECK(strchr(slurp(CACHE "shared_cpu_list"), '2') || !strcmp(text, "0-3\n"));
+	CHECK(strtol(slurp(CACHE "shared_cpu_map"), NULL, 16) & 4);
 	CHECK_STR(slurp("/sys/devices/system/node/node0/cpulist"), "0-1\n");
 	CHECK_STR(slurp("/sys/devices/system/node/node1/distance"), "21 10\n");
 	CHECK(strstr(slurp("/sys/devices/system/node/node1/meminfo"), "Node 1 MemTotal:") != NULL);
