@@ -181,6 +181,7 @@ struct fs_context *fs_share(struct fs_context *f);
 void fs_put(struct fs_context *f);
 struct fs_context *fs_init_context(void);
 struct files *files_init(void);
+int fd_get_cloexec(unsigned fd); /* 0 when it is not open */
 /* exec: opens for execution (permission, regular file, deny write). ERR_PTR. */
 struct file *exec_open(int dirfd, const char *path, int flags);
 s64 exec_read(struct file *f, void *buf, u64 n, u64 off); /* kernel buffer */

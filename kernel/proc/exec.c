@@ -126,6 +126,9 @@ static int exec_open_all(struct exec *x, int dirfd, int flags)
 			return -ELOOP;
 		if (!script_parse(h, x->prog.head_len, &l))
 			return -ENOEXEC;
+		/* named by a descriptor that exec closes, it could not be opened by its interpreter (execveat(2)) */
+		if (dirfd != AT_FDCWD_ && x->path[0] != '/' && fd_get_cloexec((unsigned)dirfd))
+			return -ENOENT;
 		err = exec_strings_script(x, &l);
 		if (err)
 			return err;

@@ -272,6 +272,18 @@ TEST(executing)
 	write(fd, "#!./sc\n", 7);
 	close(fd);
 	CHECK_ERRNO(execve("sc", argv, NULL), ELOOP);
+	/* a script by a descriptor that its interpreter would find closed */
+	fd = open("sc", O_RDWR | O_TRUNC);
+	write(fd, "#!/proc/self/exe\n", 17);
+	close(fd);
+	fd = open("sc", O_RDONLY | O_CLOEXEC);
+	CHECK_ERRNO(syscall(SYS_execveat, fd, "", argv, NULL, AT_EMPTY_PATH), ENOENT);
+	close(fd);
+	fd = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	CHECK_ERRNO(syscall(SYS_execveat, fd, "sc", argv, NULL, 0), ENOENT);
+	fcntl(fd, F_SETFD, 0);
+	CHECK_EXITS(42, syscall(SYS_execveat, fd, "sc", (char *[]){ "x", NULL }, (char *[]){ "CONF_SELF=leave42", NULL }, 0));
+	close(fd);
 }
 
 TEST(limits)
