@@ -426,7 +426,8 @@ void hugetlb_init(void)
 
 /* --- text and checker --- */
 
-u64 hugetlb_pool_pages(int node)
+/* in small pages; -1: all */
+static u64 hugetlb_pool_pages(int node)
 {
 	u64 n = 0;
 

@@ -156,7 +156,7 @@ static int mmap_over(struct mm *mm, struct file *file, u64 addr, u64 end, u64 vm
 	return err;
 }
 
-s64 mmap_locked(struct mm *mm, struct file *file, u64 addr, u64 len, u64 vmflags, u64 pgoff)
+static s64 mmap_locked(struct mm *mm, struct file *file, u64 addr, u64 len, u64 vmflags, u64 pgoff)
 {
 	u64 n = len >> PAGE_SHIFT, charged = 0;
 	struct vma *v = NULL;

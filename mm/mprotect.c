@@ -97,7 +97,7 @@ static void change_pool_pages(struct vma *v, u64 start, u64 end, struct tlb_gath
 }
 
 /* Applies v->prot to what is mapped in [start, end). */
-void change_rights(struct vma *v, u64 start, u64 end)
+static void change_rights(struct vma *v, u64 start, u64 end)
 {
 	struct tlb_gather g;
 	u64 addr = start, next;

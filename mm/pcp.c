@@ -200,11 +200,6 @@ static noinline struct page *alloc_page_refill(gfp_t gfp)
 	return p;
 }
 
-struct page *alloc_page_slow(gfp_t gfp)
-{
-	return alloc_page_refill(gfp);
-}
-
 static __always_inline struct page *alloc_page_fast(gfp_t gfp)
 {
 	enum mobility mt = gfp_mobility(gfp);

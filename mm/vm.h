@@ -230,7 +230,6 @@ int munmap_locked(struct mm *mm, u64 start, u64 end);
 /* mmap.c */
 s64 mm_find_area(struct mm *mm, u64 addr, u64 len, u64 flags, u64 align);
 bool mlock_allowed(struct mm *mm, u64 more_pages);
-s64 mmap_locked(struct mm *mm, struct file *file, u64 addr, u64 len, u64 vmflags, u64 pgoff);
 
 /* lazyfree.c. => m read; no huge page straddles the ends */
 void lazyfree_mark(struct vma *v, u64 start, u64 end); /* MADV_FREE */
@@ -297,8 +296,6 @@ u64 vma_page_size(const struct vma *v);
 /* mapping.c. => mapping->rmap_lock for writing */
 void mapping_vma_insert_locked(struct mapping *m, struct vma *v);
 void mapping_vma_remove_locked(struct mapping *m, struct vma *v);
-
-void change_rights(struct vma *v, u64 start, u64 end); /* mprotect.c: v->prot to existing entries, flushed */
 
 /* rmap.c: calls @fn for every entry that maps @p (a head): under the entry's lock. Stops when fn returns false. */
 struct rmap_walk {

@@ -192,33 +192,6 @@ void vfree(const void *p)
 	area_destroy(seg);
 }
 
-void *vmap(struct page **pages, unsigned n, u64 prot)
-{
-	struct arena_seg *seg;
-
-	if (!n)
-		return NULL;
-	seg = area_create((u64)n << PAGE_SHIFT, PAGE_SIZE, AREA_VMAP, CALLER);
-	if (!seg)
-		return NULL;
-	if (map_pages(seg->start, pages, n, prot)) {
-		area_destroy(seg);
-		return NULL;
-	}
-	return (void *)seg->start;
-}
-
-void vunmap(const void *p)
-{
-	struct arena_seg *seg;
-
-	if (!p)
-		return;
-	seg = seg_at(p, AREA_VMAP);
-	kunmap_range(seg->start, ((struct vm_area *)seg->owner)->npages << PAGE_SHIFT, false);
-	area_destroy(seg);
-}
-
 u64 vmalloc_reserve(u64 len, u64 align)
 {
 	struct arena_seg *seg = area_create(ALIGN(len, PAGE_SIZE), max(align, PAGE_SIZE),

@@ -32,7 +32,8 @@ static union {
 	u8 room[THREAD_ROOM];
 } boot_idle __aligned(64);
 
-void rq_queue(struct run_queue *rq, struct thread *t)
+/* into tree or list, not running */
+static void rq_queue(struct run_queue *rq, struct thread *t)
 {
 	if (is_fair(t))
 		fairq_insert(&rq->fair, &t->se);
@@ -40,7 +41,7 @@ void rq_queue(struct run_queue *rq, struct thread *t)
 		rt_insert(&rq->rt, t, false);
 }
 
-void rq_unqueue(struct run_queue *rq, struct thread *t)
+static void rq_unqueue(struct run_queue *rq, struct thread *t)
 {
 	if (rq->hint == t)
 		rq->hint = NULL;

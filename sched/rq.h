@@ -117,8 +117,6 @@ static inline void charge_current(struct run_queue *rq, u64 now)
 void resched_curr(struct run_queue *rq);
 void rq_activate(struct run_queue *rq, struct thread *t); /* becomes runnable, placed by the caller */
 void rq_deactivate(struct run_queue *rq, struct thread *t, bool queued);
-void rq_queue(struct run_queue *rq, struct thread *t); /* into tree or list, not running */
-void rq_unqueue(struct run_queue *rq, struct thread *t);
 void rq_check_preempt(struct run_queue *rq, struct thread *t);
 /* Makes a switched-out thread runnable on a CPU it may use. => no rq lock, irqs off; t on no queue, state RUNNING */
 void sched_place_elsewhere(struct thread *t);

@@ -165,11 +165,6 @@ u64 sched_system_ns(int cpu)
 	return READ_ONCE(cpu_rq(cpu)->system_ns);
 }
 
-u64 sched_irq_ns(int cpu)
-{
-	return READ_ONCE(cpu_rq(cpu)->irq_ns);
-}
-
 /*
  * Load averages over 1, 5 and 15 minutes: every 5 s  a' = a * e + n * (1 - e)  with e = exp(-5 / period), in fixed point with
  * 11 bits; n counts runnable threads and those in uninterruptible sleep.

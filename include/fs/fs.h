@@ -285,7 +285,6 @@ struct file {
 /* The memory of a file stays a file for a grace period after its last put (SLAB_RCU): lookups take a reference unless 0, then look again. */
 static inline struct file *file_get(struct file *f) { __atomic_fetch_add(&f->refs, 1, __ATOMIC_RELAXED); return f; }
 void file_put(struct file *f);
-struct file *file_alloc(void); /* refs 1, current creds; NULL + -ENFILE rules */
 /* An anonymous file (pipe ends, eventfd, epoll...): ERR_PTR. name shows as anon_inode:[name]. */
 struct file *anon_file(const char *name, const struct file_ops *ops, void *private, u32 oflags);
 /* A file on an inode without a place in the tree (pipe, socket, memfd): takes over the inode reference, also on failure. With
@@ -345,9 +344,7 @@ extern const struct file_ops dcache_dir_fops;
 loff_t generic_llseek(struct file *f, loff_t off, int whence); /* SEEK_SET, CUR, END by inode size */
 loff_t fixed_size_llseek(struct file *f, loff_t off, int whence, loff_t size, loff_t max);
 s64 generic_file_read(struct file *f, struct iov_iter *to, loff_t *pos); /* page cache */
-s64 generic_file_write(struct file *f, struct iov_iter *from, loff_t *pos);
 int generic_file_mmap(struct file *f, struct vma *v);
-int generic_getattr(struct inode *i, struct kstat *st); /* what getattr NULL does */
 int generic_setattr(struct inode *i, struct iattr *a); /* what setattr NULL does */
 struct dentry *dentry_lookup(struct dentry *parent, const char *name, u32 len); /* cached only; referenced or NULL */
 u64 shrink_dcache(u64 n);
@@ -382,7 +379,6 @@ void fs_get_cwd(struct fs_context *c, struct path *out);
 /* Device nodes: character devices by number; name also makes /dev/NAME. */
 int chrdev_register(u32 major, u32 minor, u32 count, const char *name, u32 mode, const struct file_ops *ops, void *private);
 int devfs_add(const char *name, u32 mode, u64 rdev); /* node, directories made as needed */
-int devfs_remove(const char *name);
 void chrdevs_show(struct seq_buf *s); /* /proc/devices */
 #define MKDEV(ma, mi) ((u64)(ma) << 20 | (mi)) /* kernel form; new_encode_dev for stat */
 u64 encode_dev(u64 dev); /* Linux's st_dev/st_rdev encoding */

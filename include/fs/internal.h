@@ -116,7 +116,6 @@ static inline void file_accessed(struct file *f)
 }
 void file_modified(struct file *f); /* mtime, ctime, S_ISUID/S_ISGID off. => inode rwsem held */
 bool inode_owner_or_capable(const struct inode *i);
-int setattr_prepare(struct inode *i, struct iattr *a); /* permission half of notify_change */
 int notify_change(const struct path *p, struct iattr *a); /* => takes the inode's rwsem */
 int path_permission(const struct path *p, int mask); /* with the mount's read-only and noexec */
 static inline int sb_rdonly(const struct path *p)
@@ -218,7 +217,6 @@ s64 do_readlinkat(int dirfd, const char *name, char __user *buf, int size);
 int may_create(struct inode *dir);
 int may_delete(struct inode *dir, struct dentry *victim, bool isdir);
 int vfs_create(const struct path *dir, struct dentry *d, u32 mode);
-int vfs_mknod(const struct path *dir, struct dentry *d, u32 mode, u64 dev);
 /* A name made by the kernel for someone else (bound sockets): checked as mknod(2). *out referenced. */
 int path_mknod(const char *name, u32 mode, u64 dev, struct path *out);
 int vfs_unlink(struct inode *dir, struct dentry *d); /* d is positive. => dir rwsem for writing */
@@ -228,8 +226,6 @@ u32 apply_umask(u32 mode);
 void fs_set_path(struct fs_context *c, struct path *slot, const struct path *to); /* slot: c's root or cwd; takes its own reference */
 
 /* ---- open.c ---- */
-int vfs_open(struct file *f, const struct path *p); /* takes over the path references, also on failure */
-int do_truncate(const struct path *p, u64 size, struct file *f); /* permission checked */
 int do_sys_truncate(const char *name, s64 size);
 int do_ftruncate(struct file *f, s64 size);
 int do_fallocate(struct file *f, int mode, s64 off, s64 len);
@@ -256,7 +252,6 @@ int vfs_fsync(struct file *f, bool datasync);
 int vfs_getattr(const struct path *p, struct kstat *st);
 int vfs_statfs(struct super *s, struct kstatfs *st);
 void kstat_to_user(const struct kstat *st, struct ustat64 *u);
-void generic_fill(struct inode *i, struct kstat *st);
 
 /* ---- the rest ---- */
 void tmpfs_init(void);

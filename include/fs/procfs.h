@@ -24,7 +24,6 @@ void proc_add_table(const struct proc_file *f, u32 n);
 void sysfs_add(const struct proc_file *f);
 void sysfs_add_table(const struct proc_file *f, u32 n);
 void proc_symlink(const char *path, const char *target);
-void proc_mkdir(const char *path);
 void sysfs_mkdir(const char *path);
 
 /* A number that may be read and written between two bounds: arg of sysctl_show and sysctl_write. */

@@ -25,7 +25,6 @@ void mutex_init(struct mutex *m);
 void mutex_lock_slow(struct mutex *m);
 void mutex_unlock_slow(struct mutex *m);
 int mutex_lock_interruptible(struct mutex *m); /* 0 or -EINTR */
-int mutex_lock_killable(struct mutex *m);
 static inline bool __mutex_try(struct mutex *m)
 {
 	u64 z = 0;
@@ -74,8 +73,6 @@ void init_rwsem(struct rw_semaphore *s);
 #endif
 void down_read_slow(struct rw_semaphore *s);
 void down_write_slow(struct rw_semaphore *s);
-int down_write_killable(struct rw_semaphore *s); /* 0 or -EINTR */
-int down_read_killable(struct rw_semaphore *s);
 void rwsem_wake(struct rw_semaphore *s);
 static inline bool __rwsem_try_read(struct rw_semaphore *s)
 {

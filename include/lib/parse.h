@@ -10,12 +10,8 @@
  * decimal.  => 0, -EINVAL or -ERANGE; *res only written on success. */
 int __must_check kstrtoull(const char *s, unsigned int base, u64 *res);
 int __must_check kstrtoll(const char *s, unsigned int base, s64 *res);
-int __must_check kstrtoul(const char *s, unsigned int base, unsigned long *res);
-int __must_check kstrtol(const char *s, unsigned int base, long *res);
 int __must_check kstrtouint(const char *s, unsigned int base, u32 *res);
 int __must_check kstrtoint(const char *s, unsigned int base, s32 *res);
-/* y, Y, 1, on / n, N, 0, off. */
-int __must_check kstrtobool(const char *s, bool *res);
 
 /* A number at the start of s; *end is the first character after it (s itself when none). */
 u64 parse_u64(const char *s, const char **end, unsigned int base);

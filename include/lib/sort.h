@@ -11,8 +11,6 @@ void sort(void *base, size_t n, size_t size, sort_cmp_fn cmp);
 #ifdef HOST_TEST
 #include <stdlib.h>
 #else
-/* The element equal to key in a sorted array, or NULL. */
-void *bsearch(const void *key, const void *base, size_t n, size_t size, sort_cmp_fn cmp);
 #endif
 
 #endif

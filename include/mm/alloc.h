@@ -33,7 +33,6 @@
 /* A block of 2^order pages, refcount 1 (each page its own unless GFP_COMP), type PT_KERNEL; or NULL. => sleeps only with GFP_WAIT */
 struct page *alloc_pages(gfp_t gfp, unsigned order);
 struct page *alloc_pages_node(int node, gfp_t gfp, unsigned order);
-struct page *alloc_page_slow(gfp_t gfp);
 static inline struct page *alloc_page(gfp_t gfp)
 {
 	return alloc_pages(gfp, 0);

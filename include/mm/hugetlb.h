@@ -111,7 +111,6 @@ struct seq_buf;
 void hugetlb_meminfo_show(struct seq_buf *s);
 void hugetlb_vmstat_show(struct seq_buf *s);
 void hugetlb_node_meminfo_show(struct seq_buf *s, int node);
-u64 hugetlb_pool_pages(int node); /* in small pages; -1: all */
 u64 hugetlb_check(void);
 
 #endif

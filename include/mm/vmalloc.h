@@ -9,8 +9,6 @@ extern u64 vmalloc_base; /* where the range begins: random, VMALLOC_START at lea
 void *vmalloc(u64 len); /* may sleep; NULL when out of memory or address space */
 void *vzalloc(u64 len);
 void vfree(const void *p); /* NULL is fine; thread context */
-void *vmap(struct page **pages, unsigned n, u64 prot); /* caller keeps the pages */
-void vunmap(const void *p);
 /* Address space only (device mappings, fixed tables): no pages. Guard page included. */
 u64 vmalloc_reserve(u64 len, u64 align);
 void vmalloc_release(u64 va);

@@ -44,7 +44,6 @@ int futex_fault_in(u64 uaddr, bool write); /* 0 or -EFAULT; may sleep */
 int futex_cmpxchg(u64 uaddr, u32 expect, u32 new, u32 *seen); /* as futex_peek */
 void futex_enqueue(struct futex_q *q, struct futex_bucket *b); /* => b->lock */
 void futex_wake_q(struct futex_q *q); /* => its bucket's lock; q is gone afterwards */
-bool futex_dequeue(struct futex_q *q); /* after sleeping: true when nobody had woken it */
 
 /* deadline U64_MAX: none; real: the deadline is of CLOCK_REALTIME (ns) */
 struct futex_timeout { u64 ns; bool set, real; };

@@ -52,7 +52,6 @@
 struct task *task_alloc(void); /* zeroed but for comm; stack attached; one reference; or NULL */
 void task_free_unused(struct task *t); /* one that never ran: stack and FPU area too */
 void *task_fpu_alloc(void);
-void signal_state_init(struct signal_state *s);
 struct signal_state *signal_state_alloc(void); /* refs, live, nr_threads = 1 */
 void signal_state_put(struct signal_state *s);
 struct sighand *sighand_alloc(void); /* refs = 1, handlers not set */

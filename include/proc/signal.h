@@ -74,7 +74,6 @@ struct signal_state { /* shared by a thread group */
 /* Sending: 0 or -errno. group: to the process, else to that thread. info NULL: from the kernel (SI_KERNEL). => any context */
 int send_signal(int sig, const siginfo_t *info, struct task *t, bool group);
 int send_sig_pgrp(int sig, struct pid *pgrp); /* from the kernel: terminals */
-int kill_pgrp_nr(int sig, pid_t pgid);
 void force_signal(int sig, int code, u64 addr, struct task *t); /* cannot be blocked or ignored */
 void force_signal_info(const siginfo_t *info, struct task *t, bool deadly); /* the same; deadly: nor handled */
 int set_user_sigmask(const void __user *mask, u64 sigsetsize); /* ppoll, pselect, epoll_pwait: sets and saves; 0/-errno */

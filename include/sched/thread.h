@@ -108,7 +108,7 @@ void idle_loop(void) __attribute__((noreturn));
 u64 nr_running(void);
 u64 sched_idle_ns(int cpu); /* for /proc/stat */
 u64 sched_switches(void);
-u64 sched_user_ns(int cpu), sched_system_ns(int cpu), sched_nice_ns(int cpu), sched_irq_ns(int cpu); /* tick samples, for /proc/stat */
+u64 sched_user_ns(int cpu), sched_system_ns(int cpu), sched_nice_ns(int cpu); /* tick samples, for /proc/stat */
 /* utime and stime of a thread: sum_exec divided in the proportion of the tick samples. */
 void sched_cputime(struct thread *t, u64 *utime, u64 *stime);
 extern u64 avenrun[3]; /* load average, fixed point 11 bits */

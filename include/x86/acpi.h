@@ -33,8 +33,6 @@ extern struct acpi_info acpi;
 
 /* Reads all tables: CPUs, nodes and their distances reach mm by node_add_range and cpu_set_node. => bootmem works */
 void acpi_init(const struct handoff *h);
-/* A checked table by signature, mapped; NULL when there is none. */
-const void *acpi_find_table(const char sig[4], u32 *len);
 /* APIC id of a CPU number; CPU 0 is the boot CPU, whatever its id. */
 u32 acpi_cpu_apic_id(int cpu);
 /* This CPU does not start: the ones behind it move down by one, with their nodes. */

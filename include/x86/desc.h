@@ -35,8 +35,6 @@ enum { IST_DB = 1, IST_NMI, IST_DF, IST_MC, NR_IST = 4 };
 void gdt_init_cpu(int cpu, int node, void *ist_stacks);
 /* The boot CPU's, from static memory. */
 void gdt_init_boot(void);
-/* Node of the running CPU, once known, for LSL and RDPID. */
-void gdt_set_cpu_node(int cpu, int node);
 void gdt_init_again(void); /* page-table isolation was chosen: another TSS */
 u64 idt_address(void); /* one page */
 void idt_init(void); /* fills the table; the boot CPU */

@@ -36,9 +36,6 @@ u64 pgtable_lookup_in(pgd_t *root, u64 va); /* physical address, ~0 when nothing
 /* tlb.c */
 void tlb_cpu_init(void); /* this CPU runs on kernel_pgd, nothing cached */
 
-/* traps.c */
-bool fixup_exception(struct pt_regs *regs);
-
 /* tsc.c, time of day */
 void clock_early_init(void); /* raw TSC with a guess, until calibrated */
 void clock_init(void); /* calibrates against HPET, PM timer or PIT; the APIC timer too */

@@ -36,8 +36,6 @@ static inline struct pt_regs *arch_user_regs(struct arch_thread *a)
 void arch_start_user(struct pt_regs *regs, u64 ip, u64 sp);
 /* Sigreturn or a tracer edited current's saved registers: the return to user mode reloads all of them. */
 void arch_regs_edited(void);
-/* From a kernel thread that exec turned into a user program. => never returns */
-void arch_enter_user(void) __attribute__((noreturn));
 /* arch_prctl and clone TLS */
 void arch_set_fsbase(struct thread *t, u64 base);
 void arch_set_gsbase(struct thread *t, u64 base);

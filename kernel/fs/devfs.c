@@ -138,27 +138,6 @@ int devfs_add(const char *name, u32 mode, u64 rdev)
 	return PTR_ERR_OR_ZERO(d);
 }
 
-int devfs_remove(const char *name)
-{
-	const char *leaf;
-	struct dentry *dir = devfs_dir(name, &leaf);
-
-	if (IS_ERR(dir))
-		return PTR_ERR(dir);
-	down_write(&dir->inode->rwsem);
-	struct dentry *d = dentry_lookup(dir, leaf, strlen(leaf));
-	if (d) {
-		d->inode->nlink--;
-		dir->inode->mtime = dir->inode->ctime = current_time();
-		dentry_drop(d);
-	}
-	up_write(&dir->inode->rwsem);
-	if (d)
-		dentry_put(d);
-	dentry_put(dir);
-	return d ? 0 : -ENOENT;
-}
-
 static struct super *devtmpfs_mount_fs(struct fs_type *t, const char *source, u32 flags, const char *data)
 {
 	super_get(devfs_super);

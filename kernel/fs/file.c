@@ -77,13 +77,6 @@ struct file *file_alloc_err(int *err)
 	return f;
 }
 
-struct file *file_alloc(void)
-{
-	int err;
-
-	return file_alloc_err(&err);
-}
-
 static void file_closed(struct file *f)
 {
 	struct inode *i = f->inode;

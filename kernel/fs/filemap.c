@@ -145,23 +145,6 @@ s64 filemap_write_locked(struct inode *i, struct iov_iter *from, u64 pos, u64 co
 	return pos > start ? (s64)(pos - start) : r;
 }
 
-s64 generic_file_write(struct file *f, struct iov_iter *from, loff_t *pos)
-{
-	struct inode *i = f->inode;
-	u64 count = from->count;
-
-	down_write(&i->rwsem);
-	s64 r = generic_write_checks(f, pos, &count);
-	if (!r && count) {
-		file_modified(f);
-		r = filemap_write_locked(i, from, *pos, count, NULL);
-		if (r > 0)
-			*pos += r;
-	}
-	up_write(&i->rwsem);
-	return r;
-}
-
 int generic_file_mmap(struct file *f, struct vma *v)
 {
 	v->ops = &filemap_vma_ops;

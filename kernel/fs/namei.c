@@ -156,7 +156,7 @@ int vfs_create(const struct path *dir, struct dentry *d, u32 mode)
 	return i->ops->create ? i->ops->create(i, d, (mode & 07777) | S_IFREG) : -EACCES;
 }
 
-int vfs_mknod(const struct path *dir, struct dentry *d, u32 mode, u64 dev)
+static int vfs_mknod(const struct path *dir, struct dentry *d, u32 mode, u64 dev)
 {
 	struct inode *i = dir->dentry->inode;
 	int err = may_create(i);

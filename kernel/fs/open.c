@@ -26,6 +26,7 @@ static u32 fmode_of(u32 oflags)
 }
 
 static const struct file_ops path_only_fops;
+static int do_truncate(const struct path *p, u64 size, struct file *f);
 
 static int open_ops(struct file *f)
 {
@@ -45,7 +46,8 @@ static int open_ops(struct file *f)
 	return 0;
 }
 
-int vfs_open(struct file *f, const struct path *p)
+/* takes over the path references, also on failure */
+static int vfs_open(struct file *f, const struct path *p)
 {
 	struct inode *i = p->dentry->inode;
 	int err = 0;
@@ -338,7 +340,8 @@ struct file *kernel_open(const char *path, int oflags, u32 mode)
 
 /* ---- truncation and allocation ---- */
 
-int do_truncate(const struct path *p, u64 size, struct file *f)
+/* permission checked */
+static int do_truncate(const struct path *p, u64 size, struct file *f)
 {
 	struct inode *i = p->dentry->inode;
 	struct iattr a = { .valid = ATTR_SIZE | ATTR_MTIME | ATTR_CTIME, .size = size };

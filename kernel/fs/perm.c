@@ -70,7 +70,8 @@ static int chown_allowed(const struct inode *i, const struct iattr *a)
 	return 0;
 }
 
-int setattr_prepare(struct inode *i, struct iattr *a)
+/* permission half of notify_change */
+static int setattr_prepare(struct inode *i, struct iattr *a)
 {
 	int err = chown_allowed(i, a);
 

@@ -13,6 +13,7 @@
 #include <lib/string.h>
 #include <mm/failinject.h>
 #include <proc/impl.h>
+#include <proc/oom.h>
 #include <proc/task.h>
 #include <x86/uaccess.h>
 
@@ -305,18 +306,7 @@ static void io_show(struct seq_buf *s, struct task *t)
 	seq_printf(s, "cancelled_write_bytes: 0\n");
 }
 
-static void oom_score_show(struct seq_buf *s, struct task *t)
-{
-	struct mm *mm = task_mm_get(t);
-	s64 points = 0;
-
-	if (mm) {
-		points = (s64)(mm_rss(mm, RSS_ANON) + mm_rss(mm, RSS_FILE) + mm_rss(mm, RSS_SHMEM)) * 1000 / (s64)(nr_total_pages() ?: 1);
-		mm_put(mm);
-	}
-	points = 666 + points * 2 / 3 + t->signal->oom_score_adj * 2 / 3;
-	seq_printf(s, "%lld\n", (long long)max_t(s64, points, 0));
-}
+static void oom_score_show(struct seq_buf *s, struct task *t) { seq_printf(s, "%ld\n", oom_score(t)); }
 
 static void oom_adj_show(struct seq_buf *s, struct task *t) { seq_printf(s, "%d\n", t->signal->oom_score_adj); }
 static int oom_adj_write(struct task *t, const char *text, u64 n)

@@ -148,7 +148,6 @@ static void add_link(struct super *s, const char *path, const struct inode_ops *
 
 void proc_add(const struct proc_file *f) { add_file(proc_super, f); }
 void sysfs_add(const struct proc_file *f) { add_file(sysfs_super, f); }
-void proc_mkdir(const char *path) { add_dir(proc_super, path); }
 void sysfs_mkdir(const char *path) { add_dir(sysfs_super, path); }
 void proc_symlink(const char *path, const char *target) { add_link(proc_super, path, &static_link_iops, target); }
 void proc_add_table(const struct proc_file *f, u32 n)

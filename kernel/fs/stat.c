@@ -19,7 +19,7 @@ u64 decode_dev(u64 udev)
 	return MKDEV(ma, mi);
 }
 
-void generic_fill(struct inode *i, struct kstat *st)
+static void generic_fill(struct inode *i, struct kstat *st)
 {
 	st->ino = i->ino;
 	st->dev = i->super->dev;
@@ -38,12 +38,6 @@ void generic_fill(struct inode *i, struct kstat *st)
 	st->attributes = i->flags & (I_APPEND | I_IMMUTABLE) ? (i->flags & I_APPEND ? STATX_ATTR_APPEND : 0) |
 							       (i->flags & I_IMMUTABLE ? STATX_ATTR_IMMUTABLE : 0) : 0;
 	st->mnt_id = 0;
-}
-
-int generic_getattr(struct inode *i, struct kstat *st)
-{
-	generic_fill(i, st);
-	return 0;
 }
 
 int vfs_getattr(const struct path *p, struct kstat *st)

@@ -34,6 +34,12 @@ struct ucred_k unix_my_cred(void)
 	return (struct ucred_k){ current->tgid, c->euid, c->egid };
 }
 
+static void unix_wake_all(struct unix_sock *s)
+{
+	wake_up_key(&s->wait, TASK_NORMAL, 0, 0, 0);
+	wake_up_key(&s->space, TASK_NORMAL, 0, 0, 0);
+}
+
 static struct unix_sock *sock_new(int type)
 {
 	struct unix_sock *s = kzalloc(sizeof(*s), GFP_KERNEL);
@@ -54,7 +60,7 @@ static struct unix_sock *sock_new(int type)
 	return s;
 }
 
-void sock_get(struct unix_sock *s)
+static void sock_get(struct unix_sock *s)
 {
 	__atomic_fetch_add(&s->refs, 1, __ATOMIC_RELAXED);
 }
@@ -473,12 +479,6 @@ int unix_shutdown(struct unix_sock *s, int how)
 		sock_put(p);
 	}
 	return connected || s->state == US_LISTEN ? 0 : -ENOTCONN;
-}
-
-void unix_wake_all(struct unix_sock *s)
-{
-	wake_up_key(&s->wait, TASK_NORMAL, 0, 0, 0);
-	wake_up_key(&s->space, TASK_NORMAL, 0, 0, 0);
 }
 
 /* The last file is gone (or an accept queue is thrown away): no name, no data, and the peer learns of it. */

@@ -95,23 +95,8 @@ int name(const char *s, unsigned int base, type *res)				\
 	return 0;								\
 }
 
-KSTRTO(kstrtoul, unsigned long, u64, kstrtoull)
-KSTRTO(kstrtol, long, s64, kstrtoll)
 KSTRTO(kstrtouint, u32, u64, kstrtoull)
 KSTRTO(kstrtoint, s32, s64, kstrtoll)
-
-int kstrtobool(const char *s, bool *res)
-{
-	char c = (char)tolower((u8)s[0]), d = (char)tolower((u8)(c ? s[1] : 0));
-
-	if (c == 'y' || c == '1' || (c == 'o' && d == 'n'))
-		*res = true;
-	else if (c == 'n' || c == '0' || (c == 'o' && d == 'f'))
-		*res = false;
-	else
-		return -EINVAL;
-	return 0;
-}
 
 u64 parse_u64(const char *s, const char **end, unsigned int base)
 {

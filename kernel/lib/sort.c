@@ -42,22 +42,4 @@ void sort(void *array, size_t n, size_t size, sort_cmp_fn cmp)
 }
 
 #ifndef HOST_TEST
-void *bsearch(const void *key, const void *base, size_t n, size_t size, sort_cmp_fn cmp)
-{
-	const u8 *p = base;
-
-	while (n) {
-		const u8 *mid = p + n / 2 * size;
-		int c = cmp(key, mid);
-
-		if (c == 0)
-			return (void *)(uintptr_t)mid;
-		if (c > 0) {
-			p = mid + size;
-			n--;
-		}
-		n /= 2;
-	}
-	return NULL;
-}
 #endif

@@ -26,8 +26,6 @@ size_t Q(strlen)(const char *s);
 size_t Q(strnlen)(const char *s, size_t max);
 int Q(strcmp)(const char *a, const char *b);
 int Q(strncmp)(const char *a, const char *b, size_t n);
-int Q(strcasecmp)(const char *a, const char *b);
-int Q(strncasecmp)(const char *a, const char *b, size_t n);
 char *Q(strchr)(const char *s, int c);
 char *Q(strrchr)(const char *s, int c);
 char *Q(strchrnul)(const char *s, int c);
@@ -230,22 +228,6 @@ int Q(strncmp)(const char *a, const char *b, size_t n)
 		if (*a != *b || !*a)
 			return (u8)*a - (u8)*b;
 	return 0;
-}
-
-int Q(strncasecmp)(const char *a, const char *b, size_t n)
-{
-	for (; n; n--, a++, b++) {
-		int x = tolower((u8)*a), y = tolower((u8)*b);
-
-		if (x != y || !x)
-			return x - y;
-	}
-	return 0;
-}
-
-int Q(strcasecmp)(const char *a, const char *b)
-{
-	return Q(strncasecmp)(a, b, SIZE_MAX);
 }
 
 char *Q(strchrnul)(const char *s, int c)

@@ -152,7 +152,8 @@ struct futex_bucket *futex_q_lock(struct futex_q *q)
 	return NULL;
 }
 
-bool futex_dequeue(struct futex_q *q)
+/* after sleeping: true when nobody had woken it */
+static bool futex_dequeue(struct futex_q *q)
 {
 	struct futex_bucket *b = futex_q_lock(q);
 

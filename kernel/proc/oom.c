@@ -30,26 +30,34 @@ static s64 footprint(const struct mm *mm)
 	return n;
 }
 
+static bool spared(struct task *t)
+{
+	return t->pid == 1 || t->flags & PF_KTHREAD || t->signal->oom_score_adj <= -1000;
+}
+
+/* Pages, weighed; negative where oom_score_adj takes more off than there are. */
+static s64 weight(struct task *t, const struct mm *mm)
+{
+	return footprint(mm) + t->signal->oom_score_adj * (s64)nr_total_pages() / 1000;
+}
+
 /* Weighed pages; negative: not to be chosen. */
 static s64 badness(struct task *t, const struct mm *mm)
 {
-	s64 adj = t->signal->oom_score_adj;
-
-	if (t->pid == 1 || t->flags & PF_KTHREAD || adj <= -1000)
-		return -1;
-	return max(footprint(mm) + adj * (s64)nr_total_pages() / 1000, (s64)1);
+	return spared(t) ? -1 : max(weight(t, mm), (s64)1);
 }
 
 long oom_score(struct task *t)
 {
 	struct mm *mm = task_mm_get(t);
-	s64 points;
+	s64 points = 0, all = (s64)nr_total_pages();
 
 	if (!mm)
 		return 0;
-	points = badness(t, mm);
+	if (!spared(t))
+		points = (1000 + weight(t, mm) * 1000 / all) * 2 / 3;
 	mm_put(mm);
-	return points < 0 ? 0 : (long)min(points * 1000 / (s64)nr_total_pages() * 2 / 3 + 666, (s64)2000);
+	return (long)max(points, (s64)0);
 }
 
 /* The victim, referenced. *dying: one is on its way out already. */

@@ -459,19 +459,6 @@ int send_sig_pgrp(int sig, struct pid *pgrp)
 	return r;
 }
 
-int kill_pgrp_nr(int sig, pid_t pgid)
-{
-	u64 flags;
-	int r = -ESRCH;
-
-	tasklist_read_lock_irqsave(flags);
-	struct pid *p = pid_find(pgid);
-	if (p)
-		r = signal_pgrp(sig, NULL, p, false);
-	tasklist_read_unlock_irqrestore(flags);
-	return r;
-}
-
 static int kill_everybody(int sig, const siginfo_t *info)
 {
 	struct task *t;

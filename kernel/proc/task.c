@@ -81,6 +81,18 @@ static const struct rlimit boot_limits[RLIM_NLIMITS] = {
 	[RLIMIT_RTTIME] = { RLIM_INFINITY, RLIM_INFINITY },
 };
 
+static void signal_state_init(struct signal_state *s)
+{
+	s->refs = s->live = s->nr_threads = 1;
+	s->coredump_filter = COREDUMP_FILTER_DEFAULT;
+	spin_lock_init(&s->family);
+	INIT_LIST_HEAD(&s->threads);
+	INIT_LIST_HEAD(&s->shared_pending.list);
+	INIT_LIST_HEAD(&s->posix_timers);
+	itimers_init(s);
+	init_wait_queue(&s->wait_chldexit);
+}
+
 void proc_init(void)
 {
 	task_cache = kmem_cache_create("task_struct", sizeof(struct task), 64, SLAB_PANIC, NULL);
@@ -113,18 +125,6 @@ void proc_init(void)
 }
 
 /* ---- signal_state and sighand ---- */
-
-void signal_state_init(struct signal_state *s)
-{
-	s->refs = s->live = s->nr_threads = 1;
-	s->coredump_filter = COREDUMP_FILTER_DEFAULT;
-	spin_lock_init(&s->family);
-	INIT_LIST_HEAD(&s->threads);
-	INIT_LIST_HEAD(&s->shared_pending.list);
-	INIT_LIST_HEAD(&s->posix_timers);
-	itimers_init(s);
-	init_wait_queue(&s->wait_chldexit);
-}
 
 struct signal_state *signal_state_alloc(void)
 {

@@ -146,11 +146,6 @@ int mutex_lock_interruptible(struct mutex *m)
 	return lock_or_interrupted(m, TASK_INTERRUPTIBLE);
 }
 
-int mutex_lock_killable(struct mutex *m)
-{
-	return lock_or_interrupted(m, TASK_KILLABLE);
-}
-
 void mutex_unlock_slow(struct mutex *m)
 {
 	struct wait_entry *first;

@@ -132,33 +132,6 @@ void down_write_slow(struct rw_semaphore *s)
 	(void)down_slow(s, true, TASK_UNINTERRUPTIBLE);
 }
 
-int down_read_killable(struct rw_semaphore *s)
-{
-	int err;
-
-	might_sleep();
-	lock_acquire(s, &s->class, LOCK_SLEEPS | LOCK_SHARED);
-	while (READ_ONCE(s->count) < RWSEM_WRITER)
-		if (__rwsem_try_read(s))
-			return 0;
-	err = down_slow(s, false, TASK_KILLABLE);
-	if (err)
-		lock_release(s, LOCK_SLEEPS | LOCK_SHARED);
-	return err;
-}
-
-int down_write_killable(struct rw_semaphore *s)
-{
-	int err;
-
-	might_sleep();
-	lock_acquire(s, &s->class, LOCK_SLEEPS);
-	err = __rwsem_try_write(s) ? 0 : down_slow(s, true, TASK_KILLABLE);
-	if (err)
-		lock_release(s, LOCK_SLEEPS);
-	return err;
-}
-
 void downgrade_write(struct rw_semaphore *s)
 {
 	s64 v;

@@ -153,7 +153,8 @@ static bool load_tables(u64 rsdp_pa)
 	return rsdp && get32(rsdp, 16) && load_root(get32(rsdp, 16), false);
 }
 
-const void *acpi_find_table(const char sig[4], u32 *len)
+/* A checked table by signature, mapped; NULL when there is none. */
+static const void *acpi_find_table(const char sig[4], u32 *len)
 {
 	for (u32 i = 0; i < nr_tables; i++)
 		if (memcmp(tables[i]->sig, sig, 4) == 0) {

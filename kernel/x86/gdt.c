@@ -69,7 +69,7 @@ static void gdt_fill(u64 *gdt, u64 tss_base, u32 cpu_node)
 		       (u64)(cpu_node >> 16 & 0xf) << 48;
 }
 
-void gdt_set_cpu_node(int cpu, int node)
+static void gdt_set_cpu_node(int cpu, int node)
 {
 	u32 v = (u32)cpu | (u32)(node < 0 ? 0 : node) << 12;
 	u64 *gdt = *this_cpu_ptr(&cpu_gdt);

@@ -153,17 +153,6 @@ void arch_kernel_thread_returned(long code)
 		do_exit(code);
 }
 
-void arch_enter_user(void)
-{
-	struct pt_regs *regs = arch_user_regs(&current_thread()->arch);
-
-	local_irq_disable();
-	asm volatile("mov %0, %%rsp\n\t"
-		     "xor %%ebp, %%ebp\n\t"
-		     "jmp user_return_slow" ::"r"((u64 *)regs - 1) : "memory");
-	__builtin_unreachable();
-}
-
 void arch_regs_edited(void)
 {
 	thread_set_flag(current_thread(), TIF_FULL_REGS);

@@ -63,7 +63,8 @@ static const char *trap_name(unsigned v)
 struct ex_entry { s32 from, to; };
 extern const struct ex_entry __ex_table_start[], __ex_table_end[];
 
-bool fixup_exception(struct pt_regs *regs)
+/* traps.c */
+static bool fixup_exception(struct pt_regs *regs)
 {
 	for (const struct ex_entry *e = __ex_table_start; e < __ex_table_end; e++)
 		if ((u64)&e->from + (u64)(s64)e->from == regs->rip) {

@@ -553,4 +553,36 @@ __attribute__((constructor)) static void other_selves(void)
 		pause();
 }
 
+static long number_in(const char *path)
+{
+	char buf[32] = "";
+	int fd = open(path, O_RDONLY);
+
+	CHECK(fd >= 0 && read(fd, buf, sizeof(buf) - 1) > 0);
+	close(fd);
+	return atol(buf);
+}
+
+static void put_in(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY);
+
+	CHECK(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text));
+	close(fd);
+}
+
+/* A share of memory in thousandths, moved by the adjustment, 1000 added, two thirds of it (fs/proc of 6.1). */
+TEST(oom_score_follows_its_adjustment)
+{
+	put_in("/proc/self/oom_score_adj", "0");
+	CHECK(number_in("/proc/self/oom_score") >= 666);
+	put_in("/proc/self/oom_score_adj", "300");
+	CHECK(number_in("/proc/self/oom_score") >= 866);
+	put_in("/proc/self/oom_score_adj", "-999");
+	CHECK(number_in("/proc/self/oom_score") < 100);
+	put_in("/proc/self/oom_score_adj", "-1000");
+	CHECK_EQ(number_in("/proc/self/oom_score"), 0);
+	put_in("/proc/self/oom_score_adj", "0");
+}
+
 TEST_MAIN
