@@ -199,12 +199,12 @@ static inline void vma_write_lock(struct vma *v)
 }
 
 /* vma.c */
-struct vma *vma_new(struct mm *mm, u64 start, u64 end, u64 flags, u64 pgoff);
+struct vma *vma_new(struct mm *mm, u64 start, u64 end, u64 flags, u64 pgoff); /* in no tree; empty but for these; NULL: no memory. => may sleep */
 void vma_free(struct vma *v); /* drops file and group; unlinked before */
 /* Copy of the part from @start on: not linked; file referenced, group joined, ops->open called; NULL when out of memory. */
 struct vma *vma_dup(struct vma *v, struct mm *mm, u64 start);
 void vma_link(struct mm *mm, struct vma *v); /* tree and reverse map */
-void vma_unlink_rmap(struct vma *v);
+void vma_unlink_rmap(struct vma *v); /* out of mapping and group: no walker finds it afterwards. => waits for walkers */
 void vma_adjust(struct vma *v, u64 start, u64 end, u64 pgoff); /* moves ends under the reverse-map locks */
 /* Splits at @addr: v keeps [start, addr), the new VMA (returned) has the rest. ERR_PTR(-ENOMEM, -EINVAL). => m write */
 struct vma *vma_split(struct vma *v, u64 addr);
@@ -215,21 +215,21 @@ struct vma *vma_try_merge(struct vma *v);
 /* Can a mapping like this be appended to @prev (or put before @next)? */
 bool vma_can_follow(const struct vma *prev, const struct vma *v);
 void vma_stat(struct mm *mm, u64 flags, s64 npages); /* total, data, exec, stack */
-bool mm_may_expand(struct mm *mm, u64 flags, u64 npages);
+bool mm_may_expand(struct mm *mm, u64 flags, u64 npages); /* RLIMIT_AS and, for data, RLIMIT_DATA. => m held */
 /* Is every page of [start, end) in some VMA? */
 bool vma_range_full(struct mm *mm, u64 start, u64 end);
-void vma_init_cache(void);
+void vma_init_cache(void); /* boot */
 
 /* commit.c: overcommit accounting in pages. 0 or -ENOMEM. */
 u64 vm_committed(void); /* pages promised */
-u64 vm_commit_limit(void);
+u64 vm_commit_limit(void); /* of mode 2, in pages */
 static inline bool vm_accountable(u64 flags) { return (flags & (VM_NORESERVE | VM_SHARED | VM_WRITE | VM_HUGETLB)) == VM_WRITE; }
 
 /* munmap.c. => m write */
 int munmap_locked(struct mm *mm, u64 start, u64 end);
 /* mmap.c */
-s64 mm_find_area(struct mm *mm, u64 addr, u64 len, u64 flags, u64 align);
-bool mlock_allowed(struct mm *mm, u64 more_pages);
+s64 mm_find_area(struct mm *mm, u64 addr, u64 len, u64 flags, u64 align); /* a free place near addr, or by the layout; -ENOMEM. => m held */
+bool mlock_allowed(struct mm *mm, u64 more_pages); /* RLIMIT_MEMLOCK, CAP_IPC_LOCK. => m held */
 
 /* lazyfree.c. => m read; no huge page straddles the ends */
 void lazyfree_mark(struct vma *v, u64 start, u64 end); /* MADV_FREE */
@@ -239,7 +239,7 @@ void lazyfree_pageout(struct vma *v, u64 start, u64 end); /* MADV_PAGEOUT: what 
 
 /* pkeys.c. => m write */
 void pkeys_init(struct mm *mm);
-bool pkey_allocated(const struct mm *mm, int pkey);
+bool pkey_allocated(const struct mm *mm, int pkey); /* key 0 always is */
 int pkey_exec_only(struct mm *mm); /* the key for execute-only mappings, 0 when there is none to be had */
 static inline u64 vma_pkey(const struct vma *v) { return v->flags >> VM_PKEY_SHIFT; }
 
@@ -253,20 +253,20 @@ int fault_to_errno(int fr); /* -ENOMEM, -EFAULT... */
 #define POPULATE_BEST 4u
 int mm_populate(struct mm *mm, u64 start, u64 end, unsigned how);
 int map_page_at(struct fault *f, pmd_t *pmd, struct page *p, bool write); /* takes over the reference */
-int file_fault(struct fault *f, pmd_t *pmd);
+int file_fault(struct fault *f, pmd_t *pmd); /* a fault in a file's mapping where the table has nothing. FR_* */
 int stack_expand(struct mm *mm, struct vma *v, u64 addr); /* => m write */
 int filemap_map_around(struct fault *f, pte_t *table); /* filemap.c: the cached pages around */
 
 /* huge.c */
 gfp_t huge_gfp(const struct vma *v); /* for a huge page of @v's (NULL: of nobody's in particular): how much work it is worth */
-bool huge_eligible(const struct vma *v, u64 addr);
+bool huge_eligible(const struct vma *v, u64 addr); /* may the aligned 2 MiB around addr be a huge page: VMA and policy */
 int huge_anon_fault(struct fault *f, pmd_t *pmd, pmd_t old); /* FR_OK, or FR_RETRY: use small pages. @old: none, or the page of zeros */
 int huge_zero_fault(struct fault *f, pmd_t *pmd); /* a read of an empty range: the same */
-int huge_wp_fault(struct fault *f, pmd_t *pmd, pmd_t e);
+int huge_wp_fault(struct fault *f, pmd_t *pmd, pmd_t e); /* a write to a read-only huge entry: reused, copied, or split and FR_RETRY */
 /* Turns a huge entry into a table of 512 (nothing when it is none). 0 or -ENOMEM. */
 int huge_split_pmd(struct vma *v, pmd_t *pmd, u64 addr);
 int huge_split_at(struct vma *v, u64 addr); /* when a huge page straddles addr */
-int huge_split_edges(struct vma *v, u64 start, u64 end);
+int huge_split_edges(struct vma *v, u64 start, u64 end); /* both ends. 0 or -ENOMEM */
 int huge_collapse_range(struct vma *v, u64 start, u64 end); /* MADV_COLLAPSE. => m write */
 /* What a promotion may use: empty places, pages shared with other processes, and work (compaction) for the page. */
 struct huge_limits { unsigned none, shared; bool work; };
@@ -275,23 +275,24 @@ int huge_collapse(struct vma *v, u64 base, const struct huge_limits *max);
 /* Could what the table maps become one page, and how? 0: no. Without the table's lock only a hint. */
 int huge_look(const pte_t *table, const struct huge_limits *max, unsigned *present);
 void huge_free_table(struct mm *mm, u64 base, pte_t *table); /* out of its PMD entry, its entries gone. => m write */
+/* The part of fork for one huge entry: 0, -ENOMEM, -EAGAIN: it was split, copy the table. => both m write */
 int huge_copy_pmd(struct mm *mm, struct vma *dst, struct vma *src, u64 addr, pmd_t *dpmd, pmd_t *spmd);
 
 /* hugetlb_vm.c: VMAs with VM_HUGETLB. Addresses are aligned to their page size; entries have the lock of their table page. */
 struct hstate;
 struct rmap_walk;
-void hugetlb_vm_init(void);
-struct hstate *vma_hstate(const struct vma *v);
+void hugetlb_vm_init(void); /* boot */
+struct hstate *vma_hstate(const struct vma *v); /* the pool its pages come from */
 pte_t *hugetlb_entry(const struct vma *v, u64 addr); /* PMD or PUD entry; NULL: no table */
 pte_t *hugetlb_entry_alloc(const struct vma *v, u64 addr); /* NULL: out of memory */
-int hugetlb_fault(struct fault *f);
-void hugetlb_zap(struct tlb_gather *g, struct vma *v, u64 start, u64 end, unsigned how);
+int hugetlb_fault(struct fault *f); /* FR_*. => m read */
+void hugetlb_zap(struct tlb_gather *g, struct vma *v, u64 start, u64 end, unsigned how); /* as zap_range; whole pages */
 int hugetlb_copy(struct vma *dst, struct vma *src, bool *wrprotected); /* fork. 0 or -ENOMEM */
-bool hugetlb_rmap(struct rmap_walk *w, struct vma *v, struct page *p);
+bool hugetlb_rmap(struct rmap_walk *w, struct vma *v, struct page *p); /* rmap_walk's part in one VMA; false: fn said stop */
 void hugetlb_forget(struct vma *v, u64 start, u64 end); /* the range leaves the mapping: its promises too */
 void hugetlb_moved(struct vma *v); /* the promises went to another VMA */
-void hugetlb_punch(struct vma *v, u64 start, u64 end);
-u64 vma_page_size(const struct vma *v);
+void hugetlb_punch(struct vma *v, u64 start, u64 end); /* MADV_REMOVE: whole pages of the file in the range go */
+u64 vma_page_size(const struct vma *v); /* 4 KiB but for pools */
 
 /* mapping.c. => mapping->rmap_lock for writing */
 void mapping_vma_insert_locked(struct mapping *m, struct vma *v);

@@ -245,7 +245,7 @@ struct mount {
 #define MNT_INTERNAL (1u << 30) /* never attached, never freed */
 
 struct path { struct mount *mnt; struct dentry *dentry; };
-void path_get(const struct path *p);
+void path_get(const struct path *p); /* mount and name, one reference each */
 void path_put(const struct path *p);
 
 #define FMODE_READ 1u
@@ -284,7 +284,7 @@ struct file {
 };
 /* The memory of a file stays a file for a grace period after its last put (SLAB_RCU): lookups take a reference unless 0, then look again. */
 static inline struct file *file_get(struct file *f) { __atomic_fetch_add(&f->refs, 1, __ATOMIC_RELAXED); return f; }
-void file_put(struct file *f);
+void file_put(struct file *f); /* the last one closes it: ->release, locks, leases. => may sleep */
 /* An anonymous file (pipe ends, eventfd, epoll...): ERR_PTR. name shows as anon_inode:[name]. */
 struct file *anon_file(const char *name, const struct file_ops *ops, void *private, u32 oflags);
 /* A file on an inode without a place in the tree (pipe, socket, memfd): takes over the inode reference, also on failure. With
@@ -318,7 +318,7 @@ int inode_permission(struct inode *i, int mask); /* MAY_* ; current's fs ids and
 #define MAY_CHDIR 32
 struct file *do_filp_open(int dirfd, const char *name, int oflags, u32 mode, u32 lookup_flags); /* ERR_PTR */
 struct file *kernel_open(const char *path, int oflags, u32 mode); /* from the root; ERR_PTR */
-s64 kernel_read(struct file *f, void *buf, u64 n, loff_t *pos);
+s64 kernel_read(struct file *f, void *buf, u64 n, loff_t *pos); /* these two with kernel memory: bytes or -errno. => may sleep */
 s64 kernel_write(struct file *f, const void *buf, u64 n, loff_t *pos);
 /* Name of a path in buf from its end (d_path): pointer into buf or ERR_PTR; " (deleted)" as Linux. */
 char *path_name(const struct path *p, char *buf, u64 n);
@@ -327,11 +327,11 @@ struct inode *inode_new(struct super *s, u32 mode); /* refs 1, nlink 1, times no
 void inode_init_owner(struct inode *i, struct inode *dir); /* group and S_ISGID from a setgid directory */
 static inline void inode_set_device(struct inode *i, u64 rdev) { i->rdev = rdev; } /* after inode_new of a device */
 static inline void inode_set_size(struct inode *i, loff_t size) { WRITE_ONCE(i->size, size); WRITE_ONCE(i->mapping.size, (u64)size); }
-void inode_get(struct inode *i);
-void inode_put(struct inode *i);
+void inode_get(struct inode *i); /* => the caller knows a reference */
+void inode_put(struct inode *i); /* the last one ends it: ->evict_inode, then memory, a grace period later. => may sleep */
 struct timespec64 current_time(void); /* coarse real time */
-void dentry_get(struct dentry *d);
-void dentry_put(struct dentry *d);
+void dentry_get(struct dentry *d); /* => the caller knows a reference */
+void dentry_put(struct dentry *d); /* without users it is kept or killed, see dcache.c. => may sleep */
 struct dentry *dentry_alloc(struct dentry *parent, const char *name, u32 len); /* unhashed */
 void dentry_add(struct dentry *d, struct inode *i); /* instantiate and hash; takes over the inode reference; NULL inode: negative */
 void dentry_drop(struct dentry *d); /* unhash; forget the pin */
@@ -344,10 +344,10 @@ extern const struct file_ops dcache_dir_fops;
 loff_t generic_llseek(struct file *f, loff_t off, int whence); /* SEEK_SET, CUR, END by inode size */
 loff_t fixed_size_llseek(struct file *f, loff_t off, int whence, loff_t size, loff_t max);
 s64 generic_file_read(struct file *f, struct iov_iter *to, loff_t *pos); /* page cache */
-int generic_file_mmap(struct file *f, struct vma *v);
+int generic_file_mmap(struct file *f, struct vma *v); /* private and shared, through the page cache */
 int generic_setattr(struct inode *i, struct iattr *a); /* what setattr NULL does */
 struct dentry *dentry_lookup(struct dentry *parent, const char *name, u32 len); /* cached only; referenced or NULL */
-u64 shrink_dcache(u64 n);
+u64 shrink_dcache(u64 n); /* drops up to n unused names, oldest first; how many went */
 
 /* File systems. */
 struct fs_type {
@@ -356,17 +356,18 @@ struct fs_type {
 	struct super *(*mount)(struct fs_type *t, const char *source, u32 flags, const char *data); /* ERR_PTR */
 	struct fs_type *next;
 };
-void fs_register(struct fs_type *t);
+void fs_register(struct fs_type *t); /* => static, for ever */
+/* The work of mount(2), CAP_SYS_ADMIN checked. => may sleep */
 int do_mount(const char *source, const char *target, const char *fstype, u32 flags, const char *data);
 struct super *super_alloc(const char *fstype, const struct super_ops *ops, u64 magic); /* refs 1; a device number of its own; NULL */
 int super_make_root(struct super *s, struct inode *i); /* a pinned root name; takes over the inode reference, also on failure */
 struct mount *mount_internal(struct fs_type *t); /* not attached: pipefs, sockfs, shm; NULL: no memory */
 void super_put(struct super *s); /* one reference less; the last one takes the tree apart */
-void mnt_get(struct mount *m);
-void mnt_put(struct mount *m);
+void mnt_get(struct mount *m); /* => the caller knows a reference */
+void mnt_put(struct mount *m); /* the last one of a detached mount frees it. => may sleep */
 /* Text of /proc/PID/mounts (0), mountinfo (1), mountstats (2), as seen from the root of @root. /proc/filesystems. */
 void mounts_show(struct seq_buf *s, int kind, const struct path *root);
-void filesystems_show(struct seq_buf *s);
+void filesystems_show(struct seq_buf *s); /* /proc/filesystems */
 /* Poll of /proc/mounts: counts changes of the mount tree. */
 extern u64 mount_event;
 extern wait_queue_t mount_event_wait;
@@ -382,14 +383,14 @@ int devfs_add(const char *name, u32 mode, u64 rdev); /* node, directories made a
 void chrdevs_show(struct seq_buf *s); /* /proc/devices */
 #define MKDEV(ma, mi) ((u64)(ma) << 20 | (mi)) /* kernel form; new_encode_dev for stat */
 u64 encode_dev(u64 dev); /* Linux's st_dev/st_rdev encoding */
-u64 decode_dev(u64 udev);
+u64 decode_dev(u64 udev); /* and back */
 
 /* Boot. */
 void userfaultfd_init(void); /* its device and sysctl */
 void proc_kpage_init(void); /* /proc/kpagecount, kpageflags */
 void vfs_init(void); /* caches, root tmpfs mounted */
 int initrd_unpack(const void *data, u64 len); /* newc, several, each plain or gzip; into the root */
-u64 vfs_check(void);
+u64 vfs_check(void); /* names and mounts; mismatches found, each printed */
 
 /* File locks of a file as /proc/locks lines; and what a task's exit or close must drop. */
 void locks_show(struct seq_buf *s);
@@ -410,7 +411,7 @@ void locks_remove_file(struct file *f); /* last reference */
 #define FS_DELETE_SELF 1024u
 #define FS_MOVE_SELF 2048u
 extern u32 fsnotify_watches; /* (a) in the whole system */
-void fsnotify_slow(struct dentry *d, u32 mask, u32 cookie);
+void fsnotify_slow(struct dentry *d, u32 mask, u32 cookie); /* an event for those who watch the name or its directory. => a reference on d; takes watch_lock */
 static inline void fsnotify(struct dentry *d, u32 mask)
 {
 	if (unlikely(READ_ONCE(fsnotify_watches)))

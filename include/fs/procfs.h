@@ -21,10 +21,10 @@ struct proc_file {
 /* Adds a file; directories are made as needed. @f stays referenced. Boot, thread context; out of memory panics. */
 void proc_add(const struct proc_file *f);
 void proc_add_table(const struct proc_file *f, u32 n);
-void sysfs_add(const struct proc_file *f);
+void sysfs_add(const struct proc_file *f); /* the same in /sys */
 void sysfs_add_table(const struct proc_file *f, u32 n);
-void proc_symlink(const char *path, const char *target);
-void sysfs_mkdir(const char *path);
+void proc_symlink(const char *path, const char *target); /* a link in /proc; both texts are static */
+void sysfs_mkdir(const char *path); /* an empty directory in /sys */
 
 /* A number that may be read and written between two bounds: arg of sysctl_show and sysctl_write. */
 struct sysctl { u64 *value; u64 min, max; };
@@ -35,7 +35,7 @@ int sysctl_write(const char *text, u64 n, void *arg);
 
 /* Text files by themselves, for other dynamic trees. */
 struct text_source { void (*show)(struct seq_buf *s, void *arg); int (*write)(const char *, u64, void *); void *arg; };
-int text_open(struct file *f, const struct text_source *src);
+int text_open(struct file *f, const struct text_source *src); /* these five are the operations of a file whose text show() makes at the first read */
 s64 text_read(struct file *f, struct iov_iter *to, loff_t *pos);
 s64 text_write(struct file *f, struct iov_iter *from, loff_t *pos);
 loff_t text_llseek(struct file *f, loff_t off, int whence);
@@ -71,19 +71,20 @@ bool proc_may_look(struct task *t); /* same owner or capable */
 int proc_look_permission(struct inode *i, int mask); /* .permission of directories for those who may look */
 bool proc_emit_dots(struct file *f, struct dir_sink *s); /* "." and ".."; false when the sink is full */
 void proc_dynamic_dentry(struct dentry *d, struct inode *i); /* a name that is looked up on every walk */
+/* Of one file of /proc/PID; referenced, NULL: no memory. */
 struct inode *proc_pid_inode(struct super *s, struct pid *p, const struct pid_entry *e, bool thread, s32 fd, u32 mode);
-struct dentry *proc_lookup_pid(struct inode *dir, struct dentry *d, bool thread);
+struct dentry *proc_lookup_pid(struct inode *dir, struct dentry *d, bool thread); /* a number in /proc or a task directory: as inode_ops->lookup */
 extern const struct inode_ops pid_dir_iops, fd_dir_iops, fdinfo_dir_iops, task_dir_iops, fd_link_iops, map_files_iops, ns_dir_iops;
 extern const struct file_ops pid_dir_fops, fd_dir_fops, fdinfo_dir_fops, task_dir_fops, map_files_fops, ns_dir_fops, pagemap_fops, mem_fops;
-u64 proc_ino(struct pid *p, u32 what);
-void proc_system_init(void);
+u64 proc_ino(struct pid *p, u32 what); /* inode number of that file of that process */
+void proc_system_init(void); /* these make their files; boot */
 void proc_sysctl_init(void);
 void sysfs_tree_init(void);
 void proc_irq_init(void); /* /proc/irq: after the devices */
 void sysfs_thp_init(void);
 void sysfs_ksm_init(void);
 void sysfs_hugetlb_init(void); /* and /proc/sys/vm/nr_hugepages */
-void pid_stat_show(struct seq_buf *s, struct task *t);
+void pid_stat_show(struct seq_buf *s, struct task *t); /* /proc/PID/stat, status and so on: one a file, of a referenced task. => may sleep */
 void pid_status_show(struct seq_buf *s, struct task *t);
 /* proc_mem.c */
 void cmdline_show(struct seq_buf *s, struct task *t);

@@ -59,7 +59,10 @@ struct rb_node *rb_next(const struct rb_node *node);
 struct rb_node *rb_prev(const struct rb_node *node);
 struct rb_node *rb_first(const struct rb_root *root);
 struct rb_node *rb_last(const struct rb_root *root);
-/* new takes the victim's place and colour; it must sort the same. */
+/* Children before their parents, for tearing a tree down without rebalancing. */
+struct rb_node *rb_first_postorder(const struct rb_root *root);
+struct rb_node *rb_next_postorder(const struct rb_node *node);
+/* new takes the place and colour of victim; it must sort the same. */
 void rb_replace_node(struct rb_node *victim, struct rb_node *new, struct rb_root *root);
 /* Shape and colours. => the black height (0 for an empty tree), or -1 and *bad is set. */
 int rb_check(const struct rb_root *root, const struct rb_node **bad);

@@ -222,7 +222,7 @@ static inline struct vma *vma_at(struct mm *mm, u64 addr)
 	struct vma *v = vma_find(mm, addr);
 	return v && v->start <= addr ? v : NULL;
 }
-struct vma *vma_next(struct vma *v);
+struct vma *vma_next(struct vma *v); /* neighbours by address, NULL at the ends. => m held */
 struct vma *vma_prev(struct vma *v);
 #define for_each_vma(v, mm) list_for_each_entry(v, &(mm)->vma_list, list)
 
@@ -265,8 +265,8 @@ int do_mincore(struct mm *mm, u64 addr, u64 npages, u8 *vec);
 /* exec: sets mmap_base (random unless personality) and makes the stack VMA [top - size, top) growing down. A stack without a
  * limit, or @bottomup (ADDR_COMPAT_LAYOUT), leaves the space below the stack to it and places mappings upwards. */
 int mm_setup_layout(struct mm *mm, u64 stack_rlimit, bool randomize, bool bottomup, u64 *stack_top);
-int mm_set_brk_start(struct mm *mm, u64 end_of_bss, bool randomize);
-u64 mm_random_pie_base(bool randomize);
+int mm_set_brk_start(struct mm *mm, u64 end_of_bss, bool randomize); /* the heap begins behind the program, at random if so. 0, -ENOMEM */
+u64 mm_random_pie_base(bool randomize); /* where a position-independent program goes */
 /* Special mapping of fixed pages (vDSO, vvar): pages stay referenced by the caller. */
 s64 mm_install_special(struct mm *mm, u64 addr_hint, struct page **pages, unsigned n, u64 vmflags, const char *name);
 
@@ -316,15 +316,15 @@ bool mm_next_mapped(struct mm *mm, u64 from, u64 *start, u64 *end);
 int mm_maps_show(struct mm *mm, struct seq_buf *s, int detail, const struct mempolicy *task); /* @task: its policy, for numa_maps */ /* 0 maps, 1 smaps, 2 smaps_rollup, 3 numa_maps */
 void mm_status_show(struct mm *mm, struct seq_buf *s); /* VmPeak: ... lines of status */
 void mm_pagetables_show(struct mm *mm, struct seq_buf *s); /* the tables themselves */
-void mm_statm(struct mm *mm, u64 v[7]);
+void mm_statm(struct mm *mm, u64 v[7]); /* the seven numbers of /proc/PID/statm, in pages */
 /* Entries of /proc/PID/pagemap, with frame numbers: PAGEMAP_PFN hides them. */
 #define PAGEMAP_PFN ((1ull << 55) - 1)
 int mm_pagemap_read(struct mm *mm, u64 first_page, u64 n, u64 *out);
-int mm_clear_refs(struct mm *mm, int what);
+int mm_clear_refs(struct mm *mm, int what); /* what: the number written to clear_refs. 0, -EINVAL. => takes m */
 
 /* Checker: VMA tree, lists, page tables against VMAs, counters. Returns mismatches found (each printed). */
 u64 mm_check(struct mm *mm);
-u64 mm_check_all(void);
+u64 mm_check_all(void); /* of every address space */
 void mm_init(void); /* caches, zero page */
 void khugepaged_start(void); /* background promotion; threads can be made */
 void khugepaged_wake(void); /* the policy changed: look now */

@@ -35,8 +35,8 @@ static inline bool futex_key_eq(const struct mem_key *x, const struct mem_key *y
 {
 	return x->a == y->a && x->b == y->b && x->off == y->off;
 }
-struct futex_bucket *futex_bucket(const struct mem_key *k);
-void futex_lock_two(struct futex_bucket *a, struct futex_bucket *b);
+struct futex_bucket *futex_bucket(const struct mem_key *k); /* where those who wait at that word stand */
+void futex_lock_two(struct futex_bucket *a, struct futex_bucket *b); /* in address order; a may be b */
 void futex_unlock_two(struct futex_bucket *a, struct futex_bucket *b);
 /* Reads a user word under a bucket lock, without sleeping. -EFAULT: fault it in with futex_fault_in and try again. */
 int futex_peek(u32 *v, u64 uaddr);
@@ -47,15 +47,18 @@ void futex_wake_q(struct futex_q *q); /* => its bucket's lock; q is gone afterwa
 
 /* deadline U64_MAX: none; real: the deadline is of CLOCK_REALTIME (ns) */
 struct futex_timeout { u64 ns; bool set, real; };
-u64 futex_deadline(const struct futex_timeout *t);
+u64 futex_deadline(const struct futex_timeout *t); /* on the monotonic clock; ~0: none */
+/* 0, -EAGAIN: the word is not val, -ETIMEDOUT, -ERESTARTSYS or -ERESTART_RESTARTBLOCK, -EFAULT. => sleeps */
 long futex_wait(u64 uaddr, bool shared, u32 val, u32 bitset, const struct futex_timeout *to);
-long futex_wake_user(u64 uaddr, bool shared, int nr, u32 bitset);
+long futex_wake_user(u64 uaddr, bool shared, int nr, u32 bitset); /* of the running process' word: how many were woken */
+/* Woken and moved; *expect (may be NULL) is what from must hold, else -EAGAIN. */
 long futex_requeue(u64 from, u64 to, bool shared, int nr_wake, int nr_requeue, const u32 *expect);
+/* Changes the second word, wakes at the first, and at the second if its old value compares. */
 long futex_wake_op(u64 uaddr, u64 uaddr2, bool shared, int nr, int nr2, u32 op);
 struct futex_waitv_k { u64 val, uaddr; bool shared; };
 long futex_wait_many(struct futex_waitv_k *v, unsigned n, const struct futex_timeout *to);
 long futex_lock_pi(u64 uaddr, bool shared, const struct futex_timeout *to, bool try);
-long futex_unlock_pi(u64 uaddr, bool shared);
+long futex_unlock_pi(u64 uaddr, bool shared); /* hands over to the first in line. 0, -EPERM: not the owner */
 long futex_wait_requeue_pi(u64 uaddr, u64 uaddr2, bool shared, u32 val, u32 bitset, const struct futex_timeout *to);
 long futex_cmp_requeue_pi(u64 from, u64 to, bool shared, int nr_wake, int nr_requeue, const u32 *expect);
 void futex_pi_owner_exit(struct task *t);
