@@ -37,7 +37,7 @@ bool page_get_unless_zero(struct page *p)
 	return true;
 }
 
-static bool page_trylock(struct page *p)
+bool page_trylock(struct page *p)
 {
 	return !page_test_and_set_flag(p, PG_LOCKED);
 }

@@ -128,6 +128,7 @@ static inline void page_put(struct page *p)
 	}
 }
 void page_lock(struct page *p); /* PG_LOCKED; may sleep */
+bool page_trylock(struct page *p);
 void page_unlock(struct page *p);
 
 #endif
