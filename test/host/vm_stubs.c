@@ -13,6 +13,7 @@
 static const char no_pool[] = "no pools in this test";
 #define NO_POOL VERIFY(!no_pool[0])
 void hugetlb_init_sizes(void) {}
+int vma_file_may_punch(struct file *f) { return 0; }
 unsigned vma_file_huge_shift(struct file *f) { return 0; }
 struct mapping *vma_file_mapping(struct file *f) { return &f->m; }
 u64 vm_state_sum(enum vm_state s) { return (u64)vm_states[s]; }
