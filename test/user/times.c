@@ -1,12 +1,10 @@
 /*
  * Clocks and sleeping: monotonic, vDSO against system call, resolution, absolute sleeps, timers, CPU time,
- * scheduling calls.
+ * scheduling calls. Who gets how much is fairness.c.
  */
 // VARIANTS: musl glibc
 #include "check.h"
 #include <sched.h>
-#include <stdatomic.h>
-#include <sys/mman.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -161,57 +159,6 @@ TEST(scheduling_calls)
 		CHECK_OK(syscall(SYS_sched_setscheduler, 0, SCHED_FIFO, &sp));
 		CHECK_EQ(syscall(SYS_sched_getscheduler, 0), SCHED_FIFO);
 	});
-}
-
-/* Three busy processes on one CPU, one of them nice, until they have used a second of CPU time together. */
-static bool share_a_second(long long got[3])
-{
-	struct { atomic_int ready; atomic_llong got[3]; } *all = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-
-	if (all == MAP_FAILED)
-		return false;
-	fflush(NULL);
-	for (int i = 0; i < 3; i++)
-		if (!fork()) {
-			cpu_set_t set;
-
-			CPU_ZERO(&set);
-			CPU_SET(0, &set);
-			sched_setaffinity(0, sizeof set, &set);
-			if (i == 2)
-				setpriority(PRIO_PROCESS, 0, 10);
-			all->ready++;
-			while (all->ready < 3)
-				usleep(1000);
-			long long before = now(CLOCK_PROCESS_CPUTIME_ID);
-			while (all->got[0] + all->got[1] + all->got[2] < 1000000000)
-				all->got[i] = now(CLOCK_PROCESS_CPUTIME_ID) - before;
-			_exit(0);
-		}
-	while (wait(NULL) > 0)
-		;
-	for (int i = 0; i < 3; i++)
-		got[i] = all->got[i];
-	munmap(all, 4096);
-	return true;
-}
-
-/*
- * All run, those that are not nice get clearly more. What a busy host takes from the machine counts as the time of whoever ran then, and may
- * be half of all: of five seconds one is to be fair.
- */
-TEST(fairness)
-{
-	bool fair = false;
-	long long got[3];
-
-	for (int i = 0; i < 5 && !fair; i++) {
-		REQUIRE(share_a_second(got));
-		fair = got[2] > 0 && got[0] > 2 * got[2] && got[1] > 2 * got[2] && got[0] < 2 * got[1] && got[1] < 2 * got[0];
-		if (!fair)
-			printf("  shares of a second in us: %lld %lld, nice %lld\n", got[0] / 1000, got[1] / 1000, got[2] / 1000);
-	}
-	CHECK(fair);
 }
 
 TEST(system_facts)
