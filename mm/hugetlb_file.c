@@ -89,6 +89,44 @@ out:
 	return err;
 }
 
+/*
+ * A file's promise is being redeemed: its page is taken and on the way into the tree. The entry stays in the set, so that a mapping made
+ * meanwhile asks for no other page, and counts no more.
+ */
+#define REDEEMED xa_mk_value(0)
+
+static bool redeem_begin(struct huge_resv *r, u64 index)
+{
+	bool there;
+	void *e;
+
+	mutex_lock(&r->lock);
+	e = xa_load(&r->set, index);
+	there = e && e != REDEEMED;
+	if (there) {
+		xa_replace(&r->set, index, REDEEMED);
+		r->count--;
+	}
+	mutex_unlock(&r->lock);
+	return there;
+}
+
+/* The page is there, or will not come. A promise made where there was none before is given back. */
+static void redeem_end(struct huge_resv *r, u64 index)
+{
+	void *e;
+
+	mutex_lock(&r->lock);
+	e = xa_erase(&r->set, index);
+	if (e && e != REDEEMED)
+		r->count--;
+	mutex_unlock(&r->lock);
+	if (e && e != REDEEMED) {
+		hugetlb_unreserve(r->h, 1);
+		huge_quota_uncharge(r->quota, 1);
+	}
+}
+
 bool huge_resv_take(struct huge_resv *r, u64 index)
 {
 	bool there;
@@ -103,11 +141,23 @@ bool huge_resv_take(struct huge_resv *r, u64 index)
 	return there;
 }
 
+/* => r->lock */
+static bool make_again(struct huge_resv *r, u64 index)
+{
+	void *e = xa_mk_value(++r->gen);
+
+	if (xa_load(&r->set, index) == REDEEMED) {
+		xa_replace(&r->set, index, e);
+		return true;
+	}
+	return !xa_insert(&r->set, index, e, GFP_KERNEL);
+}
+
 void huge_resv_undo(struct huge_resv *r, u64 index, struct page *p, bool promised)
 {
 	mutex_lock(&r->lock);
 	/* without memory for a number the promise is lost: as if it had never been made */
-	if (promised && !xa_insert(&r->set, index, xa_mk_value(++r->gen), GFP_KERNEL)) {
+	if (promised && make_again(r, index)) {
 		r->count++;
 		hugetlb_give_back(r->h, p);
 	} else {
@@ -123,7 +173,8 @@ void huge_resv_drop(struct huge_resv *r, u64 first, u64 end)
 
 	mutex_lock(&r->lock);
 	while (r->count && i < end && xa_find(&r->set, &i, end - 1)) {
-		xa_erase(&r->set, i++);
+		if (xa_erase(&r->set, i++) == REDEEMED)
+			continue; /* it has its page */
 		r->count--;
 		n++;
 	}
@@ -162,12 +213,15 @@ struct page *huge_file_take(struct mapping *m, u64 index, bool *promised)
 	struct huge_resv *r = &huge_file_of(m)->resv;
 	struct page *p;
 
-	*promised = huge_resv_take(r, index);
+	*promised = redeem_begin(r, index);
 	if (!*promised && !huge_quota_charge(r->quota, 1))
 		return NULL;
 	p = hugetlb_take(r->h, *promised);
-	if (!p)
+	if (!p) {
+		if (*promised)
+			redeem_end(r, index);
 		huge_quota_uncharge(r->quota, 1);
+	}
 	return p;
 }
 
@@ -180,15 +234,12 @@ int huge_file_add(struct mapping *m, u64 index, struct page *p)
 	page_set_flag(p, PG_DIRTY); /* there is nowhere to write it to */
 	err = mapping_insert(m, index << r->h->order, p);
 	if (err) {
+		redeem_end(r, index);
 		huge_quota_uncharge(r->quota, 1);
 		page_put(p);
 		return err;
 	}
-	/* a promise made between the look and the insertion */
-	if (huge_resv_take(r, index)) {
-		hugetlb_unreserve(r->h, 1);
-		huge_quota_uncharge(r->quota, 1);
-	}
+	redeem_end(r, index);
 	return 0;
 }
 

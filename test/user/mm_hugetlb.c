@@ -490,4 +490,52 @@ TEST(at_the_end)
 	clean();
 }
 
+/* A page on its way into the object is not asked for again by who maps the object meanwhile: the pool has just what it needs. */
+static long map_over_and_over(int fd, volatile int *on)
+{
+	long refused = 0;
+
+	while (*on) {
+		char *p = mmap(NULL, 4 * H, RW, MAP_SHARED, fd, 0);
+
+		if (p == MAP_FAILED)
+			refused++;
+		else
+			munmap(p, 4 * H);
+		if (*on == 1)
+			*on = 2; /* it runs */
+	}
+	return refused;
+}
+
+TEST(mapped_while_another_faults)
+{
+	volatile int *on = mmap(NULL, P, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	int fd = memfd_create("exact", MFD_HUGETLB), st;
+
+	REQUIRE(on != MAP_FAILED && fd >= 0 && pool(4) && !ftruncate(fd, 4 * H));
+	for (int i = 0; i < 20; i++) {
+		char *p = mmap(NULL, 4 * H, RW, MAP_SHARED, fd, 0);
+		pid_t pid;
+
+		REQUIRE(p != MAP_FAILED);
+		*on = 1;
+		pid = fork(); /* an address space of its own: a fault keeps mmap waiting */
+		if (!pid)
+			_exit(map_over_and_over(fd, on) != 0);
+		while (*on == 1)
+			usleep(1000);
+		for (int k = 0; k < 4; k++)
+			p[k * H] = 1;
+		*on = 0;
+		CHECK_EQ(waitpid(pid, &st, 0), pid);
+		CHECK_EQ(st, 0);
+		munmap(p, 4 * H);
+		CHECK_OK(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 4 * H));
+	}
+	close(fd);
+	munmap((void *)on, P);
+	CHECK(pool(0));
+}
+
 TEST_MAIN
