@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-struct leaks_state { char text[16384]; long free; };
+struct leaks_state { char text[16384]; long free, last_pid; };
 
 static inline long leaks_field(const char *text, const char *name)
 {
@@ -34,6 +34,8 @@ static inline void leaks_look(struct leaks_state *s)
 	char mem[4096];
 
 	leaks_slurp("/proc/slabinfo", s->text, sizeof s->text);
+	leaks_slurp("/proc/loadavg", mem, sizeof mem);
+	s->last_pid = strrchr(mem, ' ') ? atol(strrchr(mem, ' ')) : 0;
 	leaks_slurp("/proc/meminfo", mem, sizeof mem);
 	s->free = leaks_field(mem, "MemFree:") + leaks_field(mem, "Slab:") + leaks_field(mem, "KernelStack:") + leaks_field(mem, "PageTables:") +
 		  leaks_field(mem, "Cached:") + leaks_field(mem, "HardwareCorrupted:") + leaks_field(mem, "PageArray:");
@@ -42,6 +44,8 @@ static inline void leaks_look(struct leaks_state *s)
 /* Caches with more than @slack objects in use that were not before, and lost memory. say: print them. */
 static inline int leaks_between(const struct leaks_state *a, const struct leaks_state *b, long slack, bool say)
 {
+	/* numbers of processes: a page for every 512 new ones, and all of them when they begin again */
+	long pages = 2 + (b->last_pid < a->last_pid ? 32768 : b->last_pid - a->last_pid) / 512;
 	int n = 0;
 
 	for (const char *l = b->text; (l = strchr(l, '\n')) && l[1]; ) {
@@ -52,7 +56,7 @@ static inline int leaks_between(const struct leaks_state *a, const struct leaks_
 		if (sscanf(l, "%39s %ld", name, &used) != 2 || !strncmp(name, "magazine", 8))
 			continue;
 		snprintf(key, sizeof key, "\n%s ", name);
-		long before = leaks_field(a->text, key) + (strcmp(name, "kmalloc-4k") ? 0 : 2); /* a page for every 512 new numbers of processes */
+		long before = leaks_field(a->text, key) + (strcmp(name, "kmalloc-4k") ? 0 : pages);
 		if (used > before + slack) {
 			n++;
 			if (say)
