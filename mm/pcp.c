@@ -142,7 +142,6 @@ static noinline bool pcp_refill(struct pcp *pc, enum mobility mt)
 	pcp_poll(pc);
 	n = zones_alloc_bulk(this_node(), gfp, l->pages, min(l->high, (u32)PCP_BATCH));
 	pc->refills++;
-	count_vm_events(PGALLOC, n);
 	count_numa(this_node(), NUMA_HIT, n);
 	count_numa(this_node(), NUMA_LOCAL, n);
 	/* Highest address first in, so that the stack gives ascending ones. */
@@ -168,7 +167,6 @@ static noinline void pcp_spill(struct pcp *pc, struct pcp_list *l)
 	n = min(l->count, (u32)PCP_BATCH);
 	l->count -= n;
 	pc->spills++;
-	count_vm_events(PGFREE, n);
 	zones_free_bulk(l->pages + l->count, n);
 }
 

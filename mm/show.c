@@ -31,7 +31,8 @@ static u64 sat_sub(u64 a, u64 b)
 	return a > b ? a - b : 0;
 }
 
-u64 nr_mlocked_pages(void)
+/* That address spaces have locked, whether they are there or not (mlock2 on fault). */
+static u64 nr_mlocked_pages(void)
 {
 	u64 n = 0;
 
@@ -40,30 +41,61 @@ u64 nr_mlocked_pages(void)
 	return n;
 }
 
-/* Pages mapped, summed over the address spaces: a page shared by fork counts once in each. */
-static void sum_rss(u64 *anon, u64 *file)
+/* User memory and the page cache, in pages. */
+struct user_pages {
+	u64 anon, mapped, cached, shmem, mlocked, unevictable;
+};
+
+/* Pages mapped are summed over the address spaces: one that is shared by fork counts once in each, so no more than there are at all. */
+static void sum_user_pages(struct user_pages *u)
 {
-	s64 a = 0, f = 0;
+	s64 anon = 0, mapped = 0;
 
 	for (struct mm *mm = NULL; (mm = mm_next(mm, NULL));) {
-		a += mm_rss(mm, RSS_ANON);
-		f += mm_rss(mm, RSS_FILE) + mm_rss(mm, RSS_SHMEM);
+		anon += mm_rss(mm, RSS_ANON);
+		mapped += mm_rss(mm, RSS_FILE) + mm_rss(mm, RSS_SHMEM);
 	}
-	*anon = a > 0 ? (u64)a : 0;
-	*file = f > 0 ? (u64)f : 0;
+	u->shmem = nr_shmem_pages();
+	u->cached = max(nr_file_pages(), u->shmem); /* one in the other */
+	u->anon = (u64)clamp_t(s64, anon, 0, (s64)nr_total_pages());
+	u->mapped = (u64)clamp_t(s64, mapped, 0, (s64)u->cached);
+	u->mlocked = min(nr_mlocked_pages(), u->anon + u->cached);
+	/* without swap all that is not on the lists of mm/lru.c */
+	u->unevictable = sat_sub(u->anon + u->cached, lru_pages(-1, LRU_ACTIVE) + lru_pages(-1, LRU_INACTIVE));
+}
+
+void user_pages_vmstat_show(struct seq_buf *m)
+{
+	struct user_pages u;
+
+	sum_user_pages(&u);
+	seq_printf(m, "nr_unevictable %llu\nnr_mlock %llu\nnr_anon_pages %llu\nnr_mapped %llu\nnr_file_pages %llu\nnr_dirty 0\n"
+		      "nr_writeback 0\nnr_shmem %llu\n", u.unevictable, u.mlocked, u.anon, u.mapped, u.cached, u.shmem);
+}
+
+/* Linux has these by zone. */
+void zone_vmstat_show(struct seq_buf *m)
+{
+	u64 allocs[NR_ZONES] = { 0 }, frees = 0;
+	struct zone *z;
+
+	for_each_zone(z) {
+		allocs[z->nr] += READ_ONCE(z->allocs);
+		frees += READ_ONCE(z->frees);
+	}
+	seq_printf(m, "pgalloc_dma %llu\npgalloc_dma32 %llu\npgalloc_normal %llu\npgalloc_movable %llu\npgfree %llu\n", allocs[ZONE_DMA],
+		   allocs[ZONE_DMA32], allocs[ZONE_NORMAL], allocs[ZONE_MOVABLE], frees);
 }
 
 void meminfo_show(struct seq_buf *m)
 {
 	u64 total = nr_total_pages(), free = nr_free_pages(), low = 0;
-	u64 shmem = nr_shmem_pages(), cached = max(nr_file_pages(), shmem);	/* one in the other */
 	u64 active = lru_pages(-1, LRU_ACTIVE), inactive = lru_pages(-1, LRU_INACTIVE);
-	u64 anon, mapped, slab_r = vm_state_sum(NR_SLAB_RECLAIMABLE);
+	u64 slab_r = vm_state_sum(NR_SLAB_RECLAIMABLE);
+	struct user_pages u;
 	struct zone *z;
 
-	sum_rss(&anon, &mapped);
-	anon = min(anon, total);
-
+	sum_user_pages(&u);
 	for_each_zone(z)
 		low += z->wmark[WMARK_LOW];
 	kb(m, "MemTotal", total);
@@ -71,7 +103,7 @@ void meminfo_show(struct seq_buf *m)
 	/* What could be had without swapping: free memory, what may be evicted and half of the caches that shrink, less the reserves. */
 	kb(m, "MemAvailable", min(sat_sub(free, low) + active + inactive + slab_r / 2, total));
 	kb(m, "Buffers", 0);
-	kb(m, "Cached", cached);
+	kb(m, "Cached", u.cached);
 	kb(m, "SwapCached", 0);
 	/* the lists of mm/lru.c; without swap all other user memory is on none */
 	kb(m, "Active", active);
@@ -80,15 +112,15 @@ void meminfo_show(struct seq_buf *m)
 	kb(m, "Inactive(anon)", 0);
 	kb(m, "Active(file)", active);
 	kb(m, "Inactive(file)", inactive);
-	kb(m, "Unevictable", sat_sub(anon + cached, active + inactive));
-	kb(m, "Mlocked", min(nr_mlocked_pages(), anon + cached));
+	kb(m, "Unevictable", u.unevictable);
+	kb(m, "Mlocked", u.mlocked);
 	kb(m, "SwapTotal", 0);
 	kb(m, "SwapFree", 0);
-	kb(m, "Dirty", vm_state_sum(NR_DIRTY));
-	kb(m, "Writeback", vm_state_sum(NR_WRITEBACK));
-	kb(m, "AnonPages", anon);
-	kb(m, "Mapped", min(mapped, cached));
-	kb(m, "Shmem", shmem);
+	kb(m, "Dirty", 0); /* no file has another place than memory */
+	kb(m, "Writeback", 0);
+	kb(m, "AnonPages", u.anon);
+	kb(m, "Mapped", u.mapped);
+	kb(m, "Shmem", u.shmem);
 	kb(m, "KReclaimable", slab_r);
 	kb(m, "Slab", slab_r + vm_state_sum(NR_SLAB));
 	kb(m, "SReclaimable", slab_r);
@@ -248,17 +280,6 @@ static void pageset_lines(struct seq_buf *m, const struct zone *z)
 	}
 }
 
-static void zone_numa_lines(struct seq_buf *m, int node)
-{
-	static const char *const names[] = {
-		[NUMA_HIT] = "numa_hit", [NUMA_MISS] = "numa_miss", [NUMA_FOREIGN] = "numa_foreign",
-		[NUMA_INTERLEAVE] = "numa_interleave", [NUMA_LOCAL] = "numa_local", [NUMA_OTHER] = "numa_other",
-	};
-
-	for (unsigned int i = 0; i < ARRAY_SIZE(names); i++)
-		seq_printf(m, "      %-12s %llu\n", names[i], numa_event_sum(node, i));
-}
-
 static void zone_lines(struct seq_buf *m, const struct zone *z)
 {
 	u64 free = READ_ONCE(z->b.nr_free) + READ_ONCE(z->deferred);
@@ -269,7 +290,6 @@ static void zone_lines(struct seq_buf *m, const struct zone *z)
 		   z->spanned, z->present, z->managed);
 	protection_line(m, z);
 	seq_printf(m, "      nr_free_pages %llu\n", free);
-	zone_numa_lines(m, z->node);
 	pageset_lines(m, z);
 	seq_printf(m, "  vm stats threshold: 0\n  node_unreclaimable:  0\n  start_pfn:           %llu\n", z->start_pfn);
 	/* ours alone, behind what others know */
@@ -288,6 +308,7 @@ void zoneinfo_show(struct seq_buf *m)
 			node = z->node;
 			seq_puts(m, "  per-node stats\n");
 			lru_vmstat_show(m, node, "      ");
+			numa_vmstat_show(m, node, "      ");
 		}
 		zone_lines(m, z);
 	}

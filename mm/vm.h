@@ -315,6 +315,4 @@ void mapping_count_pages(struct mapping *m, s64 n); /* so many came into the tre
 /* One reference and one mapping at once, unless the page is being freed (filemap.c). */
 bool page_entry_add_unless_free(struct page *p);
 
-u64 nr_mlocked_pages(void); /* show.c: that address spaces have locked, whether they are there or not (mlock2 on fault) */
-
 #endif

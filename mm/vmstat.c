@@ -53,18 +53,26 @@ u64 vm_state_sum(enum vm_state s)
 	return n > 0 ? (u64)n : 0;
 }
 
+void numa_vmstat_show(struct seq_buf *m, int node, const char *indent)
+{
+	for (unsigned int i = 0; i < NR_NUMA_EVENTS; i++)
+		seq_printf(m, "%s%s %llu\n", indent, numa_names[i], numa_event_sum(node, i));
+}
+
 void vmstat_show(struct seq_buf *m)
 {
 	struct tlb_stats t;
 
 	seq_printf(m, "nr_free_pages %llu\n", nr_free_pages());
 	lru_vmstat_show(m, -1, "");
-	seq_printf(m, "nr_mlock %llu\n", nr_mlocked_pages());
+	user_pages_vmstat_show(m);
 	seq_printf(m, "nr_kernel_stack %llu\n", vm_state_sum(NR_KSTACK_PAGES) * (PAGE_SIZE / 1024));
 	for (unsigned int i = 0; i < NR_VM_STATES; i++)
 		seq_printf(m, "%s %llu\n", state_names[i], vm_state_sum(i));
-	for (unsigned int i = 0; i < NR_NUMA_EVENTS; i++)
-		seq_printf(m, "%s %llu\n", numa_names[i], numa_event_sum(-1, i));
+	numa_vmstat_show(m, -1, "");
+	zone_vmstat_show(m);
+	/* nothing is read from a disk, nor written to one */
+	seq_puts(m, "pgmajfault 0\npgpgin 0\npgpgout 0\npswpin 0\npswpout 0\n");
 	for (unsigned int i = 0; i < NR_VM_EVENTS; i++)
 		seq_printf(m, "%s %llu\n", event_names[i], vm_event_sum(i));
 	hugetlb_vmstat_show(m);
@@ -90,6 +98,5 @@ void node_vmstat_show(struct seq_buf *m, int node)
 {
 	seq_printf(m, "nr_free_pages %llu\n", nr_free_pages_node(node));
 	lru_vmstat_show(m, node, "");
-	for (unsigned int i = 0; i < NR_NUMA_EVENTS; i++)
-		seq_printf(m, "%s %llu\n", numa_names[i], numa_event_sum(node, i));
+	numa_vmstat_show(m, node, "");
 }

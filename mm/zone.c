@@ -76,7 +76,7 @@ static struct page *zone_take(struct zone *z, unsigned int order, enum mobility 
 	spin_lock_irqsave(&z->lock, flags);
 	if (z->b.nr_free >= mark + (1ull << order)) {
 		p = buddy_alloc(&z->b, order, mt);
-		z->allocs += p != NULL;
+		z->allocs += p ? 1ull << order : 0;
 	}
 	spin_unlock_irqrestore(&z->lock, flags);
 	return p;
@@ -280,7 +280,7 @@ void zone_free_block(struct page *p, unsigned int order)
 	u64 flags;
 
 	spin_lock_irqsave(&z->lock, flags);
-	z->frees++;
+	z->frees += 1ull << order;
 	buddy_free(&z->b, page_to_pfn(p), order);
 	spin_unlock_irqrestore(&z->lock, flags);
 }

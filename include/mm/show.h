@@ -17,6 +17,10 @@ void slabinfo_show(struct seq_buf *m);
 void iomem_show(struct seq_buf *m);
 void vmallocinfo_show(struct seq_buf *m);
 void vmstat_show(struct seq_buf *m);
+/* its parts */
+void user_pages_vmstat_show(struct seq_buf *m);
+void zone_vmstat_show(struct seq_buf *m);
+void numa_vmstat_show(struct seq_buf *m, int node, const char *indent); /* node < 0: of all */
 /* /sys/devices/system/node/nodeN/{meminfo,distance,cpulist,numastat} */
 void node_meminfo_show(struct seq_buf *m, int node);
 void node_numastat_show(struct seq_buf *m, int node);

@@ -10,12 +10,7 @@
 #include <kernel/percpu.h>
 
 #define VM_EVENTS(X)								\
-	X(PGALLOC, "pgalloc") X(PGFREE, "pgfree") X(PGFAULT, "pgfault")		\
-	X(PGMAJFAULT, "pgmajfault") X(PGFAULT_ANON, "pgfault_anon")		\
-	X(PGFAULT_COW, "pgfault_cow") X(PGFAULT_COW_REUSE, "pgfault_cow_reuse")	\
-	X(PGFAULT_FILE, "pgfault_file") X(PGFAULT_AROUND, "pgfault_around")	\
-	X(PGPGIN, "pgpgin") X(PGPGOUT, "pgpgout") X(PSWPIN, "pswpin")		\
-	X(PSWPOUT, "pswpout") X(PGSCAN_DIRECT, "pgscan_direct")		\
+	X(PGFAULT, "pgfault") X(PGSCAN_DIRECT, "pgscan_direct")			\
 	X(PGSTEAL_DIRECT, "pgsteal_direct") X(PGREFILL, "pgrefill")		\
 	X(PGACTIVATE, "pgactivate") X(PGDEACTIVATE, "pgdeactivate")		\
 	X(PGLAZYFREE, "pglazyfree") X(PGLAZYFREED, "pglazyfreed")		\
@@ -48,7 +43,6 @@
 	X(NR_KSTACK_PAGES, "nr_kernel_stack_pages") X(NR_VMALLOC, "nr_vmalloc_pages") \
 	X(NR_ANON_THPS, "nr_anon_transparent_hugepages") \
 	X(NR_SHMEM_THPS, "nr_shmem_hugepages") X(NR_SHMEM_PMDS, "nr_shmem_pmdmapped") \
-	X(NR_DIRTY, "nr_dirty") X(NR_WRITEBACK, "nr_writeback")			\
 	X(NR_PERCPU, "nr_percpu_pages") X(NR_PINNED_LONG, "nr_pinned_longterm") X(NR_POISONED, "nr_poisoned")
 
 #define VM_ENUM(sym, text) sym,

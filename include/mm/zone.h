@@ -33,7 +33,7 @@ struct zone {
 	u8 nr;			/* (I) enum zone_nr */
 	int node;		/* (I) */
 	u64 grown;		/* (grow_lock) sections made present after boot */
-	u64 allocs, frees;	/* (lock) statistics */
+	u64 allocs, frees;	/* (lock) pages handed out and taken back */
 } __aligned(64);
 
 struct node {

@@ -147,6 +147,7 @@ void pid_status_show(struct seq_buf *s, struct task *t)
 {
 	struct mm *mm = task_mm_get(t);
 	struct fs_context *fs;
+	u32 queued;
 	sigset_t ign = 0, caught = 0;
 	u64 affinity = t->thread.affinity & cpu_present_mask;
 
@@ -163,11 +164,16 @@ void pid_status_show(struct seq_buf *s, struct task *t)
 	seq_printf(s, "NStgid:\t%d\nNSpid:\t%d\nNSpgid:\t%d\nNSsid:\t%d\n", t->tgid, t->pid, task_pgid(t), task_sid(t));
 	if (mm) {
 		mm_status_show(mm, s);
+		seq_printf(s, "CoreDumping:\t%d\nTHP_enabled:\t%d\n", READ_ONCE(t->signal->core) != NULL,
+			   !(READ_ONCE(mm->flags) & MMF_NO_THP));
 		mm_put(mm);
 	}
 	task_sigsets(t, &ign, &caught);
+	rcu_read_lock();
+	queued = READ_ONCE(rcu_dereference(t->cred)->user->sigpending); /* of all the user's processes */
+	rcu_read_unlock();
 	seq_printf(s, "Threads:\t%d\nSigQ:\t%u/%llu\nSigPnd:\t%016llx\nShdPnd:\t%016llx\nSigBlk:\t%016llx\nSigIgn:\t%016llx\nSigCgt:\t%016llx\n",
-		   t->signal->nr_threads, 0u, (ull)t->signal->rlim[RLIMIT_SIGPENDING].rlim_cur, (ull)t->pending.set,
+		   t->signal->nr_threads, queued, (ull)t->signal->rlim[RLIMIT_SIGPENDING].rlim_cur, (ull)t->pending.set,
 		   (ull)t->signal->shared_pending.set, (ull)t->blocked, (ull)ign, (ull)caught);
 	status_caps(s, t);
 	seq_printf(s, "Cpus_allowed:\t%llx\nCpus_allowed_list:\t", (ull)affinity);

@@ -178,7 +178,7 @@ static long prctl_thp(int op, u64 a2, bool zero)
 	return 0;
 }
 
-/* What a hardware memory error does to the process: kept for it; the kernel has no such errors to report. */
+/* What a hardware memory error does to the process: kept for it, and read by memfail.c. */
 static long prctl_mce_kill(int op, u64 a2, u64 a3, bool zero)
 {
 	struct task *t = current;
