@@ -73,6 +73,7 @@ static int init_thread(void *arg)
 
 	rcu_init();			/* callbacks run */
 	smp_init(h);			/* all CPUs */
+	clock_sources_init();		/* the clock the command line asks for */
 	sysfs_cpus_init();		/* their directories */
 	workqueue_init();		/* deferred work */
 	shrinker_init();		/* working sets of caches are measured */

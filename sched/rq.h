@@ -75,10 +75,12 @@ static inline void rq_unlock(struct run_queue *rq)
 	__spin_release(&rq->lock);
 }
 
-/* Scheduler's clock: the monotonic clock read directly; charging tolerates steps back when the scale is adjusted. */
+/* Scheduler's clock: the monotonic clock, a TSC read directly; charging tolerates steps back when the scale is adjusted. */
 static inline u64 sched_clock(void)
 {
-	return clock_scale_ns(READ_ONCE(clock_scale), rdtsc());
+	const struct clock_scale *c = READ_ONCE(clock_scale);
+
+	return likely(c->source == CLOCK_TSC) ? clock_scale_ns(c, rdtsc()) : ktime_ns();
 }
 
 static inline bool is_fair(const struct thread *t)

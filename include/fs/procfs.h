@@ -83,6 +83,7 @@ void sysfs_tree_init(void);
 void proc_irq_init(void); /* /proc/irq: after the devices */
 void sysfs_thp_init(void);
 void sysfs_ksm_init(void);
+void sysfs_clock_init(void);
 void sysfs_hugetlb_init(void); /* and /proc/sys/vm/nr_hugepages */
 void pid_stat_show(struct seq_buf *s, struct task *t); /* /proc/PID/stat, status and so on: one a file, of a referenced task. => may sleep */
 void pid_status_show(struct seq_buf *s, struct task *t);

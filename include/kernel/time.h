@@ -16,21 +16,24 @@
 #define USER_HZ 100
 
 /*
- * The scale the vDSO shares: ns = base_ns + ((tsc - base_tsc) * mult >> shift), and the same with raw_ns and raw_mult for the raw clock.
- * A scale that was published never changes: steering fills the other one of two and turns the pointer. A reader that is held up for
+ * The scale: ns = base_ns + ((count - base_count) * mult >> shift), and the same with raw_ns and raw_mult for the raw clock. The count is
+ * a TSC for those who read it by themselves, as the vDSO does, only when source says so.
+ * A scale that was published never changes: turning fills the other one of two and turns the pointer. A reader that is held up for
  * longer than two turns, which are a second apart, would see a mixture; ktime_ns() looks for that.
  */
+enum clock_source { CLOCK_TSC, CLOCK_HPET, CLOCK_CLAMPED, NR_CLOCK_SOURCES };
 struct clock_scale {
-	u64 base_tsc, base_ns, raw_ns;
+	u64 base_count, base_ns, raw_ns;
 	u32 mult, shift, raw_mult;
+	enum clock_source source;
 };
 extern struct clock_scale *clock_scale;
 extern u64 tsc_khz;
 
 /* Signed: the counter may have been read before a pointer that is newer than it. */
-static inline u64 clock_scale_ns(const struct clock_scale *c, u64 tsc)
+static inline u64 clock_scale_ns(const struct clock_scale *c, u64 count)
 {
-	return c->base_ns + (u64)((__int128)(s64)(tsc - c->base_tsc) * c->mult >> c->shift);
+	return c->base_ns + (u64)((__int128)(s64)(count - c->base_count) * c->mult >> c->shift);
 }
 
 u64 ktime_ns(void); /* CLOCK_MONOTONIC; any context */
@@ -38,12 +41,17 @@ u64 ktime_raw_ns(void); /* CLOCK_MONOTONIC_RAW */
 u64 ktime_real_ns(void); /* CLOCK_REALTIME, ns since 1970 */
 extern s64 realtime_offset_ns; /* real - monotonic; written under a seqcount by clock_settime */
 void ktime_set_real(u64 ns);
+/* From now on a second of the raw clock is @ns of the monotonic one, in 32.32 fixed point; within 20 % of 1e9 << 32. */
+void clock_steer(u64 ns);
+const char *clock_source_name(enum clock_source source); /* NULL: the machine has none, or it is not to be trusted */
+void clock_use(const char *name); /* that counter makes the time from now on; no such: nothing happens. => thread context */
+void clock_sources_init(void); /* what the command line asks for; boot, when all CPUs are there */
 /*
- * From now on a second of the raw clock is @ns of the monotonic one, in 32.32 fixed point; within 20 % of 1e9 << 32. False: the clock
- * is not the TSC and cannot be steered. => one at a time; vdso_update() must follow
+ * Implemented by proc: turns of the scale are one at a time, and readers of the vDSO's page wait, between the two. hold returns the
+ * flags for release, which shows the page the scale and offsets of now. => irqs are off in between
  */
-bool clock_steer(u64 ns);
-bool clock_can_steer(void);
+u64 vdso_hold(void);
+void vdso_release(u64 flags);
 void udelay(u64 us); /* busy wait, hardware bring-up only */
 
 struct ktimer {

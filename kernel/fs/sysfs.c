@@ -142,6 +142,7 @@ void sysfs_tree_init(void)
 	sysfs_thp_init();
 	sysfs_ksm_init();
 	sysfs_hugetlb_init();
+	sysfs_clock_init();
 }
 
 void sysfs_cpus_init(void)

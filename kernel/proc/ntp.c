@@ -56,10 +56,10 @@ static s64 real_seconds(void)
 
 static void steer(s64 rate)
 {
-	if (rate == ntp.rate || !clock_steer((u64)rate))
+	if (rate == ntp.rate)
 		return;
 	ntp.rate = rate;
-	vdso_update();
+	clock_steer((u64)rate);
 }
 
 /* The rate without this second's part of what is to be made up. */
@@ -261,8 +261,6 @@ static int set_time_locked(u64 ns)
 
 static int adjust_locked(struct timex *x, bool *set)
 {
-	if (x->modes & (ADJ_OFFSET | ADJ_FREQUENCY | ADJ_TICK) && x->modes != (ADJ_ADJTIME | ADJ_OFFSET | ADJ_NANO) && !clock_can_steer())
-		return -EOPNOTSUPP;
 	if (x->modes & ADJ_ADJTIME) {
 		s64 left = ntp.slew;
 		if (!(x->modes & ADJ_NANO))

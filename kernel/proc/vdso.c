@@ -3,7 +3,8 @@
  *
  * The data page is written by whoever changes a clock, serialised by vvar_lock, under an even/odd
  * sequence that user code checks. It holds the scale of the time-stamp counter and what each clock
- * showed at one counter value.
+ * showed at one counter value. The clock's scale is turned inside (vdso_hold, vdso_release): who reads the page sees time go on
+ * only when system calls see it, too.
  */
 #include <kernel/printk.h>
 #include <kernel/random.h>
@@ -46,17 +47,22 @@ void vdso_init(void)
 	vdso_update();
 }
 
-void vdso_update(void)
+u64 vdso_hold(void)
 {
-	const struct clock_scale *c;
 	u64 flags;
 
 	spin_lock_irqsave(&vvar_lock, flags);
-	c = clock_scale;
-	WRITE_ONCE(vvar->seq, vvar->seq | 1);
-	smp_wmb();
-	vvar->mode = c->mult != 0 && c->shift <= 32;
-	vvar->base_tsc = c->base_tsc;
+	if (vvar) {
+		WRITE_ONCE(vvar->seq, vvar->seq | 1);
+		smp_wmb();
+	}
+	return flags;
+}
+
+static void fill(const struct clock_scale *c)
+{
+	vvar->mode = c->source == CLOCK_TSC && c->shift <= 32;
+	vvar->base_tsc = c->base_count;
 	vvar->base_ns[VVAR_MONO] = c->base_ns;
 	vvar->base_ns[VVAR_REAL] = c->base_ns + realtime_offset_ns;
 	vvar->base_ns[VVAR_TAI] = vvar->base_ns[VVAR_REAL] + tai_offset_ns;
@@ -67,7 +73,18 @@ void vdso_update(void)
 	smp_wmb();
 	if (vvar->mode)
 		WRITE_ONCE(vvar->seq, vvar->seq + 1);
+}
+
+void vdso_release(u64 flags)
+{
+	if (vvar)
+		fill(clock_scale);
 	spin_unlock_irqrestore(&vvar_lock, flags);
+}
+
+void vdso_update(void)
+{
+	vdso_release(vdso_hold());
 }
 
 /* Somewhere above the stack, in the same 512 GiB at most, when there is room. 0: anywhere. */

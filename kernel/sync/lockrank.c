@@ -199,7 +199,6 @@ const struct lock_rank lock_ranks[] = {
 	{ "fb_lock fbcon.c", 21, NEST_NONE },
 	{ "port_lock", 21, NEST_NONE },
 	{ "pool_lock", 21, NEST_NONE },
-	{ "hpet_lock", 21, NEST_NONE },
 };
 const u32 lock_ranks_nr = ARRAY_SIZE(lock_ranks);
 

@@ -1,19 +1,20 @@
 /*
- * The clock: the time-stamp counter, scaled, and the per-CPU event timer.
+ * The clock: a counter, scaled, and the per-CPU event timer.
  *
- * The TSC is measured once against whatever counter the machine has: HPET, else the ACPI PM timer,
- * else the PIT. CPUID leaf 0x15 is preferred where it names a crystal and agrees with the
- * measurement within 1 %. ns = base_ns + ((tsc - base_tsc) * mult >> shift) with a product of 128
- * bits, so that the scale never has to be renewed, and the vDSO can use it as it is. Only steering renews it (clock_steer): readers of
+ * The counter is the time-stamp counter as long as it is good. It is measured once against whatever else the machine has: HPET, ACPI
+ * PM timer or PIT. CPUID leaf 0x15 is preferred where it names a crystal and agrees with the measurement within 1 %.
+ * ns = base_ns + ((count - base_count) * mult >> shift) with a product of 128 bits, so that the scale never has to be renewed, and the
+ * vDSO can use it as it is. Only turning renews it, to another rate (clock_steer) or another counter (clock_use): readers of
  * ktime_ns() then see time go on from where the old scale had brought it, because they read again when clock_turns changed
- * meanwhile; it is odd while a scale is being published.
+ * meanwhile; it is odd while a scale is being published. vDSO readers wait for vdso_release().
  *
  * Every CPU that comes up is checked against the boot CPU: if time can be seen to run backwards
- * between them the TSC is given up, clock_scale->mult becomes 0 (the vDSO then makes system calls),
- * and the HPET is the clock, or without one the TSC clamped to never go back.
+ * between them the TSC is given up for the HPET, or without one for the TSC clamped to never go back. The scale says which counter
+ * it is for: all who read a TSC and scale it by themselves (the vDSO, sched_clock) look there, and ask ktime_ns() when it is another.
+ * Raw time and steering work with each counter.
  *
  * Events: TSC deadline where the CPU has it, else the APIC timer's one-shot count, measured against
- * the TSC.
+ * the TSC. Both are each CPU's own and do not care whether CPUs agree; an event that comes early finds nothing due and is set again.
  */
 #include <boot/handoff.h>
 #include <kernel/cmdline.h>
@@ -24,9 +25,11 @@
 #include <kernel/time.h>
 #include <lib/atomic.h>
 #include <lib/math64.h>
+#include <lib/string.h>
 #include <x86/acpi.h>
 #include <x86/apic.h>
 #include <x86/cpu.h>
+#include <x86/hpet.h>
 #include <x86/io.h>
 #include <x86/machine.h>
 
@@ -34,20 +37,21 @@
 #define CALIBRATE_MS 10
 #define SCALE_SHIFT 32
 
-/* Until the measurement a guess of 1 GHz serves timestamps and delays. */
-static struct clock_scale scales[2] = { { .mult = 1u << 30, .shift = 30, .raw_mult = 1u << 30 } };
-struct clock_scale *clock_scale = &scales[0];
+/* Two scales for each counter: a reader who is held up may see a mixture of two, which must not be of two counters. */
+static struct clock_scale scales[NR_CLOCK_SOURCES][2] = {
+	/* until the measurement a guess of 1 GHz serves timestamps and delays */
+	[CLOCK_TSC] = { { .mult = 1u << 30, .shift = 30, .raw_mult = 1u << 30 } },
+};
+struct clock_scale *clock_scale = &scales[CLOCK_TSC][0];
 static u32 clock_turns;
 u64 tsc_khz = 1000000;
 s64 realtime_offset_ns;
 
-static volatile char *hpet;
-static u64 hpet_period_fs, hpet_mult; /* ns per tick, 32.32 */
+static const char *const source_names[NR_CLOCK_SOURCES] = { "tsc", "hpet", "clamped" };
+static struct rate { u32 mult, shift; } rates[NR_CLOCK_SOURCES]; /* as measured */
+static u64 steered = NSEC_PER_SEC << 32; /* (vdso_hold) what clock_steer() was told */
 static bool tsc_bad;
-static u64 clamp_last; /* (a) the greatest time given out, when tsc_bad without HPET */
-static u64 hpet_base_ns;
-static u64 hpet_last; /* (hpet_lock) 64-bit extension of the 32-bit counter */
-static DEFINE_SPINLOCK(hpet_lock);
+static u64 clamp_last; /* (a) the greatest count given out, of CLOCK_CLAMPED */
 
 static bool deadline;
 static u64 event_mult; /* event timer ticks per ns, 32.32 */
@@ -57,19 +61,39 @@ static u64 mul_shift(u64 a, u64 mult, unsigned shift)
 	return (u64)((unsigned __int128)a * mult >> shift);
 }
 
-static u64 tsc_ns(u64 tsc)
+static u64 clamped_count(void)
 {
-	return clock_scale_ns(READ_ONCE(clock_scale), tsc);
+	u64 now = rdtsc(), seen = READ_ONCE(clamp_last);
+
+	while (now > seen)
+		if (try_cmpxchg(&clamp_last, &seen, now))
+			return now;
+	return seen;
 }
 
-/* The scale was turned while the clock was read. An NMI in the midst of a turn takes what it gets. */
-static noinline u64 read_again(void)
+static u64 count_of(enum clock_source source)
+{
+	return source == CLOCK_TSC ? rdtsc() : source == CLOCK_HPET ? hpet_count() : clamped_count();
+}
+
+static u64 raw_at(const struct clock_scale *c, u64 count)
+{
+	return c->raw_ns + (u64)((__int128)(s64)(count - c->base_count) * c->raw_mult >> c->shift);
+}
+
+/*
+ * What a TSC's scale and one look cannot answer, or not now: another counter, the raw clock, a scale that was turned while the clock
+ * was read. An NMI in the midst of a turn takes what it gets.
+ */
+static noinline u64 read_clock(u64 (*at)(const struct clock_scale *c, u64 count))
 {
 	u64 ns = 0;
 
 	for (u32 tries = 0; tries < 1000000; tries++) {
 		u32 turns = READ_ONCE(clock_turns);
-		ns = tsc_ns(rdtsc());
+		barrier();
+		const struct clock_scale *c = READ_ONCE(clock_scale);
+		ns = at(c, count_of(c->source));
 		barrier();
 		if (!(turns & 1) && turns == READ_ONCE(clock_turns))
 			break;
@@ -78,70 +102,105 @@ static noinline u64 read_again(void)
 	return ns;
 }
 
-static noinline u64 slow_clock_ns(void)
-{
-	u64 flags, now, seen;
-
-	if (hpet) {
-		spin_lock_irqsave(&hpet_lock, flags);
-		hpet_last += (u32)(readl(hpet + 0xf0) - (u32)hpet_last);
-		now = hpet_base_ns + mul_shift(hpet_last, hpet_mult, 32);
-		spin_unlock_irqrestore(&hpet_lock, flags);
-		return now;
-	}
-	now = tsc_ns(rdtsc());
-	seen = READ_ONCE(clamp_last);
-	while (now > seen)
-		if (try_cmpxchg(&clamp_last, &seen, now))
-			return now;
-	return seen;
-}
-
 u64 ktime_ns(void)
 {
-	if (unlikely(tsc_bad))
-		return slow_clock_ns();
 	u32 turns = READ_ONCE(clock_turns) & ~1u;
-	u64 ns = tsc_ns(rdtsc());
+	const struct clock_scale *c = READ_ONCE(clock_scale);
+	if (unlikely(c->source != CLOCK_TSC))
+		return read_clock(clock_scale_ns);
+	u64 ns = clock_scale_ns(c, rdtsc());
 	barrier(); /* loads are not reordered (SDM vol. 3A 8.2.2) */
-	return likely(turns == READ_ONCE(clock_turns)) ? ns : read_again();
+	return likely(turns == READ_ONCE(clock_turns)) ? ns : read_clock(clock_scale_ns);
 }
 
 u64 ktime_raw_ns(void)
 {
-	const struct clock_scale *c = READ_ONCE(clock_scale);
-
-	if (unlikely(tsc_bad))
-		return slow_clock_ns(); /* which is never steered */
-	return c->raw_ns + (u64)((__int128)(s64)(rdtsc() - c->base_tsc) * c->raw_mult >> c->shift);
+	return read_clock(raw_at);
 }
 
-bool clock_can_steer(void)
+static struct clock_scale scale_of(enum clock_source source)
 {
-	return !tsc_bad;
+	const struct rate *r = &rates[source];
+
+	return (struct clock_scale){
+		.source = source, .raw_mult = r->mult, .shift = r->shift,
+		.mult = (u32)mul_u64_u64_div_u64(r->mult, steered, NSEC_PER_SEC << 32),
+	};
 }
 
-bool clock_steer(u64 ns)
+/* Time goes on by @source at the rate asked for. => vdso_hold() */
+static void turn_locked(enum clock_source source)
 {
 	const struct clock_scale *c = clock_scale;
-	struct clock_scale *n = &scales[c == &scales[0]];
-	u64 flags;
+	struct clock_scale *n = &scales[source][c == &scales[source][0]];
 
-	if (tsc_bad)
-		return false;
-	*n = *c;
-	n->mult = (u32)mul_u64_u64_div_u64(c->raw_mult, ns, NSEC_PER_SEC << 32);
-	flags = local_irq_save();
 	WRITE_ONCE(clock_turns, clock_turns + 1);
 	smp_wmb();
-	n->base_tsc = rdtsc();
-	n->base_ns = clock_scale_ns(c, n->base_tsc);
-	n->raw_ns = c->raw_ns + mul_shift(n->base_tsc - c->base_tsc, c->raw_mult, c->shift);
+	*n = scale_of(source);
+	/* the new counter is read first and a tick added: who reads it after the turn must not see less than who read the old one before */
+	n->base_count = count_of(source);
+	u64 old = source == c->source ? n->base_count : count_of(c->source);
+	u64 tick = source == c->source ? 0 : mul_shift(1, n->mult, n->shift) + 1;
+	n->base_ns = clock_scale_ns(c, old) + tick;
+	n->raw_ns = raw_at(c, old) + tick;
 	smp_store_release(&clock_scale, n);
 	smp_wmb();
 	WRITE_ONCE(clock_turns, clock_turns + 1);
-	local_irq_restore(flags);
-	return true;
+}
+
+void clock_steer(u64 ns)
+{
+	u64 flags = vdso_hold();
+
+	steered = ns;
+	turn_locked(clock_scale->source);
+	vdso_release(flags);
+}
+
+const char *clock_source_name(enum clock_source source)
+{
+	bool there = source == CLOCK_TSC ? !tsc_bad : source == CLOCK_HPET ? hpet_period_fs != 0 : clock_scale->source == source;
+
+	return there ? source_names[source] : NULL;
+}
+
+static void use_source(enum clock_source source)
+{
+	u64 flags = vdso_hold();
+	bool other = source != clock_scale->source;
+
+	if (other)
+		turn_locked(source);
+	vdso_release(flags);
+	if (!other)
+		return;
+	if (source == CLOCK_HPET)
+		hpet_keep();
+	pr_info("clock: %s is the clock now\n", source_names[source]);
+}
+
+void clock_use(const char *name)
+{
+	for (enum clock_source s = 0; s < NR_CLOCK_SOURCES; s++)
+		if (clock_source_name(s) && !strcmp(name, source_names[s]))
+			use_source(s);
+}
+
+/* For good: nobody may choose it again. */
+static void give_up_tsc(void)
+{
+	tsc_bad = true;
+	use_source(hpet_period_fs ? CLOCK_HPET : CLOCK_CLAMPED);
+}
+
+void clock_sources_init(void)
+{
+	char word[32];
+
+	if (cmdline_get("tsc", word, sizeof(word)) > 0 && !strcmp(word, "unstable") && !tsc_bad)
+		give_up_tsc();
+	if (cmdline_get("clocksource", word, sizeof(word)) > 0)
+		clock_use(word);
 }
 
 u64 ktime_real_ns(void)
@@ -170,11 +229,6 @@ struct reference {
 	u32 mask;
 };
 
-static u32 hpet_read(void)
-{
-	return readl(hpet + 0xf0);
-}
-
 static u32 pm_read(void)
 {
 	return inl((u16)acpi.pm_timer_port);
@@ -186,26 +240,6 @@ static u32 pit_read(void)
 	outb(0x43, 0x80);
 	u32 v = inb(0x42);
 	return 0x10000 - (v | (u32)inb(0x42) << 8);
-}
-
-static bool hpet_start(void)
-{
-	if (!acpi.hpet_phys)
-		return false;
-	volatile char *regs = early_ioremap(acpi.hpet_phys, 1024, CACHE_UC);
-	u32 period = regs ? readl(regs + 4) : 0;
-	if (!period || period > 100000000) /* IA-PC HPET 1.0a 2.3.4: at most 100 ns */
-		return false;
-	writel(regs + 0x10, (readl(regs + 0x10) & ~2u) | 1); /* counting, no legacy routing */
-	u32 a = readl(regs + 0xf0);
-	for (int i = 0; i < 10000; i++)
-		if (readl(regs + 0xf0) != a) {
-			hpet = regs;
-			hpet_period_fs = period;
-			hpet_mult = ((u64)period << 32) / 1000000;
-			return true;
-		}
-	return false;
 }
 
 static struct reference find_reference(void)
@@ -269,25 +303,32 @@ static u64 cpuid_khz(void)
 	return r[0] && r[1] && r[2] ? (u64)r[2] * r[1] / r[0] / 1000 : 0;
 }
 
-static void set_scale(u64 khz)
+/* mult / 2^shift is @ns / @ticks; below 2^31, so that one bit is left for steering */
+static struct rate rate_of(u64 ns, u64 ticks)
 {
 	unsigned shift = SCALE_SHIFT;
 	u64 mult;
 
-	while ((mult = (1000000ull << shift) / khz) >> 31)
-		shift--; /* below 2 GHz; one bit is left for steering */
-	/* Time goes on from where the guess had brought it, so that it never goes back. */
-	u64 now = rdtsc();
-	clock_scale->base_ns = clock_scale->raw_ns = tsc_ns(now);
-	clock_scale->base_tsc = now;
+	while ((mult = (ns << shift) / ticks) >> 31)
+		shift--;
+	return (struct rate){ (u32)mult, shift };
+}
+
+static void set_scale(u64 khz)
+{
 	tsc_khz = khz;
-	clock_scale->mult = clock_scale->raw_mult = (u32)mult;
-	clock_scale->shift = shift;
+	rates[CLOCK_TSC] = rates[CLOCK_CLAMPED] = rate_of(1000000, khz);
+	if (hpet_period_fs)
+		rates[CLOCK_HPET] = rate_of(hpet_period_fs, 1000000);
+	/* Time goes on from where the guess had brought it, so that it never goes back. */
+	u64 flags = vdso_hold();
+	turn_locked(CLOCK_TSC);
+	vdso_release(flags);
 }
 
 void clock_early_init(void)
 {
-	clock_scale->base_tsc = rdtsc();
+	clock_scale->base_count = rdtsc();
 }
 
 void clock_init(void)
@@ -327,7 +368,7 @@ void clock_event_init(void)
 		u32 ticks = 0xffffffff - apic_timer_read();
 		apic_timer_set(0);
 		local_irq_restore(flags);
-		u64 ns = mul_shift(t1 - t0, clock_scale->mult, clock_scale->shift);
+		u64 ns = mul_shift(t1 - t0, rates[CLOCK_TSC].mult, rates[CLOCK_TSC].shift);
 		event_mult = ((u64)max(ticks, 1u) << 32) / max_t(u64, ns, 1);
 	}
 	pr_info("clock: events by %s, %llu.%03llu MHz\n", deadline ? "TSC deadline" : "APIC timer",
@@ -356,7 +397,7 @@ void clock_event_program(u64 ns)
 	u64 delta = ns > now ? min_t(u64, ns - now, 3600 * NSEC_PER_SEC) : 0;
 	const struct clock_scale *c = clock_scale;
 	u64 ticks = mul_shift(delta, event_mult, 32) + 1;
-	if (unlikely(c->mult != c->raw_mult && c->mult)) /* the event timer counts at its own rate */
+	if (unlikely(c->mult != c->raw_mult)) /* the event timer counts at its own rate */
 		ticks = mul_u64_u64_div_u64(ticks, c->raw_mult, c->mult);
 	if (deadline)
 		wrmsr(MSR_TSC_DEADLINE, rdtsc() + ticks);
@@ -413,24 +454,6 @@ void clock_sync_target(void)
 	wait_phase(4);
 }
 
-static void give_up_tsc(int cpu)
-{
-	pr_warn("clock: the TSC of CPU %d is %llu cycles behind; %s is the clock now\n", cpu, sync.worst,
-		hpet ? "the HPET" : "the clamped TSC");
-	u64 now = ktime_ns();
-	if (hpet) {
-		hpet_last = readl(hpet + 0xf0);
-		hpet_base_ns = now - mul_shift(hpet_last, hpet_mult, 32);
-	}
-	clamp_last = now;
-	clock_scale->mult = hpet ? 0 : clock_scale->mult;
-	WRITE_ONCE(tsc_bad, true);
-	if (deadline) {
-		deadline = false; /* a deadline in another CPU's time is no use */
-		clock_event_init();
-	}
-}
-
 /* => the target is in clock_sync_target, or comes there soon */
 void clock_sync_source(int cpu)
 {
@@ -442,8 +465,10 @@ void clock_sync_source(int cpu)
 	warp_loop();
 	wait_phase(3);
 	preempt_enable();
-	if (sync.worst && !tsc_bad)
-		give_up_tsc(cpu);
+	if (sync.worst && !tsc_bad) {
+		pr_warn("clock: the TSC of CPU %d is %llu cycles behind\n", cpu, sync.worst);
+		give_up_tsc();
+	}
 	__atomic_store_n(&sync.phase, 4, __ATOMIC_RELEASE);
 }
 
