@@ -1,10 +1,10 @@
 /* Calls about another process's memory by its descriptor: process_madvise(2), process_mrelease(2). */
 #include <fs/fdtable.h>
+#include <kernel/rcu.h>
 #include <mm/slab.h>
 #include <proc/ptrace.h>
 #include <proc/task.h>
 #include <x86/uaccess.h>
-
 
 static bool may_advise(int advice)
 {
@@ -62,10 +62,31 @@ out:
 	return ret;
 }
 
-/* Nobody will run a program's instruction in it again. */
+/* Nobody will run a program's instruction in it again, nor write its memory to a core. */
 static bool is_dying(struct task *t)
 {
+	if (READ_ONCE(t->signal->core))
+		return false;
 	return READ_ONCE(t->signal->flags) & SIGNAL_GROUP_EXIT || (t->flags & PF_EXITING && thread_group_empty(t));
+}
+
+/* Is it so of every process that runs in @mm? A child of vfork or of a clone with CLONE_VM may die alone. */
+static bool all_dying(const struct mm *mm)
+{
+	struct task *p, *t;
+	bool dying = true;
+
+	rcu_read_lock();
+	for_each_process(p) {
+		if (is_dying(p))
+			continue;
+		list_for_each_entry_rcu(t, &p->signal->threads, thread_group)
+			dying &= READ_ONCE(t->thread.mm) != mm;
+		if (!dying)
+			break;
+	}
+	rcu_read_unlock();
+	return dying;
 }
 
 long sys_process_mrelease(s32 pidfd, u32 flags)
@@ -82,7 +103,7 @@ long sys_process_mrelease(s32 pidfd, u32 flags)
 	mm = task_mm_get(t);
 	if (!mm)
 		ret = -ESRCH;
-	else if (!is_dying(t))
+	else if (!is_dying(t) || !all_dying(mm))
 		ret = -EINVAL;
 	else
 		mm_reap(mm);

@@ -6,9 +6,11 @@
 #include "check.h"
 #include <fcntl.h>
 #include <linux/membarrier.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -265,6 +267,80 @@ TEST(of_other_processes)
 	munmap(p, 4 * PAGE);
 }
 
+static int wait_for_ever(void *arg)
+{
+	for (;;)
+		pause();
+	return !arg;
+}
+
+/* A process that dies alone, while another runs in the same memory, has nothing to give back. */
+TEST(release_of_shared_memory)
+{
+	char *stack = anon(8), *p = anon(4);
+	int refused = 0;
+
+	memset(p, 5, 4 * PAGE);
+	for (int i = 0; i < 50; i++) {
+		pid_t child = clone(wait_for_ever, stack + 8 * PAGE, CLONE_VM | SIGCHLD, NULL);
+		int fd = syscall(SYS_pidfd_open, child, 0);
+
+		kill(child, SIGKILL);
+		long r = syscall(SYS_process_mrelease, fd, 0);
+		CHECK(r == -1 && (errno == EINVAL || errno == ESRCH)); /* or it is gone already */
+		refused += errno == EINVAL;
+		waitpid(child, NULL, 0);
+		close(fd);
+		CHECK_EQ(p[0] + p[3 * PAGE], 10);
+	}
+	CHECK_GT(refused, 0);
+	munmap(p, 4 * PAGE);
+	munmap(stack, 8 * PAGE);
+}
+
+static void *in_thread(void *arg)
+{
+	wait_for_ever(arg);
+	return NULL;
+}
+
+/* Stopped by its tracer on the way out, with its memory still there. */
+TEST(release_of_the_dying)
+{
+	size_t n = 8ul << 20;
+	char path[64], text[64] = "", *p = mmap(NULL, n, RW, ANON, -1, 0);
+	int st, fd, pages = 0;
+	pid_t child = fork();
+
+	if (!child) {
+		pthread_t t;
+
+		memset(p, 1, n);
+		pthread_create(&t, NULL, in_thread, NULL); /* with a second thread, exit_group has something to end */
+		ptrace(PTRACE_TRACEME, 0, 0, 0);
+		raise(SIGSTOP);
+		_exit(3);
+	}
+	REQUIRE(waitpid(child, &st, 0) == child && WIFSTOPPED(st));
+	CHECK_OK(ptrace(PTRACE_SETOPTIONS, child, 0, PTRACE_O_TRACEEXIT));
+	CHECK_OK(ptrace(PTRACE_CONT, child, 0, 0));
+	REQUIRE(waitpid(child, &st, 0) == child && WIFSTOPPED(st));
+	CHECK_EQ(st >> 8, SIGTRAP | PTRACE_EVENT_EXIT << 8);
+	int pidfd = syscall(SYS_pidfd_open, child, 0);
+	CHECK_OK(syscall(SYS_process_mrelease, pidfd, 0));
+	snprintf(path, sizeof(path), "/proc/%d/statm", child);
+	fd = open(path, O_RDONLY);
+	CHECK_GT(read(fd, text, sizeof(text) - 1), 0);
+	CHECK_EQ(sscanf(text, "%*d %d", &pages), 1);
+	CHECK_LT(pages, 1024); /* of more than 2048 */
+	close(fd);
+	close(pidfd);
+	CHECK_OK(ptrace(PTRACE_CONT, child, 0, 0));
+	CHECK_EQ(waitpid(child, &st, 0), child);
+	CHECK(WIFEXITED(st) && WEXITSTATUS(st) == 3);
+	munmap(p, n);
+}
+
 static long barrier(int cmd, unsigned flags, int cpu) { return syscall(SYS_membarrier, cmd, flags, cpu); }
 
 TEST_FORK(membarriers)
@@ -451,7 +527,8 @@ TEST_FORK(limits)
 	p = mmap(NULL, PAGE, PROT_READ, ANON, -1, 0);
 	CHECK(p != MAP_FAILED);
 	CHECK_ERRNO(mprotect(p, PAGE, RW), ENOMEM);
-	CHECK(sbrk(PAGE) == (void *)-1);
+	long end = syscall(SYS_brk, 0);
+	CHECK_EQ(syscall(SYS_brk, end + PAGE), end); /* sbrk() of musl would refuse by itself */
 	CHECK(mmap(NULL, PAGE, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0) != MAP_FAILED); /* no data of its own */
 }
 
