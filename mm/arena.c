@@ -200,25 +200,28 @@ struct arena_seg *arena_next_busy(const struct arena *a, u64 addr)
 	return s;
 }
 
-#define RULE(cond, text) do { if (!(cond)) { *what = text; return -1; } } while (0)
-
-int arena_check(const struct arena *a, const char **what)
+int arena_check(const struct arena *a, struct finding *f)
 {
 	struct arena_seg *s, *prev = NULL;
-	u64 n = 0, free = 0, busy = 0;
-	const struct rb_node *bad;
+	u64 n = 0, free = 0, busy = 0, bad = 0;
+	const struct rb_node *at;
 
-	RULE(rb_check(&a->root, &bad) >= 0, "tree shape");
+	*f = (struct finding){ 0 };
+	if (rb_check(&a->root, &at) < 0)
+		return -(int)found(f, "colour and height of a tree node", at, 0, 1);
 	rb_for_each_entry(s, &a->root, rb) {
-		RULE(s->start < s->end, "empty segment");
-		RULE(!prev || prev->end <= s->start, "segments overlap");
-		RULE(!prev || prev->end < s->start || prev->busy || s->busy, "free neighbours");
-		RULE(s->largest == largest_of(s), "largest free length");
+		if (s->start >= s->end)
+			bad += found(f, "start of a segment, below its end,", s, s->start, s->end);
+		if (prev && prev->end > s->start)
+			bad += found(f, "start of a segment, not below the end of the one before,", s, s->start, prev->end);
+		if (prev && prev->end == s->start && !prev->busy && !s->busy)
+			bad += found(f, "free neighbour, merged with the segment that ends at", s, s->start, prev->end);
+		bad += expect_same(f, "largest free length of the subtree", s, s->largest, largest_of(s));
 		n++;
 		*(s->busy ? &busy : &free) += s->end - s->start;
 		prev = s;
 	}
-	RULE(n == a->nr_segs, "segment count");
-	RULE(free == a->free && busy == a->busy, "free and busy sums");
-	return 0;
+	bad += expect_same(f, "number of segments", a, a->nr_segs, n) + expect_same(f, "free units", a, a->free, free) +
+	       expect_same(f, "busy units", a, a->busy, busy);
+	return bad ? -1 : 0;
 }

@@ -64,11 +64,11 @@ static void check_slab_list(struct kmem_cache *c, const struct kmem_node *n, con
 			sum->bad++;
 		}
 		if (kmem_node(c, kmem_node_index[page_node(p)]) != n) {
-			report_slab(c->name, "slab of another node", p, (u64)page_node(p), 0);
+			report_slab(c->name, "slabs of the node a slab is of", p, (u64)kmem_node(c, kmem_node_index[page_node(p)]), (u64)n);
 			sum->bad++;
 		}
 		if (p->private < low || p->private > high) {
-			report_slab(c->name, "slab on the wrong list", p, p->private, low);
+			report_slab(c->name, "objects in use of a slab on this list", p, p->private, p->private < low ? low : high);
 			sum->bad++;
 		}
 	}
@@ -77,12 +77,12 @@ static void check_slab_list(struct kmem_cache *c, const struct kmem_node *n, con
 static u64 check_node(struct kmem_cache *c, struct kmem_node *n)
 {
 	struct slab_sum sum = { 0 };
-	const char *what;
+	struct finding f = { 0 };
 	u64 flags;
 
 	spin_lock(&n->depot_lock);
-	if (depot_check_one(&n->depot, &what)) {
-		report_slab(c->name, what, &n->depot, 0, 1);
+	if (depot_check_one(&n->depot, &f)) {
+		report_slab(c->name, f.what, f.at, f.is, f.should);
 		sum.bad++;
 	}
 	spin_unlock(&n->depot_lock);

@@ -18,6 +18,7 @@ int ksm_merge_at(struct vma *v, u64 addr, struct page *k, u64 fill);
 /* Sums over merged pages: shared, sharing, chains, dups. */
 void ksm_sum_pages(struct ksm_stats *s);
 u64 ksm_nr_pages(void);
+u64 ksm_check(void); /* checker of merged pages and their tree */
 void ksm_pages_init(void);
 
 #endif

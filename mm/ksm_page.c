@@ -258,7 +258,7 @@ static void check_page(struct page *p, void *arg)
 	c->hash = p->ksm_hash;
 }
 
-static u64 ksm_check(void)
+u64 ksm_check(void)
 {
 	struct checked c = { 0 };
 

@@ -123,34 +123,35 @@ void mag_install(struct mag_cpu *c, struct depot *d, struct magazine *m)
 	rotate(c, d, m, 0);
 }
 
-u64 mag_check_one(const struct mag_cpu *c, const char **what)
+u64 mag_check_one(const struct mag_cpu *c, struct finding *f)
 {
-	*what = "loaded magazine";
-	if (c->rounds > c->size || c->size != (c->loaded ? c->loaded->size : 0))
-		return 1;
-	*what = "previous magazine";
-	if (c->prev_rounds > c->prev_size || c->prev_size != (c->prev ? c->prev->size : 0))
-		return 1;
-	*what = "one magazine twice";
-	return c->loaded && c->loaded == c->prev;
+	u64 bad = expect_same(f, "size of the loaded magazine", c->loaded, c->size, c->loaded ? c->loaded->size : 0) +
+		  expect_same(f, "size of the previous magazine", c->prev, c->prev_size, c->prev ? c->prev->size : 0);
+
+	if (c->rounds > c->size)
+		bad += found(f, "rounds of the loaded magazine, at most its size,", c->loaded, c->rounds, c->size);
+	if (c->prev_rounds > c->prev_size)
+		bad += found(f, "rounds of the previous magazine, at most its size,", c->prev, c->prev_rounds, c->prev_size);
+	if (c->loaded && c->loaded == c->prev)
+		bad += found(f, "previous magazine, another than the loaded one,", c, (u64)(uintptr_t)c->prev, (u64)(uintptr_t)c->loaded);
+	return bad;
 }
 
-u64 depot_check_one(const struct depot *d, const char **what)
+u64 depot_check_one(const struct depot *d, struct finding *f)
 {
-	u64 nfull = 0, nempty = 0, rounds = 0;
+	u64 nfull = 0, nempty = 0, rounds = 0, bad = 0;
 
-	*what = "round count of a magazine";
 	for (const struct magazine *m = d->full; m; m = m->next, nfull++) {
 		if (!m->rounds || m->rounds > m->size)
-			return 1;
+			bad += found(f, "rounds of a full magazine, 1 to its size,", m, m->rounds, m->size);
 		rounds += m->rounds;
 	}
 	for (const struct magazine *m = d->empty; m; m = m->next, nempty++)
-		if (m->rounds)
-			return 1;
-	*what = "working set of a depot";
-	if (d->full_min > d->nfull || d->empty_min > d->nempty)
-		return 1;
-	*what = "depot counts";
-	return nfull != d->nfull || nempty != d->nempty || rounds != d->rounds;
+		bad += expect_same(f, "rounds of an empty magazine", m, m->rounds, 0);
+	if (d->full_min > d->nfull)
+		bad += found(f, "full magazines not needed, at most all,", d, d->full_min, d->nfull);
+	if (d->empty_min > d->nempty)
+		bad += found(f, "empty magazines not needed, at most all,", d, d->empty_min, d->nempty);
+	return bad + expect_same(f, "full magazines of a depot", d, d->nfull, nfull) +
+	       expect_same(f, "empty magazines of a depot", d, d->nempty, nempty) + expect_same(f, "rounds of a depot", d, d->rounds, rounds);
 }

@@ -1,24 +1,28 @@
 /*
  * Checker of page frames: one walk over every page struct there is.
  *
- *	pins	each page has references for its mappings and its pins, and no more lasting pins than pins; all pins together are
- *		those that were acquired and not released, all lasting ones nr_pinned_longterm
+ *	references	each page has one for each mapping, each pin and its place in the page cache. An anonymous page has no others: who
+ *		looks at one has a reference for a moment, who keeps one pins it. A page of a file may be in pipes, too
+ *	pins	no more lasting ones than all; all pins together are those that were acquired and not released, all lasting ones
+ *		nr_pinned_longterm
  *	lists	a page has PG_LRU and PG_LAZYFREE or neither; as many pages have them as the lists of lru.c count
  *
  *	runs	a page with PG_RUN is in a memory object, index and frame number end alike, and it follows its neighbour in both; as
  *		many pages have the flag as 512 times nr_shmem_hugepages
  *
  * Pages change while they are looked at, without a lock that could stop them. So a page that seems wrong is looked at again after a
- * pause, and so are sums: what stays wrong is told.
+ * pause, and so are sums: what stays wrong is told. A reference too many is looked at for longest, as its holder may be waiting for a CPU.
  */
 #include <kernel/time.h>
 #include <kernel/wait.h>
+#include <lib/finding.h>
 #include <mm/check.h>
 #include <mm/section.h>
 #include "lru.h"
 #include "run.h"
 
 #define TRIES 6
+#define EXCESS_TRIES 300
 #define PAUSE_NS (3 * NSEC_PER_MSEC)
 
 struct frame_sums {
@@ -39,54 +43,82 @@ static bool in_use(const struct page *p)
 	return (t == PT_ANON || t == PT_FILE || t == PT_KSM || page_is_zeros(p)) && !page_flag(p, PG_TAIL) && READ_ONCE(p->refcount) > 0;
 }
 
-static const char *pins_wrong(const struct page *p)
+static u64 refs_known(const struct page *p)
 {
-	u64 pins = page_pins(p);
+	bool cached = page_type(p) == PT_FILE && READ_ONCE(p->mapping) && !page_flag(p, PG_HUGETLB);
 
-	if (page_pins_long(p) > pins)
-		return "more lasting pins than pins";
-	if (READ_ONCE(p->mapcount) < 0)
-		return "mapcount below 0";
-	if ((u64)READ_ONCE(p->refcount) < pins + (u64)READ_ONCE(p->mapcount))
-		return "fewer references than pins and mappings";
-	return NULL;
+	return page_pins(p) + (u64)max(READ_ONCE(p->mapcount), 0) + cached;
 }
 
-static const char *list_wrong(const struct page *p)
+static u64 pins_wrong(const struct page *p, struct finding *f)
+{
+	u64 refs = (u64)READ_ONCE(p->refcount), known = refs_known(p);
+
+	if (page_pins_long(p) > page_pins(p))
+		return found(f, "lasting pins, at most all pins,", p, page_pins_long(p), page_pins(p));
+	if (READ_ONCE(p->mapcount) < 0)
+		return found(f, "mapcount", p, (u64)(s64)p->mapcount, 0);
+	return refs < known ? found(f, "references, those of mappings, pins and cache at least,", p, refs, known) : 0;
+}
+
+static u64 excess(const struct page *p, struct finding *f)
+{
+	bool counted = page_type(p) == PT_ANON && !page_flag(p, PG_HUGETLB) && !page_flag(p, PG_HWPOISON);
+	u64 refs = (u64)READ_ONCE(p->refcount), known = refs_known(p);
+
+	return counted && refs > known ? found(f, "references, those of mappings and pins,", p, refs, known) : 0;
+}
+
+static u64 list_wrong(const struct page *p, struct finding *f)
 {
 	u64 both = 1ull << PG_LRU | 1ull << PG_LAZYFREE, has = READ_ONCE(p->flags) & both;
 
-	return page_type(p) == PT_ANON && has && has != both ? "on a list without permission to be taken, or the other way round" : NULL;
+	return page_type(p) == PT_ANON && has ? expect_same(f, "flags of a page on a list", p, has, both) : 0;
 }
 
-static const char *run_wrong(const struct page *p)
+static u64 run_wrong(const struct page *p, struct finding *f)
 {
 	const struct page *next = p + 1;
 
 	if (!page_flag(p, PG_RUN))
-		return NULL;
-	if (page_type(p) != PT_FILE || !READ_ONCE(p->mapping) || page_flag(p, PG_HEAD) || page_flag(p, PG_HWPOISON))
-		return "part of a run outside a memory object, or bad";
+		return 0;
+	if (page_type(p) != PT_FILE || page_flag(p, PG_HEAD) || page_flag(p, PG_HWPOISON))
+		return found(f, "type of a part of a run, whole and single,", p, page_type(p), PT_FILE);
+	if (!READ_ONCE(p->mapping))
+		return found(f, "mapping of a part of a run", p, 0, (u64)next->mapping);
 	if ((p->index ^ page_to_pfn(p)) & (HPAGE_PAGES - 1))
-		return "part of a run in another place than its frame";
-	if ((p->index + 1) & (HPAGE_PAGES - 1) &&
-	    (!page_flag(next, PG_RUN) || next->mapping != p->mapping || next->index != p->index + 1))
-		return "part of a run without the next";
-	return NULL;
+		return found(f, "index of a part of a run, which ends like its frame,", p, p->index, page_to_pfn(p));
+	if (!((p->index + 1) & (HPAGE_PAGES - 1)))
+		return 0;
+	if (!page_flag(next, PG_RUN) || next->mapping != p->mapping)
+		return found(f, "mapping of the next part of a run", next, (u64)next->mapping, (u64)p->mapping);
+	return expect_same(f, "index of the next part of a run", next, next->index, p->index + 1);
+}
+
+/* Looks until nothing is wrong, or for so long that it is. */
+static struct finding look_at(const struct page *p)
+{
+	struct finding f = { 0 };
+
+	for (int i = 0; i < EXCESS_TRIES && (!i || f.what); i++) {
+		if (i)
+			pause_a_little();
+		f = (struct finding){ 0 };
+		if (in_use(p) && !pins_wrong(p, &f) && !list_wrong(p, &f) && !run_wrong(p, &f))
+			excess(p, &f);
+		else if (f.what && i >= TRIES)
+			break;
+	}
+	return f;
 }
 
 static void check_frame(const struct page *p, struct frame_sums *s)
 {
-	const char *what = NULL;
+	struct finding f = look_at(p);
 
-	for (int i = 0; i < TRIES && (!i || what); i++) {
-		if (i)
-			pause_a_little();
-		what = !in_use(p) ? NULL : pins_wrong(p) ?: list_wrong(p) ?: run_wrong(p);
-	}
-	if (what && s->bad++ < 20)
-		pr_err("check: page %#llx: %s: flags %#llx, refcount %d, mapcount %d, pins %#llx\n", page_to_pfn(p), what, p->flags,
-		       p->refcount, p->mapcount, p->private);
+	if (f.what && s->bad++ < 20)
+		pr_err("check: page %p (pfn %#llx): %s is %#llx, should be %#llx: flags %#llx, refcount %d, mapcount %d, pins %#llx\n", p,
+		       page_to_pfn(p), f.what, f.is, f.should, p->flags, p->refcount, p->mapcount, p->private);
 	if (!in_use(p))
 		return;
 	s->pins += page_pins(p);

@@ -76,8 +76,8 @@ static u64 check_listed(const struct page *p, u64 more)
 
 	if (p->flags == should && !p->refcount && !p->mapcount && !p->mapping && !p->private)
 		return 0;
-	pr_err("check: per-CPU list: pfn %#llx: flags %#llx, count %d, mapcount %d\n",
-	       page_to_pfn(p), p->flags, p->refcount, p->mapcount);
+	pr_err("check: per-CPU list: page %p (pfn %#llx): flags are %#llx, should be %#llx; refcount %d, mapcount %d, mapping %p, private %#llx should be 0\n",
+	       p, page_to_pfn(p), p->flags, should, p->refcount, p->mapcount, p->mapping, p->private);
 	return 1;
 }
 

@@ -78,10 +78,15 @@ static void set_red(const struct slab_shape *s, void *obj, u8 v)
 	memset((u8 *)obj + s->size, v, s->free_off - s->size);
 }
 
+/* The first byte of the redzones that is not @v, or NULL. */
+static const u8 *red_broken(const struct slab_shape *s, const void *obj, u8 v)
+{
+	return memchr_inv((const u8 *)obj - s->red, v, s->red) ?: memchr_inv((const u8 *)obj + s->size, v, s->free_off - s->size);
+}
+
 static bool red_is(const struct slab_shape *s, const void *obj, u8 v)
 {
-	return !memchr_inv((const u8 *)obj - s->red, v, s->red) &&
-	       !memchr_inv((const u8 *)obj + s->size, v, s->free_off - s->size);
+	return !red_broken(s, obj, v);
 }
 
 static void fill_poison(const struct slab_shape *s, void *obj)
@@ -90,9 +95,33 @@ static void fill_poison(const struct slab_shape *s, void *obj)
 	((u8 *)obj)[s->size - 1] = POISON_END;
 }
 
+/* The first byte of a free object that is not as fill_poison left it, or NULL. */
+static const u8 *poison_broken(const struct slab_shape *s, const void *obj)
+{
+	const u8 *last = (const u8 *)obj + s->size - 1;
+
+	return memchr_inv(obj, POISON, s->size - 1) ?: *last == POISON_END ? NULL : last;
+}
+
 static bool poison_whole(const struct slab_shape *s, const void *obj)
 {
-	return !memchr_inv(obj, POISON, s->size - 1) && ((const u8 *)obj)[s->size - 1] == POISON_END;
+	return !poison_broken(s, obj);
+}
+
+static u64 report_byte(const struct slab_shape *s, const char *what, const u8 *at, u8 should, slab_report_fn report)
+{
+	if (!at)
+		return 0;
+	report(s->name, what, at, *at, should);
+	return 1;
+}
+
+static u64 check_free_bytes(const struct slab_shape *s, const void *obj, slab_report_fn report)
+{
+	const u8 *at = s->poison ? poison_broken(s, obj) : NULL;
+
+	return report_byte(s, "byte of a free object's redzone", red_broken(s, obj, RED_FREE), RED_FREE, report) +
+	       report_byte(s, "byte of a free object", at, at == (const u8 *)obj + s->size - 1 ? POISON_END : POISON, report);
 }
 
 void slab_format(const struct slab_shape *s, struct page *p, void *mem, u32 colour,
@@ -196,10 +225,8 @@ u64 slab_check_one(const struct slab_shape *s, const struct page *p, slab_report
 			report(s->name, "free list has a cycle", p, nfree, s->count);
 			return bad + 1;
 		}
-		if (s->red && (!red_is(s, o, RED_FREE) || (s->poison && !poison_whole(s, o)))) {
-			report(s->name, "free object written to", o, 0, 1);
-			bad++;
-		}
+		if (s->red)
+			bad += check_free_bytes(s, o, report);
 	}
 	if (nfree + p->private != s->count) {
 		report(s->name, "free and used objects", p, nfree + p->private, s->count);
@@ -208,10 +235,8 @@ u64 slab_check_one(const struct slab_shape *s, const struct page *p, slab_report
 	for (u32 i = 0; s->red && i < s->count; i++) {
 		const u8 *o = (const u8 *)(uintptr_t)p->spare + (u64)i * s->stride;
 
-		if (!red_is(s, o, RED_FREE) && !red_is(s, o, RED_USED)) {
-			report(s->name, "redzone", o, 0, 1);
-			bad++;
-		}
+		if (!red_is(s, o, RED_FREE))
+			bad += report_byte(s, "byte of a redzone", red_broken(s, o, RED_USED), RED_USED, report);
 	}
 	return bad;
 }

@@ -36,7 +36,7 @@ struct vm_area {
 };
 
 static DEFINE_SPINLOCK(arena_lock);
-static struct arena arena;		/* (arena_lock) */
+struct arena vmalloc_arena;		/* (arena_lock) */
 static struct kmem_cache *seg_cache;
 static struct arena_seg first_seg;	/* of the whole range: not from the cache */
 
@@ -62,7 +62,7 @@ static struct arena_seg *area_create(u64 len, u64 align, enum area_kind kind, co
 		area->caller = caller;
 		area->npages = len >> PAGE_SHIFT;
 		spin_lock(&arena_lock);
-		seg = arena_alloc(&arena, len + PAGE_SIZE, align, spare);
+		seg = arena_alloc(&vmalloc_arena, len + PAGE_SIZE, align, spare);
 		if (seg)
 			seg->owner = area;
 		spin_unlock(&arena_lock);
@@ -80,7 +80,7 @@ static void area_destroy(struct arena_seg *seg)
 	struct arena_seg *gone[2];
 
 	spin_lock(&arena_lock);
-	arena_free(&arena, seg, gone);
+	arena_free(&vmalloc_arena, seg, gone);
 	spin_unlock(&arena_lock);
 	seg_free(gone[0]);
 	seg_free(gone[1]);
@@ -170,7 +170,7 @@ static struct arena_seg *seg_at(const void *p, enum area_kind kind)
 	struct arena_seg *seg;
 
 	spin_lock(&arena_lock);
-	seg = arena_find(&arena, (u64)p);
+	seg = arena_find(&vmalloc_arena, (u64)p);
 	spin_unlock(&arena_lock);
 	if (!seg || seg->start != (u64)p || ((struct vm_area *)seg->owner)->kind != kind)
 		panic("vmalloc: %p is not the start of an area of kind %d", p, kind);
@@ -210,8 +210,8 @@ u64 vmalloc_base = VMALLOC_START;
 void vmalloc_init(void)
 {
 	seg_cache = kmem_cache_create("arena_seg", sizeof(struct arena_seg), 0, SLAB_PANIC, NULL);
-	arena_init(&arena);
-	arena_add(&arena, &first_seg, KSTACK_AREA_END, VMALLOC_END & PAGE_MASK);
+	arena_init(&vmalloc_arena);
+	arena_add(&vmalloc_arena, &first_seg, KSTACK_AREA_END, VMALLOC_END & PAGE_MASK);
 }
 
 void vmallocinfo_show(struct seq_buf *m)
@@ -225,7 +225,7 @@ void vmallocinfo_show(struct seq_buf *m)
 		u64 start, end;
 
 		spin_lock(&arena_lock);
-		seg = arena_next_busy(&arena, at);
+		seg = arena_next_busy(&vmalloc_arena, at);
 		if (seg) {
 			start = seg->start;
 			end = seg->end;
@@ -244,13 +244,13 @@ void vmallocinfo_show(struct seq_buf *m)
 /* The arena itself; a mismatch is reported as checkers do. */
 u64 vmalloc_check(void)
 {
-	const char *what;
+	struct finding f;
 	int bad;
 
 	spin_lock(&arena_lock);
-	bad = arena_check(&arena, &what);
+	bad = arena_check(&vmalloc_arena, &f);
 	spin_unlock(&arena_lock);
 	if (bad)
-		pr_err("check: vmalloc arena: %s\n", what);
+		pr_err("check: vmalloc arena: %p: %s is %#llx, should be %#llx\n", f.at, f.what, f.is, f.should);
 	return bad != 0;
 }

@@ -317,55 +317,34 @@ bool vmatree_gap_bottomup(const struct mm *mm, u64 len, u64 low, u64 high, u64 a
 	return fit_bottom(max(low, last_end(mm)), high, len, align, addr);
 }
 
-static u64 check_one(const struct mm *mm, struct vma *v, struct vma *prev, const char **what)
+static u64 check_one(const struct mm *mm, struct vma *v, struct vma *prev, struct finding *f)
 {
-	const char *bad = NULL;
-
 	if (v->start >= v->end || (v->start | v->end) & ~PAGE_MASK)
-		bad = "range is empty or not page aligned";
-	else if (v->mm != mm)
-		bad = "vma belongs to another mm";
-	else if (prev && prev->end > v->start)
-		bad = "vmas overlap or are out of order";
-	else if (v->gap != gap_below(v))
-		bad = "gap is not the distance to the previous vma";
-	else if (v->rb_max_gap != subtree_max_gap(v))
-		bad = "largest gap of the subtree is wrong";
-	if (bad && !*what)
-		*what = bad;
-	return bad != NULL;
+		return found(f, "start of a range, page aligned and below its end,", v, v->start, v->end);
+	if (prev && prev->end > v->start)
+		return found(f, "start of a range, not below the end of the one before,", v, v->start, prev->end);
+	return expect_same(f, "mm of a vma", v, (u64)(uintptr_t)v->mm, (u64)(uintptr_t)mm) +
+	       expect_same(f, "gap to the previous vma", v, v->gap, gap_below(v)) +
+	       expect_same(f, "largest gap of the subtree", v, v->rb_max_gap, subtree_max_gap(v));
 }
 
-u64 vmatree_check(const struct mm *mm, const char **what, const struct vma **at)
+u64 vmatree_check(const struct mm *mm, struct finding *f)
 {
 	struct rb_node *n = rb_first(&mm->vmas);
 	const struct rb_node *bad_node;
 	struct vma *v, *prev = NULL;
 	u64 bad = 0, count = 0;
 
-	*what = NULL;
-	*at = NULL;
-	if (rb_check(&mm->vmas, &bad_node) < 0) {
-		*what = "red-black rules";
-		return 1;
-	}
+	*f = (struct finding){ 0 };
+	if (rb_check(&mm->vmas, &bad_node) < 0)
+		return found(f, "colour and height of a tree node", bad_node, 0, 1);
 	list_for_each_entry(v, &mm->vma_list, list) {
-		u64 b = check_one(mm, v, prev, what);
-
-		if (n != &v->rb) {
-			*what = *what ? *what : "list and tree disagree";
-			b++;
-		}
-		if (b && !*at)
-			*at = v;
-		bad += b;
+		bad += check_one(mm, v, prev, f);
+		bad += expect_same(f, "node of the tree at this place of the list", v, (u64)(uintptr_t)n, (u64)(uintptr_t)&v->rb);
 		n = n ? rb_next(n) : NULL;
 		prev = v;
 		count++;
 	}
-	if (n || count != mm->nr_vmas) {
-		*what = *what ? *what : "number of vmas";
-		bad++;
-	}
-	return bad;
+	bad += expect_same(f, "node of the tree behind the end of the list", mm, (u64)(uintptr_t)n, 0);
+	return bad + expect_same(f, "number of vmas", mm, mm->nr_vmas, count);
 }

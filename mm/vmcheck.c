@@ -228,15 +228,14 @@ static void check_twin(struct walk *w)
 static u64 check_once(struct mm *mm, bool rmap, bool quiet, u64 *runs)
 {
 	struct walk w = { .mm = mm, .rmap = rmap, .quiet = quiet };
-	const struct vma *at;
-	const char *what;
+	struct finding f;
 
 	walk_level(&w, mm->root, mm->root == mm->pgd ? PGDIR_SHIFT : PGDIR5_SHIFT, 0, PTRS / 2);
 	if (rmap)
 		return w.bad;
 	*runs = w.runs;
-	if (vmatree_check(mm, &what, &at))
-		COMPLAIN(&w, "mm %p: vma %p [%#llx,%#llx): %s\n", mm, at, at ? at->start : 0, at ? at->end : 0, what);
+	if (vmatree_check(mm, &f))
+		COMPLAIN(&w, "mm %p: vma tree: %p: %s is %#llx, should be %#llx\n", mm, f.at, f.what, f.is, f.should);
 	check_sums(&w);
 	if (mm->user_root)
 		check_twin(&w);

@@ -114,15 +114,21 @@ int sched_set_affinity(struct thread *t, cpumask_t mask)
 struct rq_counts {
 	u64 tree_errors, queued, load, expect_load;
 	u32 nr_running, expect_running;
-	bool bad_member, bad_curr;
+	const struct thread *bad_member, *bad_curr;
 };
+
+static void report_thread(const struct run_queue *rq, const char *what, const struct thread *t)
+{
+	pr_err("sched_check: run queue %d at %p: %s %p (%s): cpu is %d, should be %d; on_rq %d, on_cpu %d\n", rq->cpu, (void *)rq, what, t,
+	       t->comm, t->cpu, rq->cpu, t->on_rq, t->on_cpu);
+}
 
 static void count_member(struct run_queue *rq, struct thread *t, struct rq_counts *c)
 {
 	c->queued++;
 	c->load += t->se.weight;
 	if (t->cpu != rq->cpu || !t->on_rq || t == rq->curr || t->on_cpu)
-		c->bad_member = true;
+		c->bad_member = t;
 }
 
 static void collect(struct run_queue *rq, struct rq_counts *c)
@@ -143,7 +149,7 @@ static void collect(struct run_queue *rq, struct rq_counts *c)
 		c->queued++;
 		c->load += rq->curr->se.weight;
 	}
-	c->bad_curr = rq->curr->cpu != rq->cpu || !rq->curr->on_cpu;
+	c->bad_curr = rq->curr->cpu != rq->cpu || !rq->curr->on_cpu ? rq->curr : NULL;
 	c->nr_running = rq->nr_running;
 	c->expect_running = (u32)c->queued;
 	c->expect_load = rq->fair.load;
@@ -161,13 +167,16 @@ u64 sched_check(void)
 		u64 before = wrong;
 
 		collect(cpu_rq(cpu), &c);
-		wrong += c.tree_errors + c.bad_member + c.bad_curr;
+		wrong += c.tree_errors;
+		if (c.bad_member && ++wrong)
+			report_thread(cpu_rq(cpu), "thread in line", c.bad_member);
+		if (c.bad_curr && ++wrong)
+			report_thread(cpu_rq(cpu), "running thread", c.bad_curr);
 		wrong += c.nr_running != c.expect_running;
 		wrong += c.load != c.expect_load;
 		if (wrong != before)
-			pr_err("sched_check: run queue %d at %p: tree errors %llu, member %d, current %d, running %u and %u, load %llu and %llu",
-			       cpu, (void *)cpu_rq(cpu), c.tree_errors, c.bad_member, c.bad_curr, c.nr_running,
-			       c.expect_running, c.load, c.expect_load);
+			pr_err("sched_check: run queue %d at %p: tree errors %llu, should be 0; running is %u, should be %u; load is %llu, should be %llu\n",
+			       cpu, (void *)cpu_rq(cpu), c.tree_errors, c.nr_running, c.expect_running, c.expect_load, c.load);
 	}
 	return wrong;
 }

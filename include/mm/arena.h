@@ -9,6 +9,7 @@
 #ifndef MM_ARENA_H
 #define MM_ARENA_H
 
+#include <lib/finding.h>
 #include <lib/rbtree.h>
 #include <lib/types.h>
 
@@ -39,7 +40,8 @@ void arena_free(struct arena *a, struct arena_seg *seg, struct arena_seg *gone[2
 struct arena_seg *arena_find(const struct arena *a, u64 addr);
 /* The first busy segment at or after addr. */
 struct arena_seg *arena_next_busy(const struct arena *a, u64 addr);
-/* => 0, or -1 and *what */
-int arena_check(const struct arena *a, const char **what);
+extern struct arena vmalloc_arena; /* mm/vmalloc.c */
+/* => 0, or -1 and the first broken rule in *f */
+int arena_check(const struct arena *a, struct finding *f);
 
 #endif

@@ -6,6 +6,7 @@
 #ifndef MM_SLAB_IMPL_H
 #define MM_SLAB_IMPL_H
 
+#include <lib/finding.h>
 #include <mm/page.h>
 #include <mm/slab.h>
 
@@ -99,9 +100,9 @@ struct magazine *depot_get_full(struct depot *d);
 struct magazine *depot_get_empty(struct depot *d);
 /* The working set is measured from now on. */
 void depot_new_interval(struct depot *d);
-/* => 0 when the structure is sound */
-u64 mag_check_one(const struct mag_cpu *c, const char **what);
-u64 depot_check_one(const struct depot *d, const char **what);
+/* => 0 when the structure is sound, else the first broken rule is in *f (which begins empty) */
+u64 mag_check_one(const struct mag_cpu *c, struct finding *f);
+u64 depot_check_one(const struct depot *d, struct finding *f);
 
 /* ---- caches ---- */
 

@@ -8,6 +8,7 @@
 #ifndef MM_VMATREE_H
 #define MM_VMATREE_H
 
+#include <lib/finding.h>
 #include <mm/mm.h>
 
 /* Bytes kept free below a mapping that grows down. */
@@ -31,8 +32,8 @@ struct vma *vmatree_intersect(struct mm *mm, u64 start, u64 end);
  * False when there is none. */
 bool vmatree_gap_topdown(const struct mm *mm, u64 len, u64 low, u64 high, u64 align, u64 *addr);
 bool vmatree_gap_bottomup(const struct mm *mm, u64 len, u64 low, u64 high, u64 align, u64 *addr);
-/* Walks everything. 0, or the number of broken rules; *what names the first one, *at the VMA. */
-u64 vmatree_check(const struct mm *mm, const char **what, const struct vma **at);
+/* Walks everything. 0, or the number of broken rules, the first of them in *f. */
+u64 vmatree_check(const struct mm *mm, struct finding *f);
 
 static inline u64 vma_low(const struct vma *v)
 {

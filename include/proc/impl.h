@@ -215,7 +215,8 @@ void user_put(struct user *u);
 void cred_set_groups(struct cred *c, struct group_info *g); /* takes over the reference */
 
 /* check.c */
-void proc_check_init(void); /* registers proc_check */
+u64 proc_check(void); /* checker of tasks and numbers: mismatches */
+void proc_check_init(void); /* registers it */
 
 /* vdso */
 void vdso_init(void); /* prepares image and data page; boot */

@@ -648,7 +648,8 @@ static u64 check_one(const struct dentry *d, u64 b)
 		bad++;
 	}
 	if (name_hash(d->name.name, d->name.len) != d->name.hash || strlen(d->name.name) != d->name.len) {
-		pr_err("dcache: %p \"%s\" len %u hash %#x\n", d, d->name.name, d->name.len, d->name.hash);
+		pr_err("dcache: %p \"%s\": length is %u, should be %zu; hash is %#x, should be %#x\n", d, d->name.name, d->name.len,
+		       strlen(d->name.name), d->name.hash, name_hash(d->name.name, d->name.len));
 		bad++;
 	}
 	return bad;

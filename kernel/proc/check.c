@@ -108,7 +108,7 @@ static u64 check_group(struct task *leader, s64 *count)
 	return bad;
 }
 
-static u64 proc_check(void)
+u64 proc_check(void)
 {
 	struct task *t;
 	u64 bad = 0;

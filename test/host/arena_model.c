@@ -108,11 +108,11 @@ static void step(void)
 
 static void check(void)
 {
-	const char *what = "";
-	int bad = arena_check(&a, &what);
+	struct finding f;
+	int bad = arena_check(&a, &f);
 
 	if (bad)
-		printf("  %s\n", what);
+		printf("  %s is %#llx, should be %#llx\n", f.what, (unsigned long long)f.is, (unsigned long long)f.should);
 	CHECK_EQ(bad, 0);
 }
 

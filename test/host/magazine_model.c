@@ -177,15 +177,15 @@ static void step(void)
 
 static void check(void)
 {
-	const char *what = "";
-	u64 cached = depot.rounds, bad = depot_check_one(&depot, &what);
+	struct finding f = { 0 };
+	u64 cached = depot.rounds, bad = depot_check_one(&depot, &f);
 
 	for (u32 k = 0; k < CPUS && !bad; k++) {
-		bad = mag_check_one(&cpus[k], &what);
+		bad = mag_check_one(&cpus[k], &f);
 		cached += cpus[k].rounds + cpus[k].prev_rounds;
 	}
 	if (bad)
-		printf("  %s\n", what);
+		printf("  %s is %#llx, should be %#llx\n", f.what, (unsigned long long)f.is, (unsigned long long)f.should);
 	CHECK_EQ(bad, 0);
 	CHECK_EQ(cached, count_of[CACHED]);
 	CHECK_EQ(depot.full_min, full_min);

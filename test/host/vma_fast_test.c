@@ -267,14 +267,13 @@ static void cpu(int n)
 
 static void faults_beside_a_writer(void)
 {
-	const struct vma *at;
-	const char *what;
+	struct finding f;
 
 	vmatree_init(&mm);
 	for (int i = 0; i < PAGES / PER_LOCK; i++)
 		spin_lock_init(&pt_lock[i]);
 	sim_run(cpu);
-	CHECK_EQ(vmatree_check(&mm, &what, &at), 0);
+	CHECK_EQ(vmatree_check(&mm, &f), 0);
 	compare();
 	CHECK(done > 100 && looked > done);
 }

@@ -205,12 +205,11 @@ static void step(void)
 
 static void check(void)
 {
-	const struct vma *at;
-	const char *what = "";
-	u64 bad = vmatree_check(&mm, &what, &at);
+	struct finding f;
+	u64 bad = vmatree_check(&mm, &f);
 
 	if (bad)
-		printf("  %s\n", what);
+		printf("  %s is %#llx, should be %#llx\n", f.what, (unsigned long long)f.is, (unsigned long long)f.should);
 	CHECK_EQ(bad, 0);
 }
 

@@ -3,29 +3,20 @@
  * silent again. The damage lasts for one call and hits fields that nobody else reads meanwhile, or under the lock
  * that keeps others away. What the checkers print is expected: see the lines around "check_test" in the log.
  */
-#include <kernel/ktest.h>
-#include <kernel/printk.h>
+#include <lib/string.h>
+#include <mm/arena.h>
 #include <mm/check.h>
+#include <mm/hugetlb.h>
+#include <mm/kstack.h>
 #include <mm/slab_impl.h>
 #include <mm/vmalloc.h>
 #include <mm/zone.h>
 #include <uapi/mman.h>
+#include "../../mm/ksm_impl.h"
 #include "../../mm/lru.h"
+#include "expect.h"
 
 #define BASE 0x10000000ull
-
-/* Damages one field for the time of a check. */
-#define EXPECT_COMPLAINT(field, wrong, check)                                       \
-	do {                                                                        \
-		__typeof__(field) right_ = (field);                                 \
-		pr_notice("check_test: %s is made wrong\n", #field);                \
-		(field) = (__typeof__(field))(wrong);                               \
-		u64 found_ = (check);                                               \
-		(field) = right_;                                                   \
-		if (!found_)                                                        \
-			ktest_fail(__FILE__, __LINE__, "%s was wrong and %s did not find it", #field, #check); \
-		KCHECK_EQ(check, 0);                                                \
-	} while (0)
 
 /* ---- physical ---- */
 
@@ -55,6 +46,59 @@ KTEST(check_buddy)
 	EXPECT_COMPLAINT(p->flags, p->flags ^ 1ull << PG_ORDER_SHIFT, buddy_check());
 	EXPECT_COMPLAINT(p->flags, p->flags & ~(15ull << PG_TYPE_SHIFT), buddy_check());
 	EXPECT_COMPLAINT(p->refcount, 1, buddy_check());
+}
+
+KTEST(check_cpu_lists)
+{
+	enum mobility mt = MT_UNMOVABLE;
+	struct pcp_list *l;
+	struct page *p;
+
+	page_put(alloc_page(GFP_KERNEL)); /* so there is one on the list */
+	preempt_disable();
+	l = &this_cpu_ptr(&pcp)->list[mt];
+	KCHECK(l->count);
+	p = l->pages[0];
+	EXPECT_COMPLAINT(p->flags, p->flags ^ 1ull << PG_TYPE_SHIFT, pcp_check());
+	EXPECT_COMPLAINT(p->refcount, 1, pcp_check());
+	EXPECT_COMPLAINT(p->private, 5, pcp_check());
+	preempt_enable();
+}
+
+KTEST(check_arena)
+{
+	void *a = vmalloc(PAGE_SIZE), *b = vmalloc(PAGE_SIZE);
+	struct arena_seg *s = arena_find(&vmalloc_arena, (u64)a);
+
+	KCHECK(s && b);
+	if (!s)
+		return;
+	EXPECT_COMPLAINT(vmalloc_arena.nr_segs, vmalloc_arena.nr_segs + 1, vmalloc_check());
+	EXPECT_COMPLAINT(vmalloc_arena.free, vmalloc_arena.free - 1, vmalloc_check());
+	EXPECT_COMPLAINT(s->end, s->end + PAGE_SIZE, vmalloc_check());
+	EXPECT_COMPLAINT(s->largest, s->largest + 1, vmalloc_check());
+	vfree(a);
+	vfree(b);
+}
+
+KTEST(check_pools)
+{
+	struct hstate *h = &hstates[HUGE_2M];
+	struct page *p;
+
+	hugetlb_resize(h, -1, 2);
+	KCHECK_EQ(h->free, 2);
+	if (h->free != 2)
+		return;
+	p = hugetlb_take(h, false);
+	KCHECK(p);
+	EXPECT_COMPLAINT(h->free, 2, hugetlb_check());
+	EXPECT_COMPLAINT(h->resv, 2, hugetlb_check());
+	EXPECT_COMPLAINT(h->node_nr[page_node(p)], 9, hugetlb_check());
+	EXPECT_COMPLAINT(p->flags, p->flags & ~(1ull << PG_HUGETLB), hugetlb_check());
+	page_put(p);
+	EXPECT_COMPLAINT(p->refcount, 1, hugetlb_check());
+	hugetlb_resize(h, -1, 0);
 }
 
 /* ---- objects ---- */
@@ -114,6 +158,7 @@ KTEST(check_vmas)
 	EXPECT_COMPLAINT(v->end, v->end + PAGE_SIZE, mm_check(mm));
 	EXPECT_COMPLAINT(mm->total_vm, mm->total_vm + 1, mm_check(mm));
 	EXPECT_COMPLAINT(mm->nr_vmas, mm->nr_vmas + 1, mm_check(mm));
+	EXPECT_COMPLAINT(v->gap, v->gap + PAGE_SIZE, mm_check(mm));
 	mm_put(mm);
 }
 
@@ -127,6 +172,10 @@ KTEST(check_page_tables)
 	EXPECT_COMPLAINT(v->flags, v->flags & ~VM_WRITE, mm_check(mm));
 	if (cpu_has(nx))
 		EXPECT_COMPLAINT(e->v, e->v & ~PTE_NX, mm_check(mm));
+	EXPECT_COMPLAINT(e->v, e->v | PTE_UFFD_WP, mm_check(mm));
+	EXPECT_COMPLAINT(e->v, e->v ^ 1ull << PTE_PKEY_SHIFT, mm_check(mm));
+	if (mm->user_root)
+		EXPECT_COMPLAINT(mm->user_root[PTRS - 1].v, mm->user_root[PTRS - 1].v ^ PTE_ADDR_MASK, mm_check(mm));
 	EXPECT_COMPLAINT(mm->cpu[0].rss[RSS_ANON], 7, mm_check(mm));
 	EXPECT_COMPLAINT(mm->pgtables_bytes, mm->pgtables_bytes + PAGE_SIZE, mm_check(mm));
 	/* an entry that nobody took out, behind the mapping's end */
@@ -151,6 +200,54 @@ KTEST(check_pages_and_rmap)
 	EXPECT_COMPLAINT(p->flags, p->flags ^ 1ull << PG_TYPE_SHIFT, mm_check(mm));
 	mm_put(child);
 	mm_put(mm);
+}
+
+/* ---- page structs ---- */
+
+KTEST(check_references)
+{
+	struct mm *mm = touched_mm(2);
+	struct page *p = pte_frame(*pt_pte(mm, BASE));
+
+	EXPECT_COMPLAINT(p->refcount, 0x100, frames_check()); /* somebody forgot to drop one */
+	EXPECT_COMPLAINT(p->mapcount, 2, frames_check());
+	EXPECT_COMPLAINT(p->mapcount, -1, frames_check());
+	mm_put(mm);
+}
+
+KTEST(check_file_pages)
+{
+	struct mm *mm = mm_alloc();
+	u8 byte = 7;
+
+	KCHECK(mm);
+	mm_publish(mm);
+	KCHECK_EQ(do_mmap(mm, NULL, BASE, 2 * PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, 0), BASE);
+	for (u64 i = 0; i < 2; i++)
+		KCHECK_EQ(mm_access(mm, BASE + i * PAGE_SIZE, &byte, 1, true, false), 1);
+	struct page *p = pte_frame(*pt_pte(mm, BASE));
+	KCHECK_EQ(page_type(p), PT_FILE);
+	EXPECT_COMPLAINT(p->refcount, 1, frames_check()); /* the mapping's, and none for the cache */
+	EXPECT_COMPLAINT(p->flags, p->flags | 1ull << PG_RUN, frames_check());
+	EXPECT_COMPLAINT(p->index, 1, mm_check(mm));
+	EXPECT_COMPLAINT(p->mapping, (void *)8, mm_check(mm));
+	mm_put(mm);
+}
+
+KTEST(check_merged_pages)
+{
+	struct page *k = alloc_page(GFP_KERNEL | GFP_ZERO);
+	u64 *word;
+
+	KCHECK(k);
+	word = page_address(k);
+	*word = 77;
+	ksm_insert(k, ksm_hash_page(k));
+	EXPECT_COMPLAINT(*word, 78, ksm_check());
+	EXPECT_COMPLAINT(k->ksm_hash, k->ksm_hash + 1, ksm_check());
+	EXPECT_COMPLAINT(k->mapcount, 2, ksm_check());
+	EXPECT_COMPLAINT(k->flags, k->flags ^ 1ull << PG_TYPE_SHIFT, ksm_check());
+	page_put(k);
 }
 
 /* ---- pins ---- */

@@ -94,7 +94,7 @@ KTEST(damage_depot)
 {
 	struct kmem_cache *c = kmem_cache_create("damage", 64, 8, 0, NULL);
 	static void *o[400];
-	const char *what;
+	struct finding f = { 0 };
 
 	if (c->flags & SLAB_NOMAG)	/* object checking is on for all */
 		return kmem_cache_destroy(c);
@@ -106,7 +106,7 @@ KTEST(damage_depot)
 	preempt_enable();
 	struct depot *d = &kmem_node(c, kmem_node_index[this_node()])->depot;
 
-	KCHECK(d->nfull > 4 && !depot_check_one(d, &what));
+	KCHECK(d->nfull > 4 && !depot_check_one(d, &f));
 	d->nfull++;
 	KCHECK(slab_check() != 0);
 	d->nfull--;
