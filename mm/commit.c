@@ -5,11 +5,12 @@
  * only where somebody wants to know it: in mode 2 (strict), and for /proc/meminfo.
  *
  * Modes as in Linux: 0 heuristic (refuses only what exceeds all memory by itself), 1 always, 2 never more than overcommit_ratio
- * percent of memory (or overcommit_kbytes), with a part kept back from who has much (user_reserve_kbytes).
+ * percent of memory (or overcommit_kbytes), with a part kept back from who has much (user_reserve_kbytes) and one
+ * from all but an administrator (admin_reserve_kbytes).
  */
 #include "vm.h"
 
-u64 overcommit_memory, overcommit_ratio = 50, overcommit_kbytes, user_reserve_kbytes = 131072;
+u64 overcommit_memory, overcommit_ratio = 50, overcommit_kbytes, user_reserve_kbytes = 131072, admin_reserve_kbytes = 8192;
 static DEFINE_PER_CPU(s64, committed);
 
 u64 vm_committed(void)
@@ -36,9 +37,11 @@ int vm_charge(struct mm *mm, u64 npages)
 	} else if (overcommit_memory == 1) {
 		return 0;
 	} else {
-		u64 limit = vm_commit_limit(), reserve = min(mm ? mm->total_vm / 32 : 0, user_reserve_kbytes >> (PAGE_SHIFT - 10));
+		u64 reserve = min(mm ? mm->total_vm / 32 : 0, user_reserve_kbytes >> (PAGE_SHIFT - 10));
 
-		if (vm_committed() + reserve <= limit)
+		if (!commit_privileged())
+			reserve += admin_reserve_kbytes >> (PAGE_SHIFT - 10);
+		if (vm_committed() + reserve <= vm_commit_limit())
 			return 0;
 	}
 	this_cpu_sub(committed, (s64)npages);

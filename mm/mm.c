@@ -25,7 +25,7 @@ LOCK_DECLARE(mm_lists);
 struct page *zero_page;
 s32 oom_victims;
 static unsigned mm_cpus; /* (I) */
-u64 max_map_count = MAX_MAP_COUNT, mmap_min_addr = 65536;
+u64 max_map_count = MAX_MAP_COUNT, mmap_min_addr = 65536, mmap_rnd_bits = 28, legacy_va_layout;
 
 struct mm init_mm = {
 	.users = 1,
@@ -301,7 +301,6 @@ void mm_drop(struct mm *mm)
 /* --- layout of a new program --- */
 
 #define STACK_RANDOM_PAGES 0x3fffffull /* 16 GiB */
-#define MMAP_RANDOM_BITS 28
 #define STACK_INITIAL (33 * PAGE_SIZE) /* what a new program's stack maps at once, as Linux */
 #define BRK_RANDOM 0x02000000ull
 
@@ -312,11 +311,11 @@ int mm_setup_layout(struct mm *mm, u64 stack_rlimit, bool randomize, bool bottom
 
 	if (randomize)
 		top -= (get_random_u64() & STACK_RANDOM_PAGES) << PAGE_SHIFT;
-	random = randomize ? get_random_u64() >> (64 - MMAP_RANDOM_BITS) << PAGE_SHIFT : 0;
+	random = randomize ? get_random_u64() >> (64 - READ_ONCE(mmap_rnd_bits)) << PAGE_SHIFT : 0;
 	gap = clamp(gap, 128 * SZ_1M, TASK_SIZE_DEFAULT / 6 * 5);
 	gap += STACK_GUARD_GAP + (randomize ? STACK_RANDOM_PAGES << PAGE_SHIFT : 0);
 	gap = min(gap, TASK_SIZE_DEFAULT / 6 * 5);
-	mm->mmap_bottomup = bottomup || stack_rlimit == ~0ull;
+	mm->mmap_bottomup = bottomup || READ_ONCE(legacy_va_layout) || stack_rlimit == ~0ull;
 	mm->mmap_base = mm->mmap_bottomup ? PAGE_ALIGN(TASK_SIZE_DEFAULT / 3) + random : PAGE_ALIGN(TASK_SIZE_DEFAULT - gap - random);
 	mm->rlimit_stack = stack_rlimit;
 	size = min(STACK_INITIAL, max(PAGE_SIZE, stack_rlimit & PAGE_MASK));
@@ -354,6 +353,6 @@ u64 mm_random_pie_base(bool randomize)
 	u64 base = TASK_SIZE_DEFAULT / 3 * 2 & PAGE_MASK;
 
 	if (randomize)
-		base += get_random_u64() >> (64 - MMAP_RANDOM_BITS) << PAGE_SHIFT;
+		base += get_random_u64() >> (64 - READ_ONCE(mmap_rnd_bits)) << PAGE_SHIFT;
 	return base;
 }

@@ -5,7 +5,7 @@
  * first LOW, which keeps a stock for those who cannot wait; when no zone has that, deferred
  * sections are made present; then MIN; then, if the caller may sleep, caches are emptied and the
  * door to the virtual half is tried; callers of high priority may go down to half of MIN, and
- * interrupt context counts as such.  Nobody else waits or loops.
+ * interrupt context counts as such, and what must not fail takes the last.  Nobody else waits or loops.
  *
  * Fallback order: nodes by SLIT distance; on a node the most plentiful kind first, so that DMA
  * memory goes last, and requests that do not need it leave zone->reserve pages alone.
@@ -37,6 +37,7 @@ const char *const zone_names[NR_ZONES] = {
 };
 static u8 cpu_nodes[MAX_CPUS];
 static u64 total_pages;		/* sum of managed; changes only at boot */
+u64 min_free_kbytes, watermark_scale_factor = 10;
 
 int cpu_to_node(int cpu)
 {
@@ -88,6 +89,10 @@ static __always_inline u64 mark_for(const struct zone *z, enum zone_nr class, u6
 	return mark + (z->nr == class ? 0 : z->reserve);
 }
 
+/* Levels of try_zones below the watermarks: half of min, and nothing at all. */
+#define LEVEL_HALF (-1)
+#define LEVEL_LAST (-2)
+
 static struct page *try_zones(struct zone **list, gfp_t gfp, unsigned int order, int level)
 {
 	enum zone_nr class = gfp_zone(gfp);
@@ -95,7 +100,7 @@ static struct page *try_zones(struct zone **list, gfp_t gfp, unsigned int order,
 	bool deferred = false;
 
 	for (struct zone *z; (z = *list); list++) {
-		u64 mark = level >= 0 ? z->wmark[level] : z->wmark[WMARK_MIN] / 2;
+		u64 mark = level >= 0 ? z->wmark[level] : level == LEVEL_HALF ? z->wmark[WMARK_MIN] / 2 : 0;
 		struct page *p;
 
 		/* Rather more of this node's own memory than another node's. */
@@ -201,7 +206,9 @@ struct page *zones_alloc(int node, gfp_t gfp, unsigned int order)
 			p = reclaim_and_retry(list, gfp, order);
 	}
 	if (!p && ((gfp & GFP_HIGHPRI) || in_interrupt()))
-		p = try_zones(list, gfp, order, -1);
+		p = try_zones(list, gfp, order, LEVEL_HALF);
+	if (!p && (gfp & GFP_NOFAIL))
+		p = try_zones(list, gfp, order, LEVEL_LAST);
 	if (!p) {
 		if (gfp & GFP_NOFAIL)
 			panic("mm: no memory for a block of order %u that must be there", order);
@@ -285,26 +292,37 @@ void zone_free_block(struct page *p, unsigned int order)
 	spin_unlock_irqrestore(&z->lock, flags);
 }
 
+static u64 default_min_free(u64 npages)
+{
+	return clamp(int_sqrt(npages * 4 * 16), 128ull, 262144ull);
+}
+
 /*
- * min is the square root of 16 times the size in KiB (1.4 MiB of 128 MiB, 11 MiB of 8 GiB),
- * spread over the zones by size; low and high are a quarter and a half above.
+ * min is min_free_kbytes, without which it is the square root of 16 times the size in KiB (1.4 MiB
+ * of 128 MiB, 11 MiB of 8 GiB), spread over the zones by size; low and high are one and two steps
+ * above, of a quarter of it or so many ten-thousandths of the zone, whichever is more.
  */
 void zones_set_watermarks(void)
 {
-	u64 total = 0, min_kb;
+	static u64 made_up;	/* what is in min_free_kbytes when nobody has written it */
+	u64 total = 0, min_free;
 	struct zone *z;
 
 	for_each_zone(z)
 		total += z->managed;
 	WRITE_ONCE(total_pages, total);
-	min_kb = int_sqrt(total * 4 * 16);
-	min_kb = clamp(min_kb, 128ull, 262144ull);
+	if (READ_ONCE(min_free_kbytes) == made_up) {
+		made_up = default_min_free(total);
+		WRITE_ONCE(min_free_kbytes, made_up);
+	}
+	min_free = READ_ONCE(min_free_kbytes) / 4;
 	for_each_zone(z) {
-		u64 m = mul_u64_u64_div_u64(min_kb / 4, z->managed, max(total, 1ull));
+		u64 m = mul_u64_u64_div_u64(min_free, z->managed, max(total, 1ull));
+		u64 step = max(m / 4, z->managed * READ_ONCE(watermark_scale_factor) / 10000);
 
-		z->wmark[WMARK_MIN] = m;
-		z->wmark[WMARK_LOW] = m + m / 4;
-		z->wmark[WMARK_HIGH] = m + m / 2;
+		WRITE_ONCE(z->wmark[WMARK_MIN], m);
+		WRITE_ONCE(z->wmark[WMARK_LOW], m + step);
+		WRITE_ONCE(z->wmark[WMARK_HIGH], m + 2 * step);
 		/* Others keep off what only this zone has. */
 		z->reserve = z->nr == ZONE_DMA ? z->managed / 8 :
 			     z->nr == ZONE_DMA32 && total > 2 * z->managed ? z->managed / 64 : 0;

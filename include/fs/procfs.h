@@ -79,6 +79,7 @@ extern const struct file_ops pid_dir_fops, fd_dir_fops, fdinfo_dir_fops, task_di
 u64 proc_ino(struct pid *p, u32 what); /* inode number of that file of that process */
 void proc_system_init(void); /* these make their files; boot */
 void proc_sysctl_init(void);
+void proc_sysvm_init(void); /* part of it */
 void sysfs_tree_init(void);
 void proc_irq_init(void); /* /proc/irq: after the devices */
 void sysfs_thp_init(void);

@@ -341,6 +341,8 @@ extern u64 thp_use_zero_page; /* reads of untouched ranges map a huge page of ze
 extern u64 khugepaged_pages_to_scan, khugepaged_sleep_ms, khugepaged_alloc_sleep_ms, khugepaged_defrag;
 extern u64 khugepaged_max_none, khugepaged_max_shared, khugepaged_max_swap, khugepaged_full_scans, khugepaged_collapsed;
 extern struct page *zero_page;
-extern u64 overcommit_memory, overcommit_ratio, overcommit_kbytes, user_reserve_kbytes, max_map_count, mmap_min_addr; /* sysctls */
+extern u64 overcommit_memory, overcommit_ratio, overcommit_kbytes, user_reserve_kbytes, admin_reserve_kbytes; /* sysctls */
+extern u64 max_map_count, mmap_min_addr, mmap_rnd_bits, legacy_va_layout;
+bool commit_privileged(void); /* implemented by proc: may the running task have what is kept for an administrator? */
 
 #endif

@@ -119,7 +119,9 @@ void zone_free_block(struct page *p, unsigned int order);
 /* Sets the fields of a block just taken from the buddy. */
 void prep_pages(struct page *p, unsigned int order, gfp_t gfp);
 void zones_init(void);
+/* From the zones' sizes and these two sysctls, and the sum of all memory. => any context; when two run at once the marks may be of either */
 void zones_set_watermarks(void);
+extern u64 min_free_kbytes, watermark_scale_factor;
 void pcp_init(void);
 /* Empties this CPU's lists. => preemption off, not in an interrupt */
 void pcp_drain_local(void);

@@ -31,6 +31,7 @@ struct ipc_limits {
 	u64 semmsl, semmns, semopm, semmni; /* per set, of all, per call, sets */
 };
 extern struct ipc_limits ipc_limits;
+extern u64 hugetlb_shm_group; /* sysctl: who besides CAP_IPC_LOCK may have SHM_HUGETLB */
 
 struct ipc_object {
 	s32 refs; /* (a) one of the table's */

@@ -50,6 +50,7 @@ struct pid { /* a number with the tasks that use it; RCU-safe lookup */
 #define PF_IO_FLUSHER 0x180000u /* Linux's MEMALLOC_NOIO and LOCAL_THROTTLE; nothing here reclaims by writing, it is only kept */
 #define PF_MCE_PROCESS 0x80u /* PR_MCE_KILL: set, and how: early or late */
 #define PF_MCE_EARLY 0x8000000u
+extern u64 memory_failure_early_kill; /* sysctl: early for those who did not say */
 
 /* jobctl: low 16 bits are the signal of the last group stop */
 #define JOBCTL_STOP_SIGMASK 0xffffu

@@ -1,4 +1,4 @@
-/* /proc/sys: numbers and names that tune a running kernel (sysctl(8)). What has no effect here is not here. */
+/* /proc/sys: numbers and names that tune a running kernel (sysctl(8)). What has no effect here is not here. Those about memory: proc_sysvm.c. */
 #include <fs/dnotify.h>
 #include <fs/fdtable.h>
 #include <fs/inotify.h>
@@ -12,12 +12,7 @@
 #include <lib/printf.h>
 #include <lib/seq_buf.h>
 #include <lib/string.h>
-#include <mm/check.h>
-#include <mm/failinject.h>
-#include <mm/migrate.h>
 #include <mm/mm.h>
-#include <mm/shrinker.h>
-#include <mm/slab.h>
 #include <proc/coredump.h>
 #include <proc/impl.h>
 #include <proc/ipc.h>
@@ -118,54 +113,6 @@ static int printk_write(const char *text, u64 n, void *arg)
 	return 0;
 }
 
-/* echo 1 > /proc/sys/vm/check runs every checker; reading shows the mismatches of the last run. */
-static u64 check_last;
-static void check_show(struct seq_buf *s, void *arg) { (void)arg; seq_printf(s, "%llu\n", (ull)check_last); }
-static int check_write(const char *text, u64 n, void *arg)
-{
-	(void)arg;
-	if (!n || text[0] != '1')
-		return -EINVAL;
-	check_last = check_everything();
-	return 0;
-}
-
-/* "K [SEED]": one of K allocations of marked threads fails. */
-static void fail_rate_show(struct seq_buf *s, void *arg) { (void)arg; seq_printf(s, "%llu\n", (ull)fail_rate()); }
-static int fail_rate_write(const char *text, u64 n, void *arg)
-{
-	const char *end, *rest;
-	u64 every = parse_u64(text, &end, 10), seed;
-
-	(void)n;
-	(void)arg;
-	if (end == text)
-		return -EINVAL;
-	seed = parse_u64(end + (*end == ' '), &rest, 10);
-	fail_rate_set(every, rest > end + 1 ? seed : get_random_u64());
-	return 0;
-}
-
-static int drop_caches_write(const char *text, u64 n, void *arg)
-{
-	(void)arg;
-	if (!n || text[0] < '1' || text[0] > '4')
-		return -EINVAL;
-	if (text[0] & 2)
-		shrink_objects(0);
-	kmem_reap_all();
-	return 0;
-}
-
-static int compact_write(const char *text, u64 n, void *arg)
-{
-	(void)arg;
-	if (n != 1 + (n && text[n - 1] == '\n') || text[0] != '1')
-		return -EINVAL;
-	compact_node(-1);
-	return 0;
-}
-
 static void file_nr_show(struct seq_buf *s, void *arg)
 {
 	(void)arg;
@@ -215,25 +162,6 @@ static int pid_max_write(const char *text, u64 n, void *arg)
 	int r = sysctl_write(text, n, &c);
 
 	return r ?: pid_set_max(v);
-}
-
-/* Ratio and absolute limit exclude each other: setting one clears the other. */
-static struct sysctl ratio_range = { &overcommit_ratio, 0, 0x7fffffff }, kbytes_range = { &overcommit_kbytes, 0, ~0ull >> 1 };
-static int ratio_write(const char *text, u64 n, void *arg)
-{
-	int r = sysctl_write(text, n, arg);
-
-	if (!r)
-		overcommit_kbytes = 0;
-	return r;
-}
-static int kbytes_write(const char *text, u64 n, void *arg)
-{
-	int r = sysctl_write(text, n, arg);
-
-	if (!r)
-		overcommit_ratio = 0;
-	return r;
 }
 
 static void threads_max_show(struct seq_buf *s, void *arg) { (void)arg; seq_printf(s, "%d\n", max_threads); }
@@ -292,23 +220,14 @@ static const struct proc_file table[] = {
 	CONST("fs/overflowuid", 65534),
 	CONST("fs/overflowgid", 65534),
 	{ .path = "sys/fs/file-nr", .mode = 0444, .show = file_nr_show },
-	{ .path = "sys/vm/check", .mode = 0644, .show = check_show, .write = check_write },
-	{ .path = "sys/vm/fail_rate", .mode = 0600, .show = fail_rate_show, .write = fail_rate_write },
-	{ .path = "sys/vm/drop_caches", .mode = 0200, .write = drop_caches_write },
-	{ .path = "sys/vm/compact_memory", .mode = 0200, .write = compact_write },
 	SYSCTL_U64("sys/fs/file-max", files_max, 1, ~0ull >> 1),
 	{ .path = "sys/kernel/pid_max", .mode = 0644, .show = pid_max_show, .write = pid_max_write },
 	{ .path = "sys/kernel/threads-max", .mode = 0644, .show = threads_max_show, .write = threads_max_write },
-	SYSCTL_U64("sys/vm/overcommit_memory", overcommit_memory, 0, 2),
-	{ .path = "sys/vm/overcommit_ratio", .mode = 0644, .show = sysctl_show, .write = ratio_write, .arg = &ratio_range },
-	{ .path = "sys/vm/overcommit_kbytes", .mode = 0644, .show = sysctl_show, .write = kbytes_write, .arg = &kbytes_range },
-	SYSCTL_U64("sys/vm/mmap_min_addr", mmap_min_addr, 0, 1ull << 40),
-	SYSCTL_U64("sys/vm/user_reserve_kbytes", user_reserve_kbytes, 0, ~0ull >> 1),
-	SYSCTL_U64("sys/vm/max_map_count", max_map_count, 1, 1 << 24),
 };
 
 
 void proc_sysctl_init(void)
 {
 	proc_add_table(table, ARRAY_SIZE(table));
+	proc_sysvm_init();
 }

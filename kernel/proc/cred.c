@@ -238,6 +238,11 @@ bool capable(int cap)
 	return true;
 }
 
+bool commit_privileged(void)
+{
+	return capable(CAP_SYS_ADMIN);
+}
+
 bool in_group(gid_t g)
 {
 	const struct cred *c = current->cred;

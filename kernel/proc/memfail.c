@@ -2,8 +2,8 @@
  * Memory that failed by itself: from the machine check to the programs that have it.
  *
  * The frame is given up as by MADV_HWPOISON (mm/poison.c). The thread whose instruction would have used it gets SIGBUS with BUS_MCEERR_AR at
- * once; others when they touch it. A process that asked to be told early (prctl PR_MCE_KILL) gets BUS_MCEERR_AO before that, with the
- * address, and may give the page back.
+ * once; others when they touch it. A process that asked to be told early (prctl PR_MCE_KILL; or did not say, and
+ * vm.memory_failure_early_kill is on) gets BUS_MCEERR_AO before that, with the address, and may give the page back.
  */
 #include <kernel/rcu.h>
 #include <lib/string.h>
@@ -11,6 +11,8 @@
 #include <proc/signal.h>
 #include <proc/task.h>
 #include <x86/mce.h>
+
+u64 memory_failure_early_kill;
 
 static void mce_signal(struct task *t, int code, u64 addr, unsigned shift)
 {
@@ -53,7 +55,7 @@ static void tell_early(u64 pfn, const struct task *not)
 		rcu_read_unlock();
 		if (!t)
 			return;
-		if (t != not && t->flags & PF_MCE_EARLY)
+		if (t != not && (t->flags & PF_MCE_PROCESS ? t->flags & PF_MCE_EARLY : memory_failure_early_kill))
 			tell_one(t, pfn);
 		task_put(t);
 	}

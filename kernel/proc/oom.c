@@ -17,6 +17,7 @@
 #define VICTIM_WAIT_NS (20 * NSEC_PER_MSEC)
 #define VICTIM_GONE_NS (2 * NSEC_PER_SEC) /* by then its memory is free, or somebody else holds it */
 
+u64 panic_on_oom, oom_kill_allocating_task;
 static u64 last_kill; /* (oom_mutex) */
 
 static DEFINE_MUTEX(oom_mutex);
@@ -144,7 +145,7 @@ void oom_kill(void)
 {
 	u64 nodes = current->oom_nodes;
 	struct task *victim;
-	bool dying;
+	bool dying = false;
 
 	current->oom_nodes = 0;
 
@@ -159,7 +160,12 @@ void oom_kill(void)
 		wait_a_little();
 		return;
 	}
-	victim = choose(nodes, &dying);
+	if (panic_on_oom == 2 || (panic_on_oom && !nodes))
+		panic("Out of memory: %s panic_on_oom is enabled", panic_on_oom == 2 ? "compulsory" : "system-wide");
+	if (oom_kill_allocating_task && !spared(current))
+		task_get(victim = current);
+	else
+		victim = choose(nodes, &dying);
 	if (victim) {
 		kill_victim(victim);
 		task_put(victim);

@@ -63,17 +63,19 @@ static s64 seconds(void)
 
 /* ---- segments ---- */
 
+u64 hugetlb_shm_group;
+
 struct segment_wanted {
 	u64 size;
 	int flags;
-	struct hstate *h; /* a pool's pages, for who may lock memory */
+	struct hstate *h; /* a pool's pages, for who may lock memory or is in hugetlb_shm_group */
 };
 
 static struct file *segment_file(struct segment_wanted *w)
 {
 	if (!w->h)
 		return shmem_zero_file(ALIGN(w->size, PAGE_SIZE), VM_SHARED | (w->flags & SHM_NORESERVE ? VM_NORESERVE : 0));
-	if (!capable(CAP_IPC_LOCK))
+	if (!capable(CAP_IPC_LOCK) && !in_group((gid_t)hugetlb_shm_group))
 		return ERR_PTR(-EPERM);
 	return hugetlb_file_create(w->h, "SYSV", ALIGN(w->size, hstate_bytes(w->h)), !(w->flags & SHM_NORESERVE));
 }

@@ -311,6 +311,8 @@ def contract_cases():
     yield Contract("guest-panic", ["--append", "init=/bin/true"], ["true"], 126, err=rb"kernel panic: [^\n]*init")
     yield Contract("guest-panic-pti", ["--smp", "4", "--append", "pti=on init=/bin/true"], ["true"], 126,
                    err=rb"kernel panic: [^\n]*init")	# the others are stopped by NMIs
+    yield Contract("guest-oom-panics", ["--memory", "256M"], ["sh", "-c", "echo 1 >/proc/sys/vm/panic_on_oom; tail /dev/zero"], 126,
+                   err=rb"kernel panic: Out of memory: system-wide panic_on_oom is enabled")
     yield Contract("guest-wx-is-found", ["--append", "plant_wx"], ["true"], 126,
                    err=rb"writable and executable[^\n]*\n")
     yield Contract("guest-large-output", ["--smp", "2"], ["sh", "-c", "yes | head -c 3000000"], 0, b"y\n" * 1500000)

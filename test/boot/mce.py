@@ -19,9 +19,10 @@ CONSUMED = FOUND & ~0xff | 0x134 | 1 << 55
 FATAL = 0xb200000000000005
 MISC = 0x8c  # the address is physical, 4 KiB
 
-INJECT = {"consumed": CONSUMED, "found": FOUND, "early": FOUND, "fatal": FATAL}
+INJECT = {"consumed": CONSUMED, "found": FOUND, "early": FOUND, "default": FOUND, "fatal": FATAL}
 EXPECT = ["consumed: code 4, its address, lsb 12", "again: code 4, its address, lsb 12", "found: code 0",
-          "touched: code 4, its address, lsb 12", "early: code 5, its address, lsb 12"]
+          "touched: code 4, its address, lsb 12", "early: code 5, its address, lsb 12",
+          "default: code 5, its address, lsb 12"]
 
 
 class Mce:
