@@ -46,7 +46,7 @@ long sys_process_madvise(s32 pidfd, const void __user *uvec, u64 nr, s32 advice,
 	ret = -EINVAL;
 	if (!may_advise(advice))
 		goto put;
-	ret = -EPERM;
+	ret = -EACCES; /* EPERM is for the capability below, as in Linux */
 	if (ptrace_may_attach(t))
 		goto put;
 	ret = -ESRCH;

@@ -320,6 +320,75 @@ TEST(execute_permission)
 	munmap(p, PAGE);
 }
 
+/* The signal that calling the code gives, 0 when it returns 42. */
+static int call(void *code)
+{
+	struct sigaction sa = { .sa_handler = on_fault }, segv;
+	int sig;
+
+	sigaction(SIGSEGV, &sa, &segv);
+	sig = sigsetjmp(jump, 1);
+	if (!sig)
+		sig = ((int (*)(void))code)() == 42 ? 0 : -1;
+	sigaction(SIGSEGV, &segv, NULL);
+	return sig;
+}
+
+/* A right that is taken away is gone at once, though the CPU has just used it. */
+TEST(execute_permission_lost)
+{
+	static const unsigned char code[] = { 0xb8, 0x2a, 0, 0, 0, 0xc3 };
+	char *p = anon(1);
+
+	memcpy(p, code, sizeof code);
+	for (int i = 0; i < 20; i++) {
+		CHECK_OK(mprotect(p, PAGE, RW | PROT_EXEC));
+		CHECK_EQ(call(p), 0);
+		CHECK_OK(mprotect(p, PAGE, RW));
+		CHECK_EQ(call(p), SIGSEGV);
+	}
+	munmap(p, PAGE);
+}
+
+/* A hole in a file is not one in what a program made of its private mapping of it. */
+TEST(private_copies_survive_a_hole)
+{
+	int fd = memfd_create("m", 0);
+	char *p, *shared;
+
+	CHECK_OK(ftruncate(fd, 3 * PAGE));
+	p = mmap(NULL, 3 * PAGE, RW, MAP_PRIVATE, fd, 0);
+	shared = mmap(NULL, 3 * PAGE, RW, MAP_SHARED, fd, 0);
+	memset(shared, 1, 3 * PAGE);
+	CHECK_EQ(p[0] + p[PAGE] + p[2 * PAGE], 3);
+	p[PAGE] = 7;
+	CHECK_OK(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 2 * PAGE));
+	CHECK_EQ(p[0], 0);
+	CHECK_EQ(p[PAGE], 7);
+	CHECK_EQ(p[PAGE + 1], 1);
+	CHECK_EQ(p[2 * PAGE], 1);
+	CHECK_EQ(shared[PAGE], 0);
+	munmap(p, 3 * PAGE);
+	munmap(shared, 3 * PAGE);
+	close(fd);
+}
+
+/* Memory that a file has is resident, whether this process has looked at it or not. */
+TEST(resident_in_the_cache)
+{
+	int fd = memfd_create("m", 0);
+	unsigned char v[3];
+	char *p;
+
+	CHECK_OK(ftruncate(fd, 3 * PAGE));
+	CHECK_EQ(pwrite(fd, "x", 1, PAGE), 1);
+	p = mmap(NULL, 3 * PAGE, RW, MAP_SHARED, fd, 0);
+	CHECK_OK(mincore(p, 3 * PAGE, v));
+	CHECK(!(v[0] & 1) && v[1] & 1 && !(v[2] & 1));
+	munmap(p, 3 * PAGE);
+	close(fd);
+}
+
 TEST(madvise_and_friends)
 {
 	char *p = anon(8);

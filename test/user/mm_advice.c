@@ -5,11 +5,13 @@
 // TIMEOUT: 60
 #include "check.h"
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/membarrier.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -73,6 +75,17 @@ static bool has_flag(void *at, const char *name)
 	if (f)
 		fclose(f);
 	return has;
+}
+
+static void keep_capabilities(unsigned keep)
+{
+	struct __user_cap_header_struct h = { _LINUX_CAPABILITY_VERSION_3, 0 };
+	struct __user_cap_data_struct d[2];
+
+	CHECK_OK(syscall(SYS_capget, &h, d));
+	d[0].permitted &= keep;
+	d[0].effective = d[0].permitted;
+	CHECK_OK(syscall(SYS_capset, &h, d));
 }
 
 TEST(refused)
@@ -250,7 +263,7 @@ TEST(of_other_processes)
 	CHECK_ERRNO(syscall(SYS_process_madvise, fd, (void *)8, 1, ADV_COLD, 0), EFAULT);
 	CHECK_EXITS(0, {
 		CHECK_OK(setuid(1000));
-		CHECK_ERRNO(syscall(SYS_process_madvise, fd, v, 1, ADV_COLD, 0), EPERM);
+		CHECK_ERRNO(syscall(SYS_process_madvise, fd, v, 1, ADV_COLD, 0), EACCES);
 	});
 	CHECK_ERRNO(syscall(SYS_process_mrelease, fd, 1), EINVAL);
 	CHECK_ERRNO(syscall(SYS_process_mrelease, -1, 0), EBADF);
@@ -265,6 +278,33 @@ TEST(of_other_processes)
 	close(to[0]);
 	close(to[1]);
 	munmap(p, 4 * PAGE);
+}
+
+/* Both the right to look into the process and that to slow it down are asked for. */
+TEST(rights_over_others)
+{
+	char *p = anon(1);
+	pid_t other = getpid();
+	struct iovec v = { p, PAGE };
+	int fd = syscall(SYS_pidfd_open, other, 0);
+
+	p[0] = 1;
+	CHECK_EXITS(0, {
+		keep_capabilities(~(1u << CAP_SYS_NICE));
+		CHECK_EQ(process_vm_readv(other, &(struct iovec){ &p[1], 1 }, 1, &v, 1, 0), 1);
+		CHECK_ERRNO(syscall(SYS_process_madvise, fd, &v, 1, ADV_COLD, 0), EPERM);
+	});
+	CHECK_EXITS(0, {
+		CHECK_OK(prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0));
+		CHECK_OK(setgid(1000));
+		CHECK_OK(setuid(1000));
+		keep_capabilities(1u << CAP_SYS_NICE);
+		CHECK_ERRNO(process_vm_readv(other, &(struct iovec){ &p[1], 1 }, 1, &v, 1, 0), EPERM);
+		CHECK_ERRNO(syscall(SYS_process_madvise, fd, &v, 1, ADV_COLD, 0), EACCES);
+	});
+	CHECK_EXITS(0, CHECK_EQ(syscall(SYS_process_madvise, fd, &v, 1, ADV_COLD, 0), PAGE));
+	close(fd);
+	munmap(p, PAGE);
 }
 
 static int wait_for_ever(void *arg)

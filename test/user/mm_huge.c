@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/uio.h>
 #include <time.h>
 
@@ -73,6 +74,16 @@ static bool policy(const char *word)
 {
 	int fd = open("/sys/kernel/mm/transparent_hugepage/enabled", O_WRONLY);
 	bool ok = fd >= 0 && write(fd, word, strlen(word)) == (ssize_t)strlen(word);
+
+	close(fd);
+	return ok;
+}
+
+/* How long the background thread sleeps between its rounds. */
+static bool background(const char *ms)
+{
+	int fd = open("/sys/kernel/mm/transparent_hugepage/khugepaged/scan_sleep_millisecs", O_WRONLY);
+	bool ok = fd >= 0 && write(fd, ms, strlen(ms)) == (ssize_t)strlen(ms);
 
 	close(fd);
 	return ok;
@@ -185,6 +196,7 @@ TEST(partial_operations)
 {
 	char *p = area(4);
 
+	REQUIRE(p && background("600000")); /* what is split here stays so */
 	fill(p, 4 * H, 100);
 	CHECK_OK(munmap(p + 10 * P, 5 * P));
 	CHECK_EQ(smaps("Rss", p, p + 4 * H), (4 << 11) - 20); /* the memory is back */
@@ -234,10 +246,51 @@ TEST(fork_and_write)
 	munmap(p, 2 * H);
 }
 
+/* What the parent writes after fork is not the child's, with the page still huge on both sides. */
+TEST(fork_and_parent_writes)
+{
+	char *p = area(2), c = 0;
+	int go[2], st;
+	pid_t child;
+
+	REQUIRE(p && policy("always") && !pipe(go));
+	fill(p, 2 * H, 70);
+	child = fork();
+	if (!child) {
+		check_failures = 0;
+		CHECK_EQ(read(go[0], &c, 1), 1);
+		CHECK(filled(p, 2 * H, 70));
+		_exit(check_failures ? 1 : 0);
+	}
+	fill(p, H, 71);
+	CHECK_OK(madvise(p + H, H, MADV_DONTNEED));
+	p[H] = 1;
+	CHECK_EQ(write(go[1], &c, 1), 1);
+	CHECK_EQ(waitpid(child, &st, 0), child);
+	CHECK(WIFEXITED(st) && !WEXITSTATUS(st));
+	CHECK(filled(p, H, 71));
+	close(go[0]);
+	close(go[1]);
+	munmap(p, 2 * H);
+}
+
+TEST_FORK(switched_off)
+{
+	char *p;
+
+	REQUIRE(policy("always"));
+	CHECK_OK(prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0));
+	p = area(2);
+	p[0] = 1;
+	CHECK_EQ(smaps("AnonHugePages", p, p + 2 * H), 0);
+	CHECK_OK(prctl(PR_SET_THP_DISABLE, 0, 0, 0, 0));
+	p[H] = 1;
+	CHECK_EQ(smaps("AnonHugePages", p, p + 2 * H), 2048);
+}
+
 TEST(collapse)
 {
 	char *p;
-	FILE *f;
 	long full = 0;
 
 	REQUIRE(policy("never"));
@@ -248,11 +301,7 @@ TEST(collapse)
 	CHECK_EQ(smaps("AnonHugePages", p, p + 3 * H), 2048);
 	CHECK(filled(p, 3 * H, 11));
 	/* the rest is done behind our back */
-	f = fopen("/sys/kernel/mm/transparent_hugepage/khugepaged/scan_sleep_millisecs", "w");
-	REQUIRE(f);
-	fprintf(f, "50\n");
-	fclose(f);
-	REQUIRE(policy("always"));
+	REQUIRE(background("50") && policy("always"));
 	for (int i = 0; i < 150 && full < 6144; i++) {
 		nanosleep(&(struct timespec){ .tv_nsec = 100000000 }, NULL);
 		full = smaps("AnonHugePages", p, p + 3 * H);
@@ -380,11 +429,8 @@ TEST(nothing_torn_or_lost)
 	unsigned long *p;
 	int fds[2], st;
 	pid_t pid;
-	FILE *f = fopen("/sys/kernel/mm/transparent_hugepage/khugepaged/scan_sleep_millisecs", "w");
 
-	REQUIRE(f && !pipe(fds) && policy("never"));
-	fprintf(f, "20\n");
-	fclose(f);
+	REQUIRE(background("20") && !pipe(fds) && policy("never"));
 	p = (unsigned long *)area(32);
 	REQUIRE(p && !madvise(p, 32 * H, MADV_DONTFORK));
 	for (unsigned long i = 0; i < WORDS; i++)
@@ -422,6 +468,7 @@ TEST(nothing_torn_or_lost)
 			break;
 		}
 	munmap(p, 32 * H);
+	CHECK(background("10000"));
 }
 
 TEST_MAIN

@@ -5,7 +5,6 @@
  */
 #include "check.h"
 #include <fcntl.h>
-#include <linux/capability.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <sys/mman.h>

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 
 #define P 4096ul
@@ -70,6 +71,23 @@ TEST_FORK(vdso)
 	CHECK_OK(mprotect(a, b - a, PROT_READ | PROT_EXEC));
 }
 
+/* They stay as large as they are, and are no memory of the program's to lock or leave out of a core. */
+TEST_FORK(vdso_stays_whole)
+{
+	char *a, *b, flags[128] = "", *to = mmap(NULL, 16 * P, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	REQUIRE(find("[vdso]", &a, &b, flags));
+	CHECK_ERRNO((long)mremap(a, b - a, b - a + P, MREMAP_MAYMOVE), EFAULT);
+	CHECK_ERRNO((long)mremap(a, b - a, b - a, MREMAP_MAYMOVE | 4 /* DONTUNMAP */, NULL), EINVAL);
+	CHECK_ERRNO(madvise(a, b - a, MADV_DODUMP), EINVAL);
+	CHECK_OK(mlock(a, b - a));
+	CHECK(find("[vdso]", &a, &b, flags) && !strstr(flags, "lo "));
+	CHECK(mremap(a, b - a, b - a, MREMAP_MAYMOVE | MREMAP_FIXED, to) == to); /* as checkpoint and restore does */
+	CHECK_EQ(to[0], 0x7f);
+	if (find("[vvar]", &a, &b, flags))
+		CHECK_ERRNO(madvise(a, b - a, MADV_DOFORK), EINVAL);
+}
+
 TEST(names)
 {
 	char *p = mmap(NULL, P, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -88,8 +106,17 @@ TEST(removal_and_seals)
 	p = mmap(NULL, 2 * P, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	REQUIRE(p != MAP_FAILED);
 	memset(p, 1, 2 * P);
+	struct stat before, after;
+	CHECK_OK(fstat(fd, &before));
+	usleep(20000);
 	CHECK_OK(madvise(p, P, MADV_REMOVE));
 	CHECK_EQ(p[0], 0);
+	CHECK_OK(fstat(fd, &after));
+	CHECK(memcmp(&before.st_mtim, &after.st_mtim, sizeof(before.st_mtim))); /* the file was written */
+	CHECK_OK(mlock(p + P, P));
+	CHECK_ERRNO(madvise(p + P, P, MADV_REMOVE), EINVAL);
+	CHECK_EQ(p[P], 1);
+	CHECK_OK(munlock(p + P, P));
 	CHECK_OK(fcntl(fd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE));
 	CHECK_ERRNO(madvise(p + P, P, MADV_REMOVE), EPERM);
 	CHECK_EQ(p[P], 1);
