@@ -5,6 +5,7 @@
 #include <lib/types.h>
 
 #define X86_EFLAGS_IF (1ull << 9)
+#define X86_EFLAGS_RF (1ull << 16) /* the next instruction meets no breakpoint of its own */
 
 #ifdef HOST_TEST
 /* A test is one thread: nothing interrupts it. */

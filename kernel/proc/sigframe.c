@@ -46,7 +46,6 @@ _Static_assert(sizeof(struct rt_sigframe) == 440, "ABI");
 #define RFLAGS_USER 0x50dd5ull /* CF PF AF ZF SF TF DF OF RF AC */
 #define RFLAGS_TF 0x100ull
 #define RFLAGS_DF 0x400ull
-#define RFLAGS_RF 0x10000ull
 
 u64 signal_frame_max(void)
 {
@@ -172,7 +171,7 @@ bool signal_frame_setup(struct ksignal *ks, struct pt_regs *regs)
 	regs->rip = ks->ka.handler;
 	regs->cs = USER_CS;
 	regs->ss = USER_DS;
-	regs->rflags &= ~(RFLAGS_DF | RFLAGS_RF | RFLAGS_TF);
+	regs->rflags &= ~(RFLAGS_DF | X86_EFLAGS_RF | RFLAGS_TF);
 	return true;
 }
 

@@ -116,6 +116,15 @@ static int simd_code(void)
 	return fpe_code(mxcsr & ~(mxcsr >> 7) & 0x3f);
 }
 
+/* Did an instruction breakpoint stop it? That is a fault: the instruction is still to come (SDM vol. 3B 17.3.1.1). */
+static bool at_instruction(const u64 *dr, u64 dr6)
+{
+	for (unsigned i = 0; i < 4; i++)
+		if (dr6 >> i & 1 && dr[7] >> 2 * i & 3 && !(dr[7] >> (16 + 4 * i) & 3))
+			return true;
+	return false;
+}
+
 static void user_debug(struct pt_regs *regs)
 {
 	u64 dr6;
@@ -124,6 +133,8 @@ static void user_debug(struct pt_regs *regs)
 	asm volatile("mov %0, %%dr6" ::"r"(0xffff0ff0ull)); /* sticky: SDM vol. 3B 17.2.3 */
 	dr6 ^= 0xffff0ff0ull;
 	current_thread()->arch.debugreg[6] = dr6;
+	if (at_instruction(current_thread()->arch.debugreg, dr6))
+		regs->rflags |= X86_EFLAGS_RF; /* or it would stop there for ever */
 	int code = dr6 & 0x4000 ? TRAP_TRACE : dr6 & 15 ? 4 /* TRAP_HWBKPT */ : TRAP_BRKPT;
 	local_irq_enable();
 	trap_user_signal(regs, SIGTRAP, code, regs->rip);
