@@ -19,10 +19,27 @@ static u32 param(struct vt *t, u32 i, u32 otherwise)
 	return v ? v : otherwise;
 }
 
+/* One of the six levels of the colour cube. */
+static u32 cube_level(u32 v)
+{
+	return v < 48 ? 0 : v < 115 ? 1 : (v - 35) / 40;
+}
+
+static s32 distance(u32 rgb, u32 r, u32 g, u32 b)
+{
+	s32 dr = (s32)(rgb >> 16) - (s32)r, dg = (s32)(rgb >> 8 & 255) - (s32)g, db = (s32)(rgb & 255) - (s32)b;
+
+	return dr * dr + dg * dg + db * db;
+}
+
+/* The nearest of the cube, or of the 24 greys. */
 static u8 nearest(u32 r, u32 g, u32 b)
 {
-	return (u8)(16 + (r > 47 ? (r - 35) / 40 : 0) * 36 + (g > 47 ? (g - 35) / 40 : 0) * 6 +
-		    (b > 47 ? (b - 35) / 40 : 0));
+	u8 cube = (u8)(16 + cube_level(r) * 36 + cube_level(g) * 6 + cube_level(b));
+	u32 mean = (r + g + b) / 3;
+	u8 grey = (u8)(232 + (mean < 8 ? 0 : min((mean - 3) / 10, 23u)));
+
+	return distance(vt_rgb(grey), r, g, b) < distance(vt_rgb(cube), r, g, b) ? grey : cube;
 }
 
 /* 38;5;n and 38;2;r;g;b (and 48): returns how many parameters belong to it. */

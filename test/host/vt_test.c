@@ -130,6 +130,13 @@ static void colours(void)
 	CHECK_EQ(cells[4].bg, 196);
 	CHECK_EQ(cells[4].fg, 231);
 	CHECK_EQ(cells[5].fg, 13);
+	start("\033[38;2;48;48;48;48;2;95;175;255mA\033[38;2;60;0;0;48;2;130;140;136mB\033[38;2;0;0;0;48;2;255;255;255mC");
+	CHECK_EQ(cells[0].fg, 236); /* a grey of the ramp */
+	CHECK_EQ(cells[0].bg, 75);
+	CHECK_EQ(cells[1].fg, 52);
+	CHECK_EQ(cells[1].bg, 102);
+	CHECK_EQ(vt_rgb(cells[2].fg), 0);
+	CHECK_EQ(vt_rgb(cells[2].bg), 0xffffff);
 	CHECK_EQ(vt_rgb(196), 0xff0000);
 	CHECK_EQ(vt_rgb(231), 0xffffff);
 	CHECK_EQ(vt_rgb(232), 0x080808);

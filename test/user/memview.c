@@ -1,9 +1,10 @@
 /*
  * memview - draws physical memory, live, and the page tables of a process.
  *
- * The source is /proc/quoin/memmap: one line for each run of equal 2 MiB blocks, with the pages of each kind of owner. Live, every block
- * is a square, or half a character cell where memory is large, coloured by a mix of its owners' colours (24-bit ANSI, which the framebuffer console shows too); with --once it is one
- * letter, the owner of most of it, below a table of sums. --pid shows /proc/PID/pagetables: the count of tables and pages, and the tree.
+ * The source is /proc/quoin/memmap: one line for each run of equal 2 MiB blocks, with the pages of each kind of owner; and /proc/buddyinfo
+ * for the sizes of free blocks. Live (memview_draw.h), every block is a tile, or half a character cell where memory is large, in a mix of
+ * its owners' colours; below, a column for each picture tells how it went. With --once a block is a letter, the owner of most of it, below a
+ * table of sums. --pid shows /proc/PID/pagetables: the count of tables and pages, and the tree; with --live as a picture (memview_tables.h).
  */
 #include <errno.h>
 #include <getopt.h>
@@ -17,35 +18,12 @@
 #include <termios.h>
 #include <unistd.h>
 
-enum { FREE, PCP, ANON, FILEP, SLAB, TABLE, KERNEL, RESERVED, THP, POOL, NR };
-
-static const struct owner { const char *name; char letter; unsigned char r, g, b; } owners[NR] = {
-	[FREE] = { "free", '.', 95, 95, 95 },
-	[PCP] = { "per-cpu", ',', 70, 78, 92 },
-	[ANON] = { "anon", 'a', 230, 150, 40 },
-	[FILEP] = { "file", 'f', 60, 140, 230 },
-	[SLAB] = { "slab", 's', 170, 90, 220 },
-	[TABLE] = { "tables", 't', 240, 230, 80 },
-	[KERNEL] = { "kernel", 'k', 200, 60, 60 },
-	[RESERVED] = { "reserved", '#', 215, 215, 215 },
-	[THP] = { "huge", 'H', 90, 220, 90 },
-	[POOL] = { "hugetlb", 'G', 40, 210, 200 },
-};
-
-struct zone { int node; char name[16]; unsigned long start, end, managed, free; int largest, unusable; };
-struct block { int node; char zone[16]; unsigned long pfn; unsigned n[NR]; int largest; };
-
-static struct zone zones[256];
-static struct block *blocks;
-static int nr_zones, nr_blocks, room;
-
-static int complain(const char *what, const char *why)
-{
-	fprintf(stderr, "memview: %s: %s\n", what, why);
-	return 1;
-}
+#include "memview_draw.h"
+#include "memview_tables.h"
 
 /* ---- the source ---- */
+
+static int room;
 
 static bool add_blocks(const struct block *b, unsigned long count)
 {
@@ -73,10 +51,33 @@ static bool parse_line(const char *line)
 	if (sscanf(line, "block %lx %lu %d %15s %u %u %u %u %u %u %u %u %u %u %d", &b.pfn, &count, &b.node, b.zone, n, n + 1, n + 2, n + 3,
 		   n + 4, n + 5, n + 6, n + 7, n + 8, n + 9, &b.largest) == 15)
 		return add_blocks(&b, count);
-	if (nr_zones < 256 && sscanf(line, "zone %d %15s %lx %lx %lu %lu %d %d", &z->node, z->name, &z->start, &z->end, &z->managed, &z->free,
+	memset(z, 0, sizeof(*z));
+	if (nr_zones < 255 && sscanf(line, "zone %d %15s %lx %lx %lu %lu %d %d", &z->node, z->name, &z->start, &z->end, &z->managed, &z->free,
 				     &z->largest, &z->unusable) == 8)
 		nr_zones++;
 	return true;
+}
+
+/* How many free blocks there are of each order. */
+static void load_orders(void)
+{
+	FILE *f = fopen("/proc/buddyinfo", "r");
+	char line[256], name[16];
+	int node, at;
+
+	while (f && fgets(line, sizeof line, f)) {
+		if (sscanf(line, "Node %d, zone %15s%n", &node, name, &at) != 2)
+			continue;
+		for (int i = 0; i < nr_zones; i++) {
+			char *p = line + at;
+
+			if (zones[i].node == node && !strcmp(zones[i].name, name))
+				for (int o = 0; o < ORDERS; o++)
+					zones[i].blocks[o] = strtoul(p, &p, 10);
+		}
+	}
+	if (f)
+		fclose(f);
 }
 
 static int load(void)
@@ -98,21 +99,8 @@ static int load(void)
 			return complain("blocks", "out of memory");
 		}
 	fclose(f);
+	load_orders();
 	return 0;
-}
-
-static bool in_zone(const struct block *b, const struct zone *z)
-{
-	return b->node == z->node && !strcmp(b->zone, z->name);
-}
-
-static void sum_zone(const struct zone *z, unsigned long sum[NR])
-{
-	memset(sum, 0, NR * sizeof(*sum));
-	for (int i = 0; i < nr_blocks; i++)
-		if (!z || in_zone(&blocks[i], z))
-			for (int k = 0; k < NR; k++)
-				sum[k] += blocks[i].n[k];
 }
 
 /* ---- text ---- */
@@ -177,135 +165,27 @@ static void text(int width)
 		text_zone(&zones[i], width);
 }
 
-/* ---- picture ---- */
-
-struct colour { unsigned r, g, b; };
-
-static struct colour colour_of(const struct block *b)
-{
-	struct colour c = { 0, 0, 0 };
-	unsigned all = 0;
-
-	for (int k = 0; k < NR; k++) {
-		c.r += b->n[k] * owners[k].r;
-		c.g += b->n[k] * owners[k].g;
-		c.b += b->n[k] * owners[k].b;
-		all += b->n[k];
-	}
-	if (all)
-		c = (struct colour){ c.r / all, c.g / all, c.b / all };
-	return c;
-}
-
-static void legend(void)
-{
-	for (int k = 0; k < NR; k++)
-		printf("\033[48;2;%u;%u;%um  \033[0m %s  ", owners[k].r, owners[k].g, owners[k].b, owners[k].name);
-	printf("\033[K\n");
-}
-
-/* Lines a zone takes with blocks of @scale lines and twice as many cells; 0: two blocks a cell. */
-static int lines_for(int n, int width, int scale)
-{
-	int per_line = scale ? width / (2 * scale) : 2 * width;
-
-	return per_line ? (n + per_line - 1) / per_line * (scale ? scale : 1) : 1 << 20;
-}
-
-/* The largest scale at which all zones fit below their titles. */
-static int pick_scale(int width, int height)
-{
-	for (int scale = 4; scale; scale--) {
-		int need = 3;
-
-		for (int i = 0; i < nr_zones; i++) {
-			int n = 0;
-
-			for (int k = 0; k < nr_blocks; k++)
-				n += in_zone(&blocks[k], &zones[i]);
-			need += 1 + lines_for(n, width, scale);
-		}
-		if (need < height)
-			return scale;
-	}
-	return 0;
-}
-
-static int draw_large(struct block **of, int n, int width, int lines, int scale)
-{
-	int per_line = width / (2 * scale), used = 0;
-
-	for (int first = 0; first < n; first += per_line)
-		for (int l = 0; l < scale && used < lines; l++, used++) {
-			for (int i = first; i < n && i < first + per_line; i++) {
-				struct colour c = colour_of(of[i]);
-
-				printf("\033[48;2;%u;%u;%um%*s", c.r, c.g, c.b, 2 * scale, "");
-			}
-			printf("\033[0m\033[K\n");
-		}
-	return used;
-}
-
-/* Large blocks, or rows of @width cells, two blocks a cell, the upper one first. Returns lines used. */
-static int draw_zone(const struct zone *z, int width, int lines, int scale)
-{
-	struct block **of = malloc((nr_blocks + 1) * sizeof(*of));
-	int n = 0, used = 0;
-
-	for (int i = 0; of && i < nr_blocks; i++)
-		if (in_zone(&blocks[i], z))
-			of[n++] = &blocks[i];
-	if (scale) {
-		used = draw_large(of, n, width, lines, scale);
-		n = 0;
-	}
-	for (int row = 0; row * 2 * width < n && used < lines; row++, used++) {
-		for (int x = 0; x < width && row * 2 * width + x < n; x++) {
-			int up = row * 2 * width + x, down = up + width;
-			struct colour a = colour_of(of[up]), b = { 0, 0, 0 };
-
-			if (down < n)
-				b = colour_of(of[down]);
-			printf("\033[38;2;%u;%u;%um\033[48;2;%u;%u;%um\u2580", a.r, a.g, a.b, b.r, b.g, b.b);
-		}
-		printf("\033[0m\033[K\n");
-	}
-	free(of);
-	return used;
-}
-
-static void draw(int width, int height)
-{
-	unsigned long sum[NR], all = 0;
-	int line = 3, scale = pick_scale(width, height);
-
-	sum_zone(NULL, sum);
-	for (int k = 0; k < NR; k++)
-		all += sum[k];
-	printf("\033[H\033[1mmemview\033[0m  %lu MiB, %lu MiB free, huge %lu, hugetlb %lu MiB; %s is 2 MiB; q quits\033[K\n", all >> 8,
-	       (sum[FREE] + sum[PCP]) >> 8, sum[THP] >> 8, sum[POOL] >> 8, scale ? "a square" : "half a cell");
-	legend();
-	for (int i = 0; i < nr_zones && line + 1 < height; i++) {
-		struct zone *z = &zones[i];
-
-		sum_zone(z, sum);
-		printf("\033[1mnode %d %s\033[0m  %lu MiB, %lu free, largest order %d, small %d.%d %%\033[K\n", z->node, z->name, z->managed >> 8,
-		       z->free >> 8, z->largest, z->unusable / 10, z->unusable % 10);
-		line++;
-		line += draw_zone(z, width, height - line - 1, scale);
-	}
-	printf("\033[J");
-	fflush(stdout);
-}
-
 static struct termios saved;
 static volatile sig_atomic_t stop;
 static void on_signal(int sig) { stop = sig; }
 
-static int live(double interval)
+/* @pid 0: physical memory. */
+static int frame(long pid, int width, int height)
 {
-	struct winsize ws = { .ws_row = 25, .ws_col = 80 };
+	int r = pid ? load_tables(pid) : load();
+
+	if (r)
+		return r;
+	if (pid)
+		draw_tables(pid, width, height);
+	else
+		draw(width, height);
+	return 0;
+}
+
+static int live(long pid, double interval)
+{
+	struct winsize ws;
 	struct termios raw;
 	struct pollfd in = { .fd = 0, .events = POLLIN };
 	bool tty = !tcgetattr(0, &saved);
@@ -319,15 +199,17 @@ static int live(double interval)
 	}
 	signal(SIGINT, on_signal);
 	signal(SIGTERM, on_signal);
+	setvbuf(stdout, NULL, _IOFBF, 1 << 18); /* a picture at a time */
 	printf("\033[2J\033[?25l");
-	while (!stop && !(r = load())) {
+	while (!stop) {
 		if (ioctl(1, TIOCGWINSZ, &ws) || !ws.ws_col || !ws.ws_row)
 			ws = (struct winsize){ .ws_row = 25, .ws_col = 80 };
-		draw(ws.ws_col, ws.ws_row);
-		if (poll(&in, tty, interval * 1000) > 0 && (read(0, &c, 1) != 1 || c == 'q'))
+		r = frame(pid, ws.ws_col, ws.ws_row);
+		if (r || (poll(&in, tty, interval * 1000) > 0 && (read(0, &c, 1) != 1 || c == 'q')))
 			break;
 	}
 	printf("\033[0m\033[?25h\n");
+	fflush(stdout);
 	if (tty)
 		tcsetattr(0, TCSANOW, &saved);
 	return r;
@@ -360,11 +242,12 @@ static int tables(long pid)
 static int usage(FILE *to, int r)
 {
 	fprintf(to, "usage: memview [--interval SECONDS] [--once] [--columns N]\n"
-		    "       memview --pid PID\n"
+		    "       memview --pid PID [--live]\n"
 		    "  --interval S  time between two pictures (0.05 to 3600, default 1)\n"
 		    "  --once        a table and a map of letters, then end\n"
 		    "  --columns N   letters a line with --once (default 64)\n"
-		    "  --pid PID     the page tables of a process\n"
+		    "  --pid PID     the page tables of a process, as text\n"
+		    "  --live        as a picture\n"
 		    "Live, q ends it.\n");
 	return r;
 }
@@ -388,13 +271,13 @@ int main(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "interval", required_argument, NULL, 'i' }, { "once", no_argument, NULL, 'o' }, { "columns", required_argument, NULL, 'c' },
-		{ "pid", required_argument, NULL, 'p' }, { "help", no_argument, NULL, 'h' }, { 0 },
+		{ "pid", required_argument, NULL, 'p' }, { "live", no_argument, NULL, 'l' }, { "help", no_argument, NULL, 'h' }, { 0 },
 	};
 	double interval = 1, columns = 64, pid = 0;
-	bool once = false;
+	bool once = false, picture = false;
 	int o;
 
-	while ((o = getopt_long(argc, argv, "i:oc:p:h", options, NULL)) >= 0) {
+	while ((o = getopt_long(argc, argv, "i:oc:p:lh", options, NULL)) >= 0) {
 		switch (o) {
 		case 'i':
 			if (!number(optarg, 0.05, 3600, &interval))
@@ -411,6 +294,9 @@ int main(int argc, char **argv)
 		case 'o':
 			once = true;
 			break;
+		case 'l':
+			picture = true;
+			break;
 		case 'h':
 			return usage(stdout, 0);
 		default:
@@ -421,10 +307,10 @@ int main(int argc, char **argv)
 		fprintf(stderr, "memview: %s: what is that?\n", argv[optind]);
 		return usage(stderr, 2);
 	}
-	if (pid)
+	if (pid && !picture)
 		return tables((long)pid);
-	if (!once)
-		return live(interval);
+	if (pid || !once)
+		return live((long)pid, interval);
 	o = load();
 	if (!o)
 		text((int)columns);

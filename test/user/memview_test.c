@@ -185,7 +185,10 @@ TEST(program)
 	CHECK_EQ(run("memview extra 2>&1", out, sizeof out), 2);
 	/* two pictures */
 	CHECK_EQ(run("(sleep 0.5) | timeout 1 memview --interval 0.2 </dev/null; true", out, sizeof out), 0);
-	CHECK(strstr(out, "is 2 MiB; q quits") && strstr(out, "\033[48;2;95;95;95m"));
+	CHECK(strstr(out, "is 2 MiB; q quits") && strstr(out, "\033[38;2;48;48;48m"));
+	CHECK(strstr(out, "free by size"));
+	CHECK_EQ(run("(sleep 0.5) | timeout 1 memview --pid 1 --live --interval 0.2 </dev/null; true", out, sizeof out), 0);
+	CHECK(strstr(out, "page tables of 1: tables L4 1 ") && strstr(out, "\033[38;2;255;95;95m"));
 }
 
 TEST_MAIN
