@@ -207,6 +207,7 @@ static void copy_fields(struct mm *to, const struct mm *from)
 	to->flags = from->flags & ~MMF_OOM_VICTIM;
 	to->personality_norandom = from->personality_norandom;
 	to->vdso = from->vdso;
+	to->membarrier_state = from->membarrier_state;
 	to->pkey_map = from->pkey_map;
 	to->pkey_exec_only = from->pkey_exec_only;
 	to->dtor = from->dtor;

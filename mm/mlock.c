@@ -148,22 +148,20 @@ static u8 page_resident(struct vma *v, u64 addr)
 	return there;
 }
 
-int do_mincore(struct mm *mm, u64 addr, u64 npages, u8 *vec)
+u64 do_mincore(struct mm *mm, u64 addr, u64 npages, u8 *vec)
 {
-	int err = 0;
+	u64 i;
 
 	down_read(&mm->lock);
-	for (u64 i = 0; i < npages; i++, addr += PAGE_SIZE) {
+	for (i = 0; i < npages; i++, addr += PAGE_SIZE) {
 		struct vma *v = vma_at(mm, addr);
 
-		if (!v) {
-			err = -ENOMEM;
+		if (!v)
 			break;
-		}
 		vec[i] = page_resident(v, addr);
 	}
 	up_read(&mm->lock);
-	return err;
+	return i;
 }
 
 /* --- msync --- */

@@ -14,7 +14,7 @@
 #define LEGACY_FLAGS                                                                                      \
 	(MAP_SHARED | MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS | MAP_DENYWRITE | MAP_EXECUTABLE |           \
 	 MAP_UNINITIALIZED | MAP_GROWSDOWN | MAP_LOCKED | MAP_NORESERVE | MAP_POPULATE | MAP_NONBLOCK |    \
-	 MAP_STACK | MAP_HUGETLB | MAP_32BIT | MAP_HUGE_MASK << MAP_HUGE_SHIFT)
+	 MAP_STACK | MAP_HUGETLB | MAP_32BIT | 31u << MAP_HUGE_SHIFT)
 
 bool mlock_allowed(struct mm *mm, u64 more)
 {
@@ -29,9 +29,11 @@ static bool area_free(struct mm *mm, u64 addr, u64 len)
 	return !v || addr + len <= vma_low(v);
 }
 
-/* A hint counts when all of it lies on one side of the default limit. */
-static bool hint_valid(u64 addr, u64 len)
+/* A hint counts when all of it lies on one side of the default limit, and where MAP_32BIT would have it. */
+static bool hint_valid(u64 addr, u64 len, u64 flags)
 {
+	if (unlikely(flags & MAP_32BIT) && addr + len > 0x80000000)
+		return false;
 	return addr <= TASK_SIZE_MAX - len && (addr > TASK_SIZE_DEFAULT) == (addr + len > TASK_SIZE_DEFAULT);
 }
 
@@ -50,7 +52,7 @@ s64 mm_find_area(struct mm *mm, u64 addr, u64 len, u64 flags, u64 align)
 			return -ENOMEM;
 		return addr & ~PAGE_MASK ? -EINVAL : (s64)addr;
 	}
-	if (addr && !(addr & (align - 1)) && addr >= mm->mmap_min && hint_valid(addr, len) && area_free(mm, addr, len))
+	if (addr && !(addr & (align - 1)) && addr >= mm->mmap_min && hint_valid(addr, len, flags) && area_free(mm, addr, len))
 		return (s64)addr;
 	if (unlikely(addr > TASK_SIZE_DEFAULT))
 		wide = TASK_SIZE_MAX - TASK_SIZE_DEFAULT;
@@ -156,13 +158,23 @@ static int mmap_over(struct mm *mm, struct file *file, u64 addr, u64 end, u64 vm
 	return err;
 }
 
+/* What a mapping over [start, end) takes away, and so need not fit the limits besides it. */
+static u64 mapped_pages(struct mm *mm, u64 start, u64 end)
+{
+	u64 bytes = 0;
+
+	for (struct vma *v = vma_find(mm, start); v && v->start < end; v = vma_next(v))
+		bytes += min(v->end, end) - max(v->start, start);
+	return bytes >> PAGE_SHIFT;
+}
+
 static s64 mmap_locked(struct mm *mm, struct file *file, u64 addr, u64 len, u64 vmflags, u64 pgoff)
 {
 	u64 n = len >> PAGE_SHIFT, charged = 0;
 	struct vma *v = NULL;
 	int err;
 
-	if (!mm_may_expand(mm, vmflags, n))
+	if (unlikely(!mm_may_expand(mm, vmflags, n)) && !mm_may_expand(mm, vmflags, n - mapped_pages(mm, addr, addr + len)))
 		return -ENOMEM;
 	if (vmatree_intersect(mm, addr, addr + len) && (err = mmap_over(mm, file, addr, addr + len, vmflags, pgoff, &v)))
 		return err;
@@ -213,11 +225,10 @@ forget:
 /* What a file mapping may do. */
 static int file_flags(struct file *file, u64 len, u64 prot, u64 flags, u64 pgoff, u64 *vmflags)
 {
-	u64 may = 0, type = flags & MAP_TYPE;
+	u64 may = 0, type = flags & MAP_TYPE, max = vma_file_size_max(file);
 	int err;
 
-	/* no file is longer than the largest loff_t */
-	if (pgoff > (u64)S64_MAX >> PAGE_SHIFT || (u64)S64_MAX - len < pgoff << PAGE_SHIFT)
+	if (len > max || pgoff > (max - len) >> PAGE_SHIFT)
 		return -EOVERFLOW;
 	if (type != MAP_SHARED && type != MAP_PRIVATE && type != MAP_SHARED_VALIDATE)
 		return -EINVAL;

@@ -139,6 +139,22 @@ static int charge_for(struct mm *mm, const struct vma *v, u64 n, u64 *flags)
 	return 0;
 }
 
+/* What is wanted, and where pages are to be made of it once the lock is released: locked memory that becomes writable. */
+struct protect {
+	u64 prot, grows;
+	int pkey;
+	u64 fill_from, fill_to;
+};
+
+static void note_fill(struct protect *p, u64 old, u64 new, u64 start, u64 end)
+{
+	if ((old & (VM_WRITE | VM_SHARED | VM_LOCKED | VM_LOCKONFAULT)) != VM_LOCKED || !(new & VM_WRITE))
+		return;
+	if (!p->fill_to)
+		p->fill_from = start;
+	p->fill_to = end;
+}
+
 /* One VMA's part of the range. *vp becomes the VMA that covers the end of it. */
 static int protect_one(struct mm *mm, struct vma **vp, u64 start, u64 end, u64 flags)
 {
@@ -188,14 +204,14 @@ static u64 new_pkey(const struct vma *v, u64 prot, int pkey)
 	return old;
 }
 
-static int protect_range(struct mm *mm, u64 start, u64 end, u64 prot, u64 grows, int pkey)
+static int protect_range(struct mm *mm, u64 start, u64 end, struct protect *p)
 {
 	struct vma *v = vma_find(mm, start);
 	int err;
 
 	if (!v)
 		return -ENOMEM;
-	if (grows & PROT_GROWSDOWN) {
+	if (p->grows & PROT_GROWSDOWN) {
 		if (v->start >= end)
 			return -ENOMEM;
 		start = v->start;
@@ -204,18 +220,20 @@ static int protect_range(struct mm *mm, u64 start, u64 end, u64 prot, u64 grows,
 	} else {
 		if (v->start > start)
 			return -ENOMEM;
-		if (grows & PROT_GROWSUP)
+		if (p->grows & PROT_GROWSUP)
 			return -EINVAL; /* no such mappings on this machine */
 	}
 	for (;;) {
-		u64 next = min(v->end, end), flags;
+		u64 next = min(v->end, end), old = v->flags, flags;
 
-		flags = (v->flags & ~(VM_READ | VM_WRITE | VM_EXEC)) | (prot & (PROT_READ | PROT_WRITE | PROT_EXEC));
+		flags = (old & ~(VM_READ | VM_WRITE | VM_EXEC)) | (p->prot & (PROT_READ | PROT_WRITE | PROT_EXEC));
 		if (cpu_has(pku))
-			flags = (flags & ~(15ull << VM_PKEY_SHIFT)) | new_pkey(v, prot, pkey) << VM_PKEY_SHIFT;
+			flags = (flags & ~(15ull << VM_PKEY_SHIFT)) | new_pkey(v, p->prot, p->pkey) << VM_PKEY_SHIFT;
 		if (flags & ~(flags >> 4) & (VM_READ | VM_WRITE | VM_EXEC))
 			return -EACCES;
 		err = protect_one(mm, &v, start, next, flags);
+		if (!err && unlikely(old & VM_LOCKED))
+			note_fill(p, old, flags, start, next);
 		if (err || next >= end)
 			return err;
 		start = next;
@@ -229,9 +247,9 @@ static int protect_range(struct mm *mm, u64 start, u64 end, u64 prot, u64 grows,
 int do_mprotect(struct mm *mm, u64 addr, u64 len, u64 prot, int pkey)
 {
 	u64 grows = prot & (PROT_GROWSDOWN | PROT_GROWSUP), end;
+	struct protect p = { .prot = prot & ~grows, .grows = grows, .pkey = pkey };
 	int err;
 
-	prot &= ~grows;
 	if (grows == (PROT_GROWSDOWN | PROT_GROWSUP) || addr & ~PAGE_MASK)
 		return -EINVAL;
 	if (!len)
@@ -239,10 +257,12 @@ int do_mprotect(struct mm *mm, u64 addr, u64 len, u64 prot, int pkey)
 	end = addr + PAGE_ALIGN(len);
 	if (end <= addr)
 		return -ENOMEM;
-	if (prot & ~(u64)(PROT_READ | PROT_WRITE | PROT_EXEC | PROT_SEM))
+	if (p.prot & ~(u64)(PROT_READ | PROT_WRITE | PROT_EXEC | PROT_SEM))
 		return -EINVAL;
 	down_write(&mm->lock);
-	err = pkey >= 0 && !pkey_allocated(mm, pkey) ? -EINVAL : protect_range(mm, addr, end, prot, grows, pkey);
+	err = pkey >= 0 && !pkey_allocated(mm, pkey) ? -EINVAL : protect_range(mm, addr, end, &p);
 	mm_up_write(mm);
+	if (unlikely(p.fill_to))
+		mm_populate(mm, p.fill_from, p.fill_to, POPULATE_PRIVATE | POPULATE_BEST);
 	return err;
 }

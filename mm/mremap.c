@@ -258,6 +258,8 @@ static s64 remap_to(struct mm *mm, u64 addr, u64 old_len, u64 new_len, u64 flags
 	err = check_resize(v, addr, min(old_len, new_len), new_len, flags);
 	if (err)
 		return err;
+	if (flags & MREMAP_FIXED && to < mm->mmap_min && !mm->may_lock_unlimited)
+		return -EPERM;
 	if (flags & MREMAP_FIXED && (err = munmap_locked(mm, to, to + new_len)))
 		return err;
 	if (old_len > new_len) {
@@ -352,8 +354,10 @@ s64 do_mremap(struct mm *mm, u64 addr, u64 old_len, u64 new_len, u64 flags, u64 
 		return -EINVAL;
 	old_len = PAGE_ALIGN(old_len);
 	new_len = PAGE_ALIGN(new_len);
-	if (!new_len || old_len > TASK_SIZE_MAX || new_len > TASK_SIZE_MAX)
+	if (!new_len || old_len > TASK_SIZE_MAX)
 		return -EINVAL;
+	if (new_len > TASK_SIZE_MAX && !(flags & (MREMAP_FIXED | MREMAP_DONTUNMAP)))
+		return -ENOMEM;
 	down_write(&mm->lock);
 	ret = remap_locked(mm, addr, old_len, new_len, flags, new_addr, &locked);
 	mm_unlock_write(mm);

@@ -137,6 +137,7 @@ struct super {
 	s32 refs;
 	struct list_head inodes; /* (lock) */
 	spinlock_t lock;
+	bool noexec; /* (I) no mapping of its files may be executed, wherever it is mounted */
 	bool root_numbered; /* (a) the first inode has its number, 1 */
 	u32 id; /* minor number of dev */
 	u32 max_links;

@@ -261,7 +261,7 @@ s64 do_brk(struct mm *mm, u64 brk);
 int do_mlock(struct mm *mm, u64 addr, u64 len, u64 vmflags, bool lock);
 int do_mlockall(struct mm *mm, int flags); /* -1: munlockall */
 int do_msync(struct mm *mm, u64 addr, u64 len, int flags);
-int do_mincore(struct mm *mm, u64 addr, u64 npages, u8 *vec);
+u64 do_mincore(struct mm *mm, u64 addr, u64 npages, u8 *vec); /* how many it could tell: fewer than @npages at a hole */
 /* exec: sets mmap_base (random unless personality) and makes the stack VMA [top - size, top) growing down. A stack without a
  * limit, or @bottomup (ADDR_COMPAT_LAYOUT), leaves the space below the stack to it and places mappings upwards. */
 int mm_setup_layout(struct mm *mm, u64 stack_rlimit, bool randomize, bool bottomup, u64 *stack_top);
@@ -299,6 +299,7 @@ void vma_file_modified(struct file *f); /* its contents changed through a mappin
 int vma_file_check(struct file *f, u64 prot, u64 flags, u64 *may);
 /* "path" of the file for maps; device and inode numbers. */
 int vma_file_path(struct file *f, char *buf, u64 n);
+u64 vma_file_size_max(struct file *f); /* where the offsets of a mapping end. => no locks */
 int vma_file_may_punch(struct file *f); /* 0, or -EPERM: sealed against it (memfd). => no locks: a seal that comes just now counts for the next */
 struct mapping *vma_file_mapping(struct file *f); /* whose pages a mapping of it has */
 void vma_file_ids(struct file *f, u64 *dev, u64 *ino);
@@ -306,6 +307,7 @@ void vma_file_ids(struct file *f, u64 *dev, u64 *ino);
 int vm_charge(struct mm *mm, u64 npages);
 void vm_uncharge(u64 npages);
 struct file *shmem_zero_file(u64 size, u64 vmflags); /* for MAP_SHARED|MAP_ANONYMOUS; ERR_PTR */
+struct file *shmem_named_file(const char *name, u64 size, u64 vmflags); /* the same with a name of its own for /proc/PID/maps */
 
 /* /proc text. => take the locks themselves */
 struct mempolicy;

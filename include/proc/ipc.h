@@ -73,6 +73,6 @@ void ipc_next_id_show(struct seq_buf *s, void *table);
 int ipc_next_id_write(const char *text, u64 n, void *table);
 void ipc_msg_proc_init(void), ipc_sem_proc_init(void), ipc_shm_proc_init(void); /* their files there */
 void ipc_perm_to_user(const struct ipc_object *o, struct ipc_perm_user *p);
-int ipc_set_perm(struct ipc_object *o, const struct ipc_perm_user *p);
+int ipc_set_perm(struct ipc_object *o, const struct ipc_perm_user *p); /* 0, -EINVAL: no such user or group. => the object's lock */
 
 #endif

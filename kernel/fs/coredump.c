@@ -320,7 +320,7 @@ static bool emit_area(struct dump *d, const struct area *a)
 	for (u64 addr = a->start; addr < a->start + a->in_file; addr += PAGE_SIZE) {
 		if ((u64)d->pos + PAGE_SIZE > d->limit || fatal_signal_pending_current())
 			return false;
-		if (do_mincore(d->mm, addr, 1, &resident) || !(resident & 1) ||
+		if (do_mincore(d->mm, addr, 1, &resident) != 1 || !(resident & 1) ||
 		    mm_access(d->mm, addr, d->page, PAGE_SIZE, false, true) != (s64)PAGE_SIZE)
 			d->pos += PAGE_SIZE;
 		else if (!emit(d, d->page, PAGE_SIZE))

@@ -126,7 +126,7 @@ int vma_file_check(struct file *f, u64 prot, u64 flags, u64 *may)
 	}
 	if (!(mode & FMODE_READ))
 		return -EACCES;
-	if (f->path.mnt->flags & MS_NOEXEC) {
+	if (f->path.mnt->flags & MS_NOEXEC || f->inode->super->noexec) {
 		if (prot & PROT_EXEC)
 			return -EPERM;
 		*may &= ~VM_MAYEXEC;
@@ -134,6 +134,13 @@ int vma_file_check(struct file *f, u64 prot, u64 flags, u64 *may)
 	if (!f->ops->mmap)
 		return -ENODEV;
 	return shared && f->inode->seals ? seal_checks(f, prot, may) : 0;
+}
+
+u64 vma_file_size_max(struct file *f)
+{
+	u32 type = f->inode->mode & S_IFMT;
+
+	return type == S_IFREG || type == S_IFBLK || type == S_IFSOCK ? S64_MAX : U64_MAX;
 }
 
 unsigned vma_file_huge_shift(struct file *f)
@@ -185,8 +192,13 @@ struct file *shmem_file_create(struct mount *m, const char *name, u64 size, u32 
 	return inode_file(m, i, name, 0, NULL, O_RDWR | O_LARGEFILE);
 }
 
-struct file *shmem_zero_file(u64 size, u64 vmflags)
+struct file *shmem_named_file(const char *name, u64 size, u64 vmflags)
 {
 	/* promised like private memory, but once for all who map it */
-	return shmem_file_create(shm_mount, "dev/zero", size, vmflags & VM_NORESERVE ? 0 : I_ACCOUNTED);
+	return shmem_file_create(shm_mount, name, size, vmflags & VM_NORESERVE ? 0 : I_ACCOUNTED);
+}
+
+struct file *shmem_zero_file(u64 size, u64 vmflags)
+{
+	return shmem_named_file("dev/zero", size, vmflags);
 }

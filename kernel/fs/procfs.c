@@ -514,6 +514,7 @@ static struct super *make_super(const char *name, const struct super_ops *ops, u
 
 	if (!root || super_make_root(s, root))
 		panic("%s: no memory for the root", name);
+	s->noexec = true;
 	return s;
 }
 

@@ -225,6 +225,8 @@ void ipc_perm_to_user(const struct ipc_object *o, struct ipc_perm_user *p)
 
 int ipc_set_perm(struct ipc_object *o, const struct ipc_perm_user *p)
 {
+	if (p->uid == (u32)-1 || p->gid == (u32)-1)
+		return -EINVAL;
 	o->uid = p->uid;
 	o->gid = p->gid;
 	o->mode = (o->mode & ~0777u) | (p->mode & 0777);

@@ -248,10 +248,9 @@ static long msg_change(s32 id, int cmd, const struct msqid_user *s)
 	if (!err && cmd == IPC_SET) {
 		if (s->qbytes > ipc_limits.msgmnb && !capable(CAP_SYS_RESOURCE)) {
 			err = -EPERM;
-		} else {
+		} else if (!(err = ipc_set_perm(o, &s->perm))) {
 			q->max_bytes = s->qbytes;
 			q->ctime = seconds();
-			ipc_set_perm(o, &s->perm);
 		}
 	} else if (!err) {
 		ipc_remove(&msgs, o);

@@ -484,8 +484,9 @@ static long sem_change(s32 id, const struct semid_user *u)
 	struct sem_set *s = container_of(o, struct sem_set, ipc);
 	int err = ipc_may_change(o);
 	if (!err && u) {
-		ipc_set_perm(o, &u->perm);
-		s->ctime = seconds();
+		err = ipc_set_perm(o, &u->perm);
+		if (!err)
+			s->ctime = seconds();
 	} else if (!err) {
 		ipc_remove(&sems, o);
 		wake_up_all(&s->wait);

@@ -10,6 +10,7 @@
 #include <fs/procfs.h>
 #include <fs/fs.h>
 #include <lib/err.h>
+#include <lib/printf.h>
 #include <lib/string.h>
 #include <mm/hugetlb.h>
 #include <mm/slab.h>
@@ -68,16 +69,20 @@ u64 hugetlb_shm_group;
 struct segment_wanted {
 	u64 size;
 	int flags;
+	s32 key;
 	struct hstate *h; /* a pool's pages, for who may lock memory or is in hugetlb_shm_group */
 };
 
 static struct file *segment_file(struct segment_wanted *w)
 {
+	char name[16];
+
+	snprintf(name, sizeof(name), "SYSV%08x", (u32)w->key); /* what /proc/PID/maps shows */
 	if (!w->h)
-		return shmem_zero_file(ALIGN(w->size, PAGE_SIZE), VM_SHARED | (w->flags & SHM_NORESERVE ? VM_NORESERVE : 0));
+		return shmem_named_file(name, ALIGN(w->size, PAGE_SIZE), w->flags & SHM_NORESERVE ? VM_NORESERVE : 0);
 	if (!capable(CAP_IPC_LOCK) && !in_group((gid_t)hugetlb_shm_group))
 		return ERR_PTR(-EPERM);
-	return hugetlb_file_create(w->h, "SYSV", ALIGN(w->size, hstate_bytes(w->h)), !(w->flags & SHM_NORESERVE));
+	return hugetlb_file_create(w->h, name, ALIGN(w->size, hstate_bytes(w->h)), !(w->flags & SHM_NORESERVE));
 }
 
 static struct ipc_object *make_segment(void *arg)
@@ -86,7 +91,7 @@ static struct ipc_object *make_segment(void *arg)
 	u64 size = w->size;
 	struct shm_segment *s;
 
-	if (!size || size > ipc_limits.shmmax)
+	if (!size || size > ipc_limits.shmmax || size > S64_MAX)
 		return ERR_PTR(-EINVAL);
 	if (size > SHM_SIZE_MAX)
 		return ERR_PTR(-ENOMEM);
@@ -115,7 +120,7 @@ static int check_size(struct ipc_object *o, void *arg)
 
 long sys_shmget(s32 key, u64 size, int flags)
 {
-	struct segment_wanted w = { .size = size, .flags = flags };
+	struct segment_wanted w = { .size = size, .flags = flags, .key = key };
 
 	if (flags & SHM_HUGETLB) {
 		w.h = hstate_of_log(flags >> SHM_HUGE_SHIFT & SHM_HUGE_MASK);
@@ -205,10 +210,14 @@ static const struct file_ops shm_file_ops = { .huge_shift = shm_huge_shift, .map
 /* A file over the segment; takes over the caller's reference of it, also on failure. */
 static struct file *attach_file(struct shm_segment *s, bool readonly)
 {
-	struct file *f = anon_file("SYSV", &shm_file_ops, s, readonly ? O_RDONLY : O_RDWR);
+	struct file *f = file_clone(s->file, &shm_file_ops, readonly ? O_RDONLY : O_RDWR);
 
-	if (IS_ERR(f))
+	if (IS_ERR(f)) {
 		ipc_put(&shms, &s->ipc);
+		return f;
+	}
+	WRITE_ONCE(f->inode->ino, (u64)s->ipc.id); /* the same each time: /proc/PID/maps tells the segment by it */
+	f->private = s;
 	return f;
 }
 
@@ -252,6 +261,10 @@ long sys_shmat(s32 id, u64 addr, int flags)
 	struct shm_segment *s = container_of(o, struct shm_segment, ipc);
 	u64 size = attached_size(s);
 	mutex_unlock(&o->lock); /* the reference goes to the file */
+	if (!(flags & SHM_REMAP) && addr + size < addr) {
+		ipc_put(&shms, o);
+		return -EINVAL;
+	}
 	struct file *f = attach_file(s, flags & SHM_RDONLY);
 	if (IS_ERR(f))
 		return PTR_ERR(f);
@@ -353,6 +366,16 @@ static void remove_segment(struct shm_segment *s)
 		ipc_remove(&shms, &s->ipc);
 }
 
+/* A segment counts alone against the limit: what one user locks in several is not added up. */
+static int may_lock(const struct shm_segment *s)
+{
+	u64 limit = current->thread.mm->rlimit_memlock;
+
+	if (capable(CAP_IPC_LOCK))
+		return 0;
+	return !limit ? -EPERM : PAGES(s->size) > limit >> PAGE_SHIFT ? -ENOMEM : 0;
+}
+
 static long shm_change(s32 id, int cmd, const struct shmid_user *u)
 {
 	struct ipc_object *o = ipc_lock_id(&shms, id, 0);
@@ -361,11 +384,14 @@ static long shm_change(s32 id, int cmd, const struct shmid_user *u)
 		return PTR_ERR(o);
 	struct shm_segment *s = container_of(o, struct shm_segment, ipc);
 	int err = (cmd == SHM_LOCK || cmd == SHM_UNLOCK) && capable(CAP_IPC_LOCK) ? 0 : ipc_may_change(o);
+	if (!err && cmd == SHM_LOCK)
+		err = may_lock(s);
 	if (!err) {
 		switch (cmd) {
 		case IPC_SET:
-			ipc_set_perm(o, &u->perm);
-			s->ctime = seconds();
+			err = ipc_set_perm(o, &u->perm);
+			if (!err)
+				s->ctime = seconds();
 			break;
 		case IPC_RMID:
 			remove_segment(s);

@@ -6,6 +6,7 @@
 #include <kernel/rcu.h>
 #include <mm/hugetlb.h>
 #include <mm/slab.h>
+#include <proc/ptrace.h>
 #include <proc/task.h>
 #include <x86/cpu.h>
 #include <x86/uaccess.h>
@@ -130,12 +131,12 @@ long sys_mincore(u64 addr, u64 len, u8 __user *vec)
 		return -EFAULT;
 	while (npages) {
 		u64 n = min(npages, (u64)sizeof(buf));
-		int err = do_mincore(cur_mm(), addr, n, buf);
+		u64 known = do_mincore(cur_mm(), addr, n, buf);
 
-		if (err)
-			return err;
-		if (copy_to_user(vec, buf, n))
+		if (copy_to_user(vec, buf, known))
 			return -EFAULT;
+		if (known < n)
+			return -ENOMEM; /* a hole: what was before it is told */
 		addr += n << PAGE_SHIFT;
 		vec += n;
 		npages -= n;
@@ -224,8 +225,8 @@ long sys_pkey_free(int pkey)
 
 /* --- process_vm_readv, process_vm_writev --- */
 
-/* Copies in an array of segments. kmalloc'ed, NULL with *err; nothing for count 0. */
-static struct iovec_k *get_vec(const void __user *uvec, u64 n, int *err)
+/* Copies in an array of segments, @local ones of this process. kmalloc'ed, NULL with *err; nothing for count 0. */
+static struct iovec_k *get_vec(const void __user *uvec, u64 n, bool local, int *err)
 {
 	struct iovec_k *v;
 	u64 total = 0;
@@ -246,27 +247,16 @@ static struct iovec_k *get_vec(const void __user *uvec, u64 n, int *err)
 			goto bad;
 		total += v[i].len;
 	}
+	*err = -EFAULT;
+	for (u64 i = 0; local && i < n; i++) {
+		if (!access_ok((void __user *)v[i].base, v[i].len))
+			goto bad;
+	}
 	*err = 0;
 	return v;
 bad:
 	kfree(v);
 	return NULL;
-}
-
-/* May the caller look into that process's memory? (ptrace attach, by real ids) */
-static bool may_inspect(struct task *t)
-{
-	const struct cred *me = current_cred(), *he;
-	bool same;
-
-	if (t->signal == current->signal)
-		return true;
-	rcu_read_lock();
-	he = rcu_dereference(t->cred);
-	same = me->uid == he->euid && me->uid == he->suid && me->uid == he->uid && me->gid == he->egid &&
-	       me->gid == he->sgid && me->gid == he->gid && !(he->cap_permitted & ~me->cap_permitted);
-	rcu_read_unlock();
-	return same || capable(CAP_SYS_PTRACE);
 }
 
 /* Moves bytes between one remote stretch and our segments from (*seg, *off) on. Bytes or -errno. */
@@ -336,14 +326,14 @@ static long process_vm_rw(pid_t pid, const void __user *lvec, u64 nl, const void
 
 	if (flags)
 		return -EINVAL;
-	l = get_vec(lvec, nl, &err);
+	l = get_vec(lvec, nl, true, &err);
 	if (err)
 		return err;
 	if (!l || !vec_total(l, nl)) { /* nothing to move: the other side is not looked at */
 		ret = 0;
 		goto out;
 	}
-	r = get_vec(rvec, nr, &err);
+	r = get_vec(rvec, nr, false, &err);
 	ret = err;
 	if (err || !l || !r)
 		goto out;
@@ -352,7 +342,7 @@ static long process_vm_rw(pid_t pid, const void __user *lvec, u64 nl, const void
 	if (!t)
 		goto out;
 	ret = -EPERM;
-	if (!may_inspect(t))
+	if (ptrace_may_attach(t))
 		goto out;
 	ret = -ESRCH;
 	mm = task_mm_get(t);

@@ -46,14 +46,12 @@ long sys_process_madvise(s32 pidfd, const void __user *uvec, u64 nr, s32 advice,
 	ret = -EINVAL;
 	if (!may_advise(advice))
 		goto put;
-	ret = -EACCES; /* EPERM is for the capability below, as in Linux */
-	if (ptrace_may_attach(t))
-		goto put;
 	ret = -ESRCH;
 	mm = task_mm_get(t);
 	if (!mm)
 		goto put;
-	ret = capable(CAP_SYS_NICE) ? advise_ranges(mm, &it, advice) : -EPERM;
+	/* EPERM is for the capability, as in Linux */
+	ret = ptrace_may_attach(t) ? -EACCES : capable(CAP_SYS_NICE) ? advise_ranges(mm, &it, advice) : -EPERM;
 	mm_put(mm);
 put:
 	task_put(t);

@@ -231,6 +231,8 @@ int vma_file_mmap(struct file *f, struct vma *v)
 	return 0;
 }
 
+u64 vma_file_size_max(struct file *f) { return S64_MAX; }
+
 int vma_file_check(struct file *f, u64 prot, u64 flags, u64 *may)
 {
 	*may = VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC;

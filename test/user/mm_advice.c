@@ -404,6 +404,7 @@ TEST_FORK(membarriers)
 	CHECK_OK(barrier(128, 1, 0));
 	CHECK_ERRNO(barrier(128, 2, 0), EINVAL);
 	CHECK_ERRNO(barrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED, 1, 0), EINVAL);
+	CHECK_EXITS(0, _exit(barrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) || barrier(128, 0, 0))); /* a child inherits it */
 }
 
 TEST_FORK(locks)

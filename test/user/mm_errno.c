@@ -3,10 +3,13 @@
 /* What the memory calls refuse, and with which errno: the answers are those of Linux 6.1, checked there with this program. */
 #include "check.h"
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 
 #ifndef MAP_FIXED_NOREPLACE
 #define MAP_FIXED_NOREPLACE 0x100000
@@ -82,6 +85,37 @@ TEST(mmap_refuses)
 	close(ro), close(wo), close(rw), close(pipefd[0]), close(pipefd[1]);
 }
 
+/* Where offsets end depends on what kind of file it is, and nothing of proc and sysfs may be executed. */
+TEST(mmap_refuses_by_file)
+{
+	int rw = temp_file(O_RDWR, 2), zero = open("/dev/zero", O_RDWR), proc = open("/proc/self/status", O_RDONLY), pipefd[2];
+	int sys = open("/sys/kernel/mm/ksm/run", O_RDONLY);
+
+	CHECK_OK(pipe(pipefd));
+	CHECK_ERRNO(raw_mmap(0, P, PROT_READ, MAP_PRIVATE, rw, 1ul << 63), EOVERFLOW);
+	CHECK_ERRNO(raw_mmap(0, P, PROT_READ, MAP_PRIVATE, pipefd[0], 1ul << 63), ENODEV);
+	CHECK_ERRNO(raw_mmap(0, P, PROT_READ, MAP_PRIVATE, pipefd[0], -P), EOVERFLOW);
+	CHECK(raw_mmap(0, P, PROT_READ, MAP_PRIVATE, zero, 1ul << 63) > 0);
+	CHECK_ERRNO(raw_mmap(0, P, PROT_READ | PROT_EXEC, MAP_PRIVATE, proc, 0), EPERM);
+	CHECK_ERRNO(raw_mmap(0, P, PROT_READ, MAP_PRIVATE, proc, 0), ENODEV);
+	CHECK_ERRNO(raw_mmap(0, P, PROT_READ | PROT_EXEC, MAP_PRIVATE, sys, 0), EPERM);
+	CHECK_ERRNO(raw_mmap(0, P, RW, 3 /* SHARED_VALIDATE */ | 1u << 31, rw, 0), EOPNOTSUPP);
+	close(rw), close(zero), close(proc), close(sys), close(pipefd[0]), close(pipefd[1]);
+}
+
+/* A hint beyond 2 GiB is none for MAP_32BIT. */
+TEST(low_2g_only)
+{
+	void *high = (void *)0x200000000000ul, *low = (void *)0x50000000ul, *p;
+
+	p = mmap(high, P, RW, ANON | MAP_32BIT, -1, 0);
+	CHECK(p != MAP_FAILED && (unsigned long)p < 1ul << 31);
+	CHECK_OK(munmap(p, P));
+	CHECK(mmap(low, P, RW, ANON | MAP_32BIT, -1, 0) == low);
+	CHECK_OK(munmap(low, P));
+	CHECK_ERRNO(raw_mmap((unsigned long)high, 1ul << 31, RW, ANON | MAP_32BIT | MAP_NORESERVE, -1, 0), ENOMEM);
+}
+
 TEST(munmap_mprotect_refuse)
 {
 	int ro = temp_file(O_RDONLY, 1);
@@ -118,6 +152,8 @@ TEST(mremap_refuses)
 	CHECK_ERRNO(syscall(SYS_mremap, r, P, P, MREMAP_MAYMOVE | MREMAP_FIXED, q + 1), EINVAL);
 	CHECK_ERRNO(syscall(SYS_mremap, r, 4 * P, 4 * P, MREMAP_MAYMOVE | MREMAP_FIXED, r + P), EINVAL);
 	CHECK_ERRNO(syscall(SYS_mremap, r, P, P, MREMAP_MAYMOVE | MREMAP_FIXED, task_top()), EINVAL);
+	CHECK_ERRNO(syscall(SYS_mremap, r, P, task_top(), MREMAP_MAYMOVE, 0), ENOMEM);
+	CHECK_ERRNO(syscall(SYS_mremap, r, P, task_top(), MREMAP_MAYMOVE | MREMAP_FIXED, q), EINVAL);
 	CHECK_ERRNO((long)mremap(r, 0, P, MREMAP_MAYMOVE), EINVAL); /* private: no second mapping */
 	munmap(r + 4 * P, 4 * P);
 	CHECK_ERRNO((long)mremap(r + 4 * P, P, P, 0), EFAULT);
@@ -154,11 +190,13 @@ TEST(madvise_refuses)
 TEST(small_calls_refuse)
 {
 	char *r = region(4, RW);
-	unsigned char vec[8];
+	unsigned char vec[8] = { 9, 9, 9, 9 };
 
 	CHECK_OK(munmap(r + 2 * P, P));
+	*r = 1;
 	CHECK_ERRNO(mincore(r + 1, P, vec), EINVAL);
 	CHECK_ERRNO(mincore(r, 4 * P, vec), ENOMEM);
+	CHECK(vec[0] == 1 && vec[1] == 0 && vec[2] == 9); /* told up to the hole */
 	CHECK_ERRNO(mincore(r, P, (void *)8), EFAULT);
 	CHECK_ERRNO(msync(r + 1, P, MS_SYNC), EINVAL);
 	CHECK_ERRNO(msync(r, P, 64), EINVAL);
@@ -194,6 +232,45 @@ TEST(process_vm_refuses)
 	r.iov_base = (void *)4096;
 	CHECK_ERRNO(process_vm_readv(getpid(), &l, 1, &r, 1, 0), EFAULT);
 	CHECK_EQ(process_vm_readv(getpid(), &l, 0, &r, 1, 0), 0);
+	l.iov_base = (void *)-P; /* looked at before the process */
+	CHECK_ERRNO(process_vm_readv(0x3ffffff, &l, 1, &r, 1, 0), EFAULT);
+}
+
+/* A program that may not be dumped hides its memory from its own user, too. */
+TEST_FORK(process_vm_of_the_undumpable)
+{
+	char buf[16] = "abc", out[16];
+	struct iovec l = { out, 4 }, r = { buf, 4 }, advised = { (void *)((unsigned long)buf & -P), P };
+	pid_t child;
+	int fd;
+
+	CHECK_OK(setgid(1000));
+	CHECK_OK(setuid(1000));
+	CHECK_OK(prctl(PR_SET_DUMPABLE, 1));
+	child = fork();
+	if (!child) {
+		pause();
+		_exit(0);
+	}
+	fd = syscall(SYS_pidfd_open, child, 0);
+	CHECK_EQ(process_vm_readv(child, &l, 1, &r, 1, 0), 4);
+	CHECK_OK(kill(child, SIGKILL));
+	CHECK_EQ(waitpid(child, NULL, 0), child);
+	close(fd);
+	CHECK_ERRNO(process_vm_readv(1, &l, 1, &r, 1, 0), EPERM);
+	fd = syscall(SYS_pidfd_open, 1, 0);
+	CHECK_ERRNO(syscall(SYS_process_madvise, fd, &advised, 1, MADV_WILLNEED, 0), EACCES);
+	close(fd);
+	child = fork();
+	if (!child) {
+		prctl(PR_SET_DUMPABLE, 0);
+		pause();
+		_exit(0);
+	}
+	usleep(100000);
+	CHECK_ERRNO(process_vm_readv(child, &l, 1, &r, 1, 0), EPERM);
+	CHECK_OK(kill(child, SIGKILL));
+	CHECK_EQ(waitpid(child, NULL, 0), child);
 }
 
 TEST_FORK(memlock_limit)
@@ -213,6 +290,43 @@ TEST_FORK(memlock_limit)
 	CHECK_OK(setrlimit(RLIMIT_MEMLOCK, &none));
 	CHECK_ERRNO(mlock(r, P), EPERM);
 	CHECK_ERRNO(raw_mmap(0, P, RW, ANON | MAP_LOCKED, -1, 0), EPERM);
+}
+
+/* Memory locked before it could be written is there when it can be. */
+TEST_FORK(locked_then_writable)
+{
+	char *r = region(4, PROT_NONE);
+	unsigned char vec[4];
+
+	CHECK_ERRNO(mlock(r, 4 * P), ENOMEM); /* locked all the same */
+	CHECK_OK(mincore(r, 4 * P, vec));
+	CHECK_EQ(vec[0] | vec[3], 0);
+	CHECK_OK(mprotect(r + P, 2 * P, RW));
+	CHECK_OK(mincore(r, 4 * P, vec));
+	CHECK(!vec[0] && vec[1] && vec[2] && !vec[3]);
+}
+
+TEST_FORK(low_addresses)
+{
+	char *r = region(1, RW);
+
+	CHECK_OK(setgid(1000));
+	CHECK_OK(setuid(1000));
+	CHECK_ERRNO(raw_mmap(P, P, RW, ANON | MAP_FIXED, -1, 0), EPERM);
+	CHECK_ERRNO(syscall(SYS_mremap, r, P, P, MREMAP_MAYMOVE | MREMAP_FIXED, P), EPERM);
+	*r = 1; /* and it is where it was */
+}
+
+/* What a mapping replaces does not count against the limit besides it. */
+TEST_FORK(address_space_limit)
+{
+	struct rlimit lim = { 64 << 20, 64 << 20 };
+	char *r = mmap(NULL, 40 << 20, RW, ANON | MAP_NORESERVE, -1, 0);
+
+	CHECK_OK(setrlimit(RLIMIT_AS, &lim));
+	CHECK_ERRNO(raw_mmap(0, 40 << 20, RW, ANON, -1, 0), ENOMEM);
+	CHECK(mmap(r, 44 << 20, RW, ANON | MAP_FIXED | MAP_NORESERVE, -1, 0) == r);
+	CHECK_ERRNO(raw_mmap((unsigned long)r, 80 << 20, RW, ANON | MAP_FIXED, -1, 0), ENOMEM);
 }
 
 TEST_FORK(data_limit)

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <sys/ipc.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/msg.h>
 #include <sys/sem.h>
 #include <sys/shm.h>
@@ -160,6 +161,50 @@ TEST(detach_leaves_others)
 	CHECK_ERRNO(shmdt(a), EINVAL);
 	CHECK_OK(shmctl(id, IPC_RMID, NULL));
 	CHECK_OK(munmap(a + 4096, 4096));
+}
+
+/* /proc/PID/maps tells a segment by its key and its number. */
+TEST(segment_in_maps)
+{
+	int id = shmget(0x5e9, 4096, IPC_CREAT | 0600);
+	char *a = shmat(id, NULL, 0), line[256], want[64], name[64] = "", deleted[16] = "";
+	FILE *f = fopen("/proc/self/maps", "r");
+	unsigned long start, ino = 0;
+
+	REQUIRE(id >= 0 && a != (void *)-1 && f);
+	snprintf(want, sizeof(want), "/SYSV%08x", 0x5e9);
+	while (fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%lx-%*x %*s %*x %*s %lu %63s %15s", &start, &ino, name, deleted) > 1 && start == (unsigned long)a)
+			break;
+	}
+	fclose(f);
+	CHECK_EQ(ino, (unsigned long)id);
+	CHECK_STR(name, want);
+	CHECK_STR(deleted, "(deleted)");
+	CHECK_OK(shmctl(id, IPC_RMID, NULL));
+	CHECK_OK(shmdt(a));
+}
+
+TEST_FORK(segment_refusals)
+{
+	struct rlimit none = { 0, 0 };
+	struct shmid_ds ds;
+	int id;
+
+	CHECK_ERRNO(shmget(IPC_PRIVATE, 1ul << 63, 0600), EINVAL);
+	CHECK_OK(setgid(1000));
+	CHECK_OK(setuid(1000));
+	id = shmget(IPC_PRIVATE, 4096, 0600);
+	REQUIRE(id >= 0);
+	CHECK_ERRNO((long)shmat(id, (void *)-4096l, 0), EINVAL);
+	CHECK_OK(shmctl(id, IPC_STAT, &ds));
+	ds.shm_perm.uid = -1;
+	CHECK_ERRNO(shmctl(id, IPC_SET, &ds), EINVAL);
+	CHECK_OK(shmctl(id, SHM_LOCK, NULL));
+	CHECK_OK(shmctl(id, SHM_UNLOCK, NULL));
+	CHECK_OK(setrlimit(RLIMIT_MEMLOCK, &none));
+	CHECK_ERRNO(shmctl(id, SHM_LOCK, NULL), EPERM);
+	CHECK_OK(shmctl(id, IPC_RMID, NULL));
 }
 
 TEST_MAIN
