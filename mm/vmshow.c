@@ -167,9 +167,22 @@ static void count_vma(struct usage *u, const struct vma *v)
 	}
 }
 
+/* As "%-16s%8llu kB\n", which is most of what smaps is made of. */
 static void line(struct seq_buf *s, const char *name, u64 bytes)
 {
-	seq_printf(s, "%-16s%8llu kB\n", name, bytes >> 10);
+	char text[] = "                         kB\n"; /* columns of 16 and 8 */
+	u64 kb = bytes >> 10, n = strlen(name);
+	char *digit = text + 24;
+
+	if (unlikely(n > 16 || kb > 99999999)) {
+		seq_printf(s, "%-16s%8llu kB\n", name, kb);
+		return;
+	}
+	memcpy(text, name, n);
+	do
+		*--digit = (char)('0' + kb % 10);
+	while (kb /= 10);
+	seq_write(s, text, sizeof(text) - 1);
 }
 
 static void show_usage(struct seq_buf *s, const struct usage *u, bool rollup)
@@ -213,8 +226,10 @@ static void show_flags(struct seq_buf *s, const struct vma *v)
 {
 	seq_puts(s, "VmFlags: ");
 	for (unsigned i = 0; i < ARRAY_SIZE(flag_names); i++)
-		if (flag_names[i].flag ? v->flags & flag_names[i].flag : !(v->flags & VM_SOFTTRACK))
-			seq_printf(s, "%s ", flag_names[i].name);
+		if (flag_names[i].flag ? v->flags & flag_names[i].flag : !(v->flags & VM_SOFTTRACK)) {
+			seq_write(s, flag_names[i].name, 2);
+			seq_putc(s, ' ');
+		}
 	seq_putc(s, '\n');
 }
 
@@ -323,15 +338,19 @@ int mm_maps_show(struct mm *mm, struct seq_buf *s, int detail, const struct memp
 	if (detail == 2) {
 		show_rollup(mm, s);
 	} else {
-		for_each_vma(v, mm) {
+		for (v = vma_find(mm, s->at); v; v = vma_next(v)) {
+			size_t begin = s->len;
+
 			if (detail == 0)
 				show_header(s, v, buf);
 			else if (detail == 1)
 				show_smap(s, v, buf);
 			else
 				show_numa(s, v, buf, task);
-			if (s->overflow)
+			if (s->overflow) {
+				seq_cut(s, begin, v->start);
 				break;
+			}
 		}
 	}
 	up_read(&mm->lock);

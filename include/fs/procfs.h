@@ -3,7 +3,7 @@
  *
  * A proc_file is a path below the root of its file system and the functions behind it. show writes the whole text into a
  * seq_buf (it is run again with a larger buffer when that overflows); an open file keeps the text of its last read from
- * offset 0, so that a reader in pieces sees one state. write gets the bytes of one write call, NUL-terminated.
+ * offset 0, so that a reader in pieces sees one state. Where the text may be very long (maps) it is made in pieces, each of one state. write gets the bytes of one write call, NUL-terminated.
  */
 #ifndef FS_PROCFS_H
 #define FS_PROCFS_H

@@ -315,7 +315,8 @@ struct mempolicy;
 struct file *mm_mapped_file(struct mm *mm, u64 start, u64 end);
 /* The first mapping of a file that starts at @from or above; false: none. => takes m */
 bool mm_next_mapped(struct mm *mm, u64 from, u64 *start, u64 *end);
-int mm_maps_show(struct mm *mm, struct seq_buf *s, int detail, const struct mempolicy *task); /* @task: its policy, for numa_maps */ /* 0 maps, 1 smaps, 2 smaps_rollup, 3 numa_maps */
+/* @detail: 0 maps, 1 smaps, 2 smaps_rollup, 3 numa_maps; all but 2 in pieces (seq_buf.h), whose place is an address. @task: its policy, for numa_maps */
+int mm_maps_show(struct mm *mm, struct seq_buf *s, int detail, const struct mempolicy *task);
 void mm_status_show(struct mm *mm, struct seq_buf *s); /* VmPeak: ... lines of status */
 void mm_pagetables_show(struct mm *mm, struct seq_buf *s); /* the tables themselves */
 void mm_statm(struct mm *mm, u64 v[7]); /* the seven numbers of /proc/PID/statm, in pages */

@@ -1,6 +1,7 @@
 /*
- * Text files: the whole text is made at the first read (or a read at offset 0), kept with the open file, and served in pieces.
- * The buffer starts at one page and doubles until the text fits.
+ * Text files: the text is made at the first read (or a read at offset 0), kept with the open file, and served in parts.
+ * The buffer starts at one page and grows until the text fits. A source of much text gives it in pieces (lib/seq_buf.h): then the buffer has
+ * one of them, which begins at `start` in the file, and the next is made when it is asked for. A read from before it begins anew.
  */
 #include <fs/procfs.h>
 #include <lib/parse.h>
@@ -15,8 +16,9 @@ struct text_file {
 	struct text_source src; /* (I) */
 	struct mutex lock; /* text */
 	char *buf;
-	u64 len, size;
-	bool made;
+	u64 start, len, size;
+	u64 next; /* where the source goes on, when there is more */
+	bool made, more;
 };
 
 int text_open(struct file *f, const struct text_source *src)
@@ -42,8 +44,8 @@ void text_release(struct inode *i, struct file *f)
 	}
 }
 
-/* => t->lock held */
-static int text_make(struct text_file *t)
+/* The piece that begins at @at of the source and at @start of the file. => t->lock held */
+static int text_make(struct text_file *t, u64 at, u64 start)
 {
 	u64 size = t->size ?: TEXT_FIRST;
 
@@ -58,9 +60,12 @@ static int text_make(struct text_file *t)
 			t->size = size;
 		}
 		seq_buf_init(&s, t->buf, t->size);
+		s.at = at;
 		if (t->src.show)
 			t->src.show(&s, t->src.arg);
 		t->len = s.len;
+		t->more = s.more;
+		t->next = s.at;
 		if (s.nomem)
 			return -ENOMEM;
 		if (!s.overflow)
@@ -72,27 +77,41 @@ static int text_make(struct text_file *t)
 		if (size > TEXT_MAX)
 			return -ENOMEM;
 	}
+	t->start = start;
 	t->made = true;
 	return 0;
+}
+
+/* Copies what the buffer has from *@pos on. 0 or -EFAULT. => t->lock held */
+static int text_copy(struct text_file *t, struct iov_iter *to, loff_t *pos)
+{
+	u64 off = (u64)*pos - t->start, n, got;
+
+	if (off >= t->len)
+		return 0;
+	n = min_t(u64, t->len - off, to->count);
+	got = copy_to_iter(to, t->buf + off, n);
+	*pos += got;
+	return got == n ? 0 : -EFAULT;
 }
 
 s64 text_read(struct file *f, struct iov_iter *to, loff_t *pos)
 {
 	struct text_file *t = f->private;
-	s64 r = 0;
+	loff_t begin = *pos;
+	int r = 0;
 
 	mutex_lock(&t->lock);
-	if (!t->made || *pos == 0)
-		r = text_make(t);
-	if (!r && (u64)*pos < t->len) {
-		u64 n = min_t(u64, t->len - *pos, to->count);
-		u64 got = copy_to_iter(to, t->buf + *pos, n);
-
-		r = got || !n ? (s64)got : -EFAULT;
-		*pos += got;
+	if (!t->made || *pos == 0 || (u64)*pos < t->start)
+		r = text_make(t, 0, 0);
+	while (!r && to->count) {
+		r = text_copy(t, to, pos);
+		if (r || !to->count || !t->more || fatal_signal_pending_current())
+			break;
+		r = text_make(t, t->next, t->start + t->len);
 	}
 	mutex_unlock(&t->lock);
-	return r;
+	return *pos > begin ? *pos - begin : r;
 }
 
 s64 text_write(struct file *f, struct iov_iter *from, loff_t *pos)

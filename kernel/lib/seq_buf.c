@@ -52,12 +52,19 @@ void seq_pad_to(struct seq_buf *m, size_t start, size_t col)
 
 void seq_escape(struct seq_buf *m, const char *s, const char *esc)
 {
-	for (; *s; s++) {
+	u8 esc_max = 0;
+
+	for (const char *e = esc; *e; e++)
+		esc_max = max(esc_max, (u8)*e);
+	for (const char *plain = s;; s++) { /* from plain on nothing needs it */
 		u8 c = (u8)*s;
 
-		if (c == '\\' || iscntrl(c) || strchr(esc, c))
-			seq_printf(m, "\\%03o", c);
-		else
-			seq_putc(m, *s);
+		if (likely(c && c != '\\' && !iscntrl(c) && (c > esc_max || !strchr(esc, c))))
+			continue;
+		seq_write(m, plain, (size_t)(s - plain));
+		if (!c)
+			return;
+		seq_printf(m, "\\%03o", c);
+		plain = s + 1;
 	}
 }

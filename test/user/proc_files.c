@@ -182,6 +182,74 @@ TEST(kernel_threads)
 	CHECK(found > 0);
 }
 
+#define MANY 600
+static char whole[4 << 20], parts[4 << 20];
+
+/* Reads the file in parts of @n bytes. => its length */
+static size_t read_by(int fd, char *to, size_t n)
+{
+	size_t len = 0;
+	ssize_t r;
+
+	lseek(fd, 0, SEEK_SET);
+	while (len < sizeof(whole) && (r = read(fd, to + len, n < sizeof(whole) - len ? n : sizeof(whole) - len)) > 0)
+		len += r;
+	return len;
+}
+
+static size_t lines_with(const char *p, size_t len, const char *word)
+{
+	size_t n = 0;
+
+	for (const char *end = p + len; p && p < end; p = memchr(p, '\n', end - p), p += !!p)
+		n += (size_t)(end - p) >= strlen(word) && !memcmp(p, word, strlen(word));
+	return n;
+}
+
+/* More text than is made at once: it is the same however it is read, and ends well when mappings go meanwhile. */
+TEST(long_texts)
+{
+	static const char *const files[] = { "/proc/self/maps", "/proc/self/smaps", "/proc/self/numa_maps" };
+	char *area = mmap(NULL, MANY * 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	for (int i = 0; i < MANY; i += 2)
+		CHECK_OK(mprotect(area + i * 4096l, 4096, PROT_READ | PROT_WRITE));
+	memset(whole, 1, sizeof(whole));
+	memset(parts, 1, sizeof(parts));
+	for (int f = 0; f < 3; f++) {
+		int fd = open(files[f], O_RDONLY);
+		size_t len = read_by(fd, whole, sizeof(whole));
+
+		CHECK(len > MANY * 20 && len < sizeof(whole));
+		CHECK_EQ(read_by(fd, parts, 1013), len);
+		CHECK(f || !memcmp(whole, parts, len));
+		if (f == 1)
+			CHECK_GE(lines_with(whole, len, "VmFlags:"), MANY);
+		if (!f)
+			for (size_t i = 0; i < 200; i++) {
+				char some[700];
+				size_t at = i * 7919 % (len - sizeof(some));
+				CHECK_EQ(pread(fd, some, sizeof(some), at), sizeof(some));
+				REQUIRE(!memcmp(some, whole + at, sizeof(some)));
+			}
+		CHECK_EQ(pread(fd, parts, 10, len), 0);
+		close(fd);
+	}
+	int fd = open(files[0], O_RDONLY);
+	unsigned long last = 0, start;
+	CHECK_EQ(read(fd, parts, 100), 100);
+	CHECK_OK(munmap(area, MANY * 4096));
+	size_t len = 100 + (size_t)read(fd, parts + 100, sizeof(parts) - 101);
+	parts[len] = 0;
+	CHECK(strstr(parts, "[stack]"));
+	for (char *p = parts; *p; p = strchr(p, '\n') + 1) {
+		CHECK_EQ(sscanf(p, "%lx-", &start), 1);
+		REQUIRE(start > last);
+		last = start;
+	}
+	close(fd);
+}
+
 TEST(rollup_of_nothing)
 {
 	static char buf[4096];
