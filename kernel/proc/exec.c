@@ -219,9 +219,7 @@ static void reset_task(struct task *t, const struct exec *x)
 	if (x->secure)
 		t->pdeath_signal = 0;
 	arch_debug_clear();
-	arch_set_fsbase(&t->thread, 0);
-	arch_set_gsbase(&t->thread, 0);
-	fpu_exec();
+	fpu_exec(); /* FS and GS: arch_start_user */
 }
 
 static void exec_commit(struct exec *x)

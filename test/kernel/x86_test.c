@@ -61,6 +61,34 @@ KTEST(x86_user_copies_know_the_end_of_user_space)
 	KCHECK_EQ(__get_user_8(&v, kernel_pgd), -EFAULT);
 }
 
+/* Memory of the kernel's own, mapped and writable, given as a user's: refused by every way, and untouched. */
+KTEST(x86_user_copies_refuse_kernel_memory)
+{
+	static const u64 sizes[] = { 1, 8, 100, 512, 4096, 10000 };
+	char *mine = vmalloc(16384), *other = vmalloc(16384);
+	u32 word = 7, old = 0;
+
+	KCHECK(mine && other);
+	for (unsigned i = 0; i < ARRAY_SIZE(sizes); i++) {
+		memset(mine, 0x11, 16384);
+		memset(other, 0x22, 16384);
+		KCHECK_EQ(copy_to_user(other, mine, sizes[i]), sizes[i]);
+		KCHECK_EQ(clear_user(other, sizes[i]), sizes[i]);
+		KCHECK(!memchr_inv(other, 0x22, 16384));
+		KCHECK_EQ(copy_from_user(mine, other, sizes[i]), sizes[i]);
+		KCHECK(!memchr_inv(mine, 0, sizes[i]));
+	}
+	vfree(mine);
+	vfree(other);
+	KCHECK_EQ(user_cmpxchg_u32(&word, 7, 8, &old), -EFAULT);
+	for (int op = 0; op < 5; op++)
+		KCHECK_EQ(user_atomic_op_u32(&word, op, 1, &old), -EFAULT);
+	KCHECK_EQ(__put_user_4(9, &word), -EFAULT);
+	KCHECK_EQ(word, 7);
+	KCHECK_EQ(strnlen_user((void *)&word, 8), 0);
+	KCHECK_EQ(user_cmpxchg_u32(NOWHERE + 2, 7, 8, &old), -EFAULT);
+}
+
 KTEST(x86_page_operations)
 {
 	u8 *a = get_free_pages(GFP_KERNEL, 0), *b = get_free_pages(GFP_KERNEL, 0);

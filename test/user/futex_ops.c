@@ -3,6 +3,7 @@
 // VARIANTS: musl
 /* The futex operations one by one, PI and robust locks, futex_waitv, under contention. */
 #include "check.h"
+#include <fcntl.h>
 #include <linux/futex.h>
 #include <pthread.h>
 #include <signal.h>
@@ -99,6 +100,38 @@ TEST(shared_between_processes)
 	CHECK_EQ(waitpid(p, &st, 0), p);
 	CHECK_EQ(st, 0);
 	munmap(a, 4096);
+}
+
+/* The same where the one who waits may only read the file: a shared mapping all the same. */
+TEST(waits_on_a_read_only_mapping)
+{
+	int fd = memfd_create("m", 0), ro, st = 0, woken = 0;
+	char path[64];
+
+	CHECK_OK(ftruncate(fd, 4096));
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	ro = open(path, O_RDONLY);
+	uint32_t *a = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0), *b = mmap(NULL, 4096, PROT_READ, MAP_SHARED, ro, 0);
+	REQUIRE(a != MAP_FAILED && b != MAP_FAILED);
+	pid_t p = fork();
+	if (!p) {
+		struct timespec limit = { 30, 0 };
+
+		_exit(futex(b, FUTEX_WAIT, 0, &limit, NULL, 0) ? 1 : 0);
+	}
+	for (int i = 0; i < 5000 && !woken && !waitpid(p, &st, WNOHANG); i++) {
+		woken = futex(a, FUTEX_WAKE, 1, NULL, NULL, 0);
+		usleep(1000);
+	}
+	CHECK_EQ(woken, 1);
+	if (!woken)
+		kill(p, SIGKILL);
+	CHECK_EQ(waitpid(p, &st, 0), p);
+	CHECK_EQ(st, 0);
+	munmap(a, 4096);
+	munmap(b, 4096);
+	close(ro);
+	close(fd);
 }
 
 struct waitv { uint64_t val, uaddr; uint32_t flags, reserved; };

@@ -310,6 +310,24 @@ TEST(efault_where_linux_says_so)
 	munmap(edge, 4096);
 }
 
+/* Strings that run off the last page of user space: what lies behind is not looked at. */
+TEST(the_last_page)
+{
+	const unsigned long end = (1ul << 47) - 4096;
+	char *last = mmap((void *)(end - 4096), 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+	char *name = last + 4096 - 8, *args[] = { "true", name, NULL };
+
+	REQUIRE(last == (char *)(end - 4096));
+	memset(last, 'x', 4096);
+	CHECK_ERRNO(open(name, O_RDONLY), EFAULT);
+	CHECK_ERRNO(open(name, O_CREAT | O_RDWR, 0600), EFAULT);
+	CHECK_ERRNO(execv("/bin/true", args), EFAULT);
+	name[7] = 0;
+	CHECK_ERRNO(open(name, O_RDONLY), ENOENT);
+	CHECK_EXITS(0, execv("/bin/true", args));
+	munmap(last, 4096);
+}
+
 TEST(huge_sizes)
 {
 	static char small[16];

@@ -9,6 +9,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stddef.h>
+#include <sys/mman.h>
 #include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
@@ -21,6 +22,7 @@
 #define IOPRIO (2 << 13 | 6) /* best effort, 6 */
 #define OLD_LIST 0x12345678ul
 #define OLD_GS 0x1234000ul
+#define ELSEWHERE 0x123400000000ul
 #define USER_DISPATCH 59 /* PR_SET_SYSCALL_USER_DISPATCH */
 
 static const char *self = "/proc/self/exe";
@@ -74,6 +76,14 @@ TEST_FORK(child_has)
 		CHECK(sigismember(&set, SIGUSR2) && !sigismember(&set, SIGUSR1));
 		CHECK_EQ(umask(0), 0135);
 	});
+	/* libc's fork() sets the mask itself, so without it */
+	int st = -1;
+	pid_t child = syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, 0);
+
+	if (!child)
+		_exit(sigprocmask(SIG_BLOCK, NULL, &set) || !sigismember(&set, SIGUSR2) || sigismember(&set, SIGUSR1));
+	CHECK_EQ(waitpid(child, &st, 0), child);
+	CHECK(WIFEXITED(st) && !WEXITSTATUS(st));
 }
 
 /* --- exec: before, and after in main() --- */
@@ -151,7 +161,8 @@ static int after(void)
 
 TEST_FORK(new_program_has_not)
 {
-	static char allow, stack[16384];
+	static char stack[16384];
+	char *allow = mmap((void *)ELSEWHERE, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	stack_t s = { .ss_sp = stack, .ss_size = sizeof(stack) };
 	struct itimerspec soon = { .it_value.tv_sec = 100 };
 	struct sigevent none = { .sigev_notify = SIGEV_NONE };
@@ -177,7 +188,8 @@ TEST_FORK(new_program_has_not)
 	CHECK_OK(prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0));
 	CHECK_OK(prctl(PR_SET_DUMPABLE, 0, 0, 0, 0));
 	CHECK_OK(syscall(SYS_arch_prctl, ARCH_SET_GS, OLD_GS));
-	CHECK_OK(prctl(USER_DISPATCH, 1, 0x1000, 0x1000, &allow)); /* the new program has nothing where the switch was */
+	CHECK(allow == (char *)ELSEWHERE);
+	CHECK_OK(prctl(USER_DISPATCH, 1, 0x1000, 0x1000, allow)); /* the new program has nothing where the switch was */
 	fflush(NULL);
 	asm volatile("ldmxcsr %0" ::"m"(mxcsr));
 	asm volatile("fldcw %0" ::"m"(cw));

@@ -373,6 +373,47 @@ TEST(private_copies_survive_a_hole)
 	close(fd);
 }
 
+/* Beyond the new end of a file nothing is left, copies of the program's own neither. */
+TEST(private_copies_end_with_the_file)
+{
+	int fd = memfd_create("m", 0);
+	char *p;
+
+	CHECK_OK(ftruncate(fd, 2 * PAGE));
+	p = mmap(NULL, 2 * PAGE, RW, MAP_PRIVATE, fd, 0);
+	memset(p, 3, 2 * PAGE);
+	CHECK_OK(ftruncate(fd, PAGE));
+	CHECK_EQ(probe(p + PAGE, false), SIGBUS);
+	CHECK_EQ(probe(p, true), 0);
+	CHECK_EQ(p[5], 3);
+	CHECK_OK(ftruncate(fd, 2 * PAGE));
+	CHECK_EQ(p[PAGE], 0);
+	munmap(p, 2 * PAGE);
+	close(fd);
+}
+
+/* A debugger may write where the program may not, but only to what is the program's own. */
+TEST(writes_by_force)
+{
+	int fd = memfd_create("m", 0), mem = open("/proc/self/mem", O_RDWR);
+	char *shared, *own = anon(1);
+
+	CHECK_OK(ftruncate(fd, PAGE));
+	shared = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd, 0);
+	REQUIRE(mem >= 0 && shared != MAP_FAILED && own);
+	own[0] = 1;
+	CHECK_OK(mprotect(own, PAGE, PROT_READ));
+	CHECK_EQ(pwrite(mem, "x", 1, (off_t)own), 1);
+	CHECK_EQ(own[0], 'x');
+	CHECK_EQ(probe(own, true), SIGSEGV);
+	CHECK_ERRNO(pwrite(mem, "x", 1, (off_t)shared), EIO);
+	CHECK_EQ(shared[0], 0);
+	munmap(own, PAGE);
+	munmap(shared, PAGE);
+	close(mem);
+	close(fd);
+}
+
 /* Memory that a file has is resident, whether this process has looked at it or not. */
 TEST(resident_in_the_cache)
 {

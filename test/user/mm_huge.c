@@ -8,6 +8,7 @@
 #include "check.h"
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/uio.h>
@@ -167,6 +168,47 @@ TEST(page_of_zeros)
 	CHECK_OK(munmap(p + 3 * H, P));
 	CHECK_EQ(p[2 * H] + p[3 * H + P], 0);
 	munmap(p, 4 * H);
+}
+
+static struct { volatile char *p; volatile int step; volatile long stale; } zero_look;
+
+/* Looks at the zeros until they are said to be written, then once more; steps: 1 look, 2 written, 3 seen, 4 end. */
+static void *look_at_zeros(void *arg)
+{
+	while (zero_look.step != 4) {
+		if (zero_look.step == 1) {
+			while (zero_look.step == 1)
+				(void)*zero_look.p;
+			zero_look.stale += *zero_look.p != 1;
+			zero_look.step = 3;
+		}
+	}
+	return arg;
+}
+
+/* A CPU that has just read a range as zeros does not go on doing so when another one has written there. */
+TEST(zeros_part_everywhere)
+{
+	char *p = area(1);
+	pthread_t t;
+
+	REQUIRE(p && policy("always"));
+	zero_look.p = p + H / 2;
+	REQUIRE(!pthread_create(&t, NULL, look_at_zeros, NULL));
+	for (int i = 0; i < 50; i++) {
+		CHECK_OK(madvise(p, H, MADV_DONTNEED));
+		CHECK_EQ(p[0], 0);
+		zero_look.step = 1;
+		usleep(2000);
+		p[H / 2] = 1;
+		zero_look.step = 2;
+		while (zero_look.step != 3)
+			sched_yield();
+	}
+	zero_look.step = 4;
+	pthread_join(t, NULL);
+	CHECK_EQ(zero_look.stale, 0);
+	munmap(p, H);
 }
 
 TEST(policies)

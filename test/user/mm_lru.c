@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
 #include "check.h"
 
 #define PG 4096ul
@@ -136,6 +137,24 @@ TEST(pageout_takes_what_may_go)
 	CHECK_EQ(checkers(), 0);
 	munmap(p, 16 * PG);
 	CHECK_EQ(inactive(), 0);
+}
+
+/* Written by somebody else than a store of ours, which the CPU's dirty bit does not tell: kept all the same. */
+TEST(written_from_outside)
+{
+	unsigned long v = 55;
+	char *p = filled(4, true);
+	struct iovec from = { &v, sizeof(v) }, to = { p + PG, sizeof(v) };
+
+	REQUIRE(p);
+	CHECK_OK(madvise(p, 4 * PG, MADV_FREE));
+	CHECK_EQ(process_vm_writev(getpid(), &from, 1, &to, 1, 0), sizeof(v));
+	CHECK_EQ(inactive(), 3);
+	CHECK_OK(madvise(p, 4 * PG, ADV_PAGEOUT));
+	CHECK(!there(p) && there(p + PG) && !there(p + 2 * PG));
+	CHECK_EQ(*(volatile unsigned long *)(p + PG), 55);
+	munmap(p, 4 * PG);
+	CHECK_EQ(checkers(), 0);
 }
 
 TEST(huge_pages)

@@ -174,6 +174,8 @@ static void fork_with_pinned(char *m, unsigned long len)
 		usleep(20000);
 		if (((volatile unsigned long *)m)[0] != 1)
 			_exit(2);
+		if (checkers()) /* the copy is found where it is mapped */
+			_exit(3);
 		((volatile unsigned long *)m)[0] = 3;
 		_exit(0);
 	}
@@ -207,11 +209,15 @@ TEST(parent_keeps_pinned_huge_page)
 {
 	unsigned long two = 2ul << 20;
 	char *m = mmap(NULL, 2 * two, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), *h;
+	unsigned long huge = vmstat("nr_anon_transparent_hugepages");
 
 	REQUIRE(m != MAP_FAILED);
+	/* with so little memory the policy is "never" */
+	REQUIRE(!write_file("/sys/kernel/mm/transparent_hugepage/enabled", "madvise"));
 	h = (char *)(((unsigned long)m + two - 1) & ~(two - 1));
-	madvise(h, two, MADV_HUGEPAGE);
+	CHECK_OK(madvise(h, two, MADV_HUGEPAGE));
 	memset(h, 7, two);
+	CHECK_EQ(vmstat("nr_anon_transparent_hugepages") - huge, 1);
 	fork_with_pinned(h + 5 * PG, PG);
 	for (unsigned long i = 6 * PG; i < two; i += PG)
 		CHECK_EQ(h[i], 7);
@@ -248,6 +254,30 @@ TEST(pin_after_fork)
 		close(p[i]);
 		close(q[i]);
 	}
+}
+
+/* A child pins a page it may only read, shares with its parent and then may write again: the write is the child's alone. */
+TEST(pin_of_a_shared_page)
+{
+	char *m = small_pages(1);
+
+	REQUIRE(m);
+	*(volatile unsigned long *)m = 4;
+	CHECK_EXITS(0, {
+		unsigned long v = 0;
+		int p[2];
+
+		CHECK_OK(pipe(p));
+		CHECK_OK(mprotect(m, PG, PROT_READ));
+		CHECK_EQ(splice_in(p[1], m, 8), 8);
+		CHECK_OK(mprotect(m, PG, PROT_READ | PROT_WRITE));
+		*(volatile unsigned long *)m = 5;
+		CHECK_EQ(read(p[0], &v, 8), 8);
+		CHECK_EQ(*(volatile unsigned long *)m, 5);
+	});
+	CHECK_EQ(*(volatile unsigned long *)m, 4);
+	munmap(m, PG);
+	CHECK_EQ(vmstat("nr_pinned_longterm"), 0);
 }
 
 /* tee and splice pass pins on; ends that close give them back. */
