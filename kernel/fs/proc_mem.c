@@ -9,6 +9,7 @@
 #include <lib/ctype.h>
 #include <lib/printf.h>
 #include <lib/seq_buf.h>
+#include <lib/parse.h>
 #include <lib/string.h>
 #include <mm/slab.h>
 #include <proc/impl.h>
@@ -109,13 +110,22 @@ void numa_maps_show(struct seq_buf *s, struct task *t) { maps_text(s, t, 3); }
 
 int clear_refs_write(struct task *t, const char *text, u64 n)
 {
-	struct mm *mm = task_mm_get(t);
-	int r = -ESRCH;
+	struct mm *mm;
+	s32 what;
+	int r;
 
-	if (mm) {
-		r = n && text[0] >= '1' && text[0] <= '5' ? mm_clear_refs(mm, text[0] - '0') : -EINVAL;
-		mm_put(mm);
-	}
+	while (isspace(*text))
+		text++;
+	r = kstrtoint(text, 10, &what);
+	if (r)
+		return r;
+	if (what < 1 || what > 5)
+		return -EINVAL;
+	mm = task_mm_get(t);
+	if (!mm)
+		return -ESRCH;
+	r = mm_clear_refs(mm, what);
+	mm_put(mm);
 	return r;
 }
 
@@ -169,7 +179,13 @@ static s64 pagemap_read(struct file *f, struct iov_iter *to, loff_t *pos)
 	mm_put(mm);
 	return done ?: r;
 }
-const struct file_ops pagemap_fops = { .read = pagemap_read, .llseek = text_llseek };
+/* There is no end to go from. */
+static loff_t memory_llseek(struct file *f, loff_t off, int whence)
+{
+	return whence == SEEK_SET || whence == SEEK_CUR ? text_llseek(f, off, whence) : -EINVAL;
+}
+
+const struct file_ops pagemap_fops = { .read = pagemap_read, .llseek = memory_llseek };
 
 /* mem: the address space as a file. */
 static s64 mem_rw(struct file *f, struct iov_iter *it, loff_t *pos, bool write)
@@ -223,7 +239,7 @@ static void mem_release(struct inode *i, struct file *f)
 	if (f->private)
 		mm_drop(f->private);
 }
-const struct file_ops mem_fops = { .open = mem_open, .read = mem_read, .write = mem_write, .llseek = text_llseek, .release = mem_release };
+const struct file_ops mem_fops = { .open = mem_open, .read = mem_read, .write = mem_write, .llseek = memory_llseek, .release = mem_release };
 
 /* map_files: a link for each mapping of a file, named by its first address and its end ---------------------------------------------- */
 

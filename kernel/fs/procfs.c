@@ -196,12 +196,18 @@ bool proc_may_look(struct task *t)
 	return ok || capable(CAP_SYS_PTRACE);
 }
 
+/*
+ * The process's effective ids; root's where it may not be dumped, save for the directories that anybody may read (proc(5)). They
+ * change with the process, so each look at a name sets them again.
+ */
 static void node_owner(struct inode *i, struct task *t)
 {
+	bool hidden = t->dumpable != 1 && t->thread.mm && i->mode != (S_IFDIR | 0555);
+
 	rcu_read_lock();
 	const struct cred *c = rcu_dereference(t->cred);
-	i->uid = c->euid;
-	i->gid = c->egid;
+	WRITE_ONCE(i->uid, hidden ? 0 : c->euid);
+	WRITE_ONCE(i->gid, hidden ? 0 : c->egid);
 	rcu_read_unlock();
 }
 
@@ -256,8 +262,11 @@ static bool proc_revalidate(struct dentry *d)
 {
 	struct inode *i = READ_ONCE(d->inode);
 	struct proc_node *n = i ? i->private : NULL;
+	struct task *t = n ? pid_task(n->pid, PIDK_PID) : NULL;
 
-	return n && pid_task(n->pid, PIDK_PID);
+	if (t)
+		node_owner(i, t);
+	return t;
 }
 
 static const struct super_ops proc_super_ops = { .evict_inode = proc_evict, .revalidate = proc_revalidate };

@@ -7,6 +7,8 @@
 #include <fcntl.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 
 #define PAGE 4096ul
@@ -212,6 +214,44 @@ TEST(clear_refs_files)
 }
 
 /* Frame numbers are for CAP_SYS_ADMIN only. */
+TEST(odd_writes_and_seeks)
+{
+	int map = open("/proc/self/pagemap", O_RDONLY), mem = open("/proc/self/mem", O_RDWR);
+
+	CHECK_OK(put("/proc/self/clear_refs", "4"));
+	CHECK_OK(put("/proc/self/clear_refs", " 4\n"));
+	CHECK_ERRNO(put("/proc/self/clear_refs", "44"), EINVAL);
+	CHECK_ERRNO(put("/proc/self/clear_refs", "0"), EINVAL);
+	CHECK_ERRNO(put("/proc/self/clear_refs", "6"), EINVAL);
+	CHECK_ERRNO(put("/proc/self/clear_refs", "4x"), EINVAL);
+	CHECK_EQ(lseek(map, 4096, SEEK_SET), 4096);
+	CHECK_EQ(lseek(map, 8, SEEK_CUR), 4104);
+	CHECK_ERRNO(lseek(map, 0, SEEK_END), EINVAL);
+	CHECK_ERRNO(lseek(mem, 0, SEEK_END), EINVAL);
+	close(map);
+	close(mem);
+}
+
+/* Files below /proc/PID are root's while the process may not be dumped (proc(5)); one open meanwhile changes nothing. */
+TEST_FORK(owner_follows_dumpable)
+{
+	int fd = open("/proc/self/pagemap", O_RDONLY);
+	struct stat st;
+
+	CHECK_OK(setgid(1000));
+	CHECK_OK(setuid(1000));
+	CHECK_OK(stat("/proc/self/pagemap", &st));
+	CHECK_EQ(st.st_uid, 0);
+	CHECK_ERRNO(open("/proc/self/pagemap", O_RDONLY), EACCES);
+	CHECK_OK(stat("/proc/self", &st));
+	CHECK_EQ(st.st_uid, 1000);
+	CHECK_OK(prctl(PR_SET_DUMPABLE, 1));
+	CHECK_OK(stat("/proc/self/pagemap", &st));
+	CHECK_EQ(st.st_uid, 1000);
+	CHECK_GE(open("/proc/self/pagemap", O_RDONLY), 0);
+	close(fd);
+}
+
 TEST(frames_hidden)
 {
 	char *p = lone(1);
