@@ -297,12 +297,14 @@ static void show_numa(struct seq_buf *s, const struct vma *v, char *buf, const s
 		own = task ? *task : (struct mempolicy){ 0 };
 	mpol_text(&own, policy, sizeof(policy));
 	seq_printf(s, "%08llx %s", v->start, policy);
-	if (v->file && name && *name)
-		seq_printf(s, " file=%s", name);
-	else if (name && !strcmp(name, "[heap]"))
+	if (v->file && name && *name) {
+		seq_puts(s, " file=");
+		seq_escape(s, name, "\n\t= ");
+	} else if (name && !strcmp(name, "[heap]")) {
 		seq_puts(s, " heap");
-	else if (name && !strcmp(name, "[stack]"))
+	} else if (name && !strcmp(name, "[stack]")) {
 		seq_puts(s, " stack");
+	}
 	if (v->flags & VM_HUGETLB)
 		seq_puts(s, " huge");
 	if (u.pool_pages) {

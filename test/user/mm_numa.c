@@ -132,6 +132,26 @@ TEST(thread_policy)
 	munmap(p, 64 * PG);
 }
 
+/* A name is one word. */
+TEST(names_in_numa_maps)
+{
+	int fd = memfd_create("a b=c", 0);
+	char *p, line[512];
+	bool there = false;
+	FILE *f;
+
+	CHECK_OK(ftruncate(fd, PG));
+	p = mmap(NULL, PG, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	f = fopen("/proc/self/numa_maps", "r");
+	while (f && fgets(line, sizeof(line), f))
+		there |= strtoul(line, NULL, 16) == (ul)p && strstr(line, " file=/memfd:a\\040b\\075c\\040(deleted)");
+	CHECK(there);
+	if (f)
+		fclose(f);
+	munmap(p, PG);
+	close(fd);
+}
+
 TEST(interleave_by_address)
 {
 	ul all = (1ul << nodes) - 1, before = numastat(nodes - 1, "interleave_hit");
