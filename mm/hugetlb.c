@@ -258,11 +258,11 @@ static u64 staying(const struct hstate *h, int node)
 	return node < 0 ? h->nr - h->surplus : h->node_nr[node] - h->node_surplus[node];
 }
 
-/* Moves a page between surplus and staying, on @node or any. => lock. False: none to move */
-static bool shift_surplus(struct hstate *h, int node, bool to_surplus)
+/* Moves a page between surplus and staying, on one of @nodes. => lock. False: none to move */
+static bool shift_surplus(struct hstate *h, u64 nodes, bool to_surplus)
 {
-	for (int n = node < 0 ? 0 : node; n < (node < 0 ? MAX_NODES : node + 1); n++) {
-		if (to_surplus ? h->node_surplus[n] >= h->node_nr[n] : !h->node_surplus[n])
+	for (int n = 0; n < MAX_NODES; n++) {
+		if (!(nodes >> n & 1) || (to_surplus ? h->node_surplus[n] >= h->node_nr[n] : !h->node_surplus[n]))
 			continue;
 		h->node_surplus[n] += to_surplus ? 1 : -1;
 		h->surplus += to_surplus ? 1 : -1;
@@ -271,25 +271,23 @@ static bool shift_surplus(struct hstate *h, int node, bool to_surplus)
 	return false;
 }
 
-/* One page more. Nodes take turns, beginning at *turn. */
-static bool grow_one(struct hstate *h, int node, int *turn)
+/* One page more. The nodes take turns, beginning at *turn. */
+static bool grow_one(struct hstate *h, u64 nodes, int *turn)
 {
 	struct page *p = NULL;
 	u64 flags;
 	bool moved;
 
 	spin_lock_irqsave(&h->lock, flags);
-	moved = shift_surplus(h, node, false);
+	moved = shift_surplus(h, nodes, false);
 	spin_unlock_irqrestore(&h->lock, flags);
 	if (moved)
 		return true;
 	for (int i = 0; i < MAX_NODES && !p; i++) {
-		int n = node < 0 ? (*turn)++ % MAX_NODES : node;
+		int n = (*turn)++ % MAX_NODES;
 
-		if (node_online_map >> n & 1)
+		if ((nodes & node_online_map) >> n & 1)
 			p = pool_new_page(h, n);
-		if (node >= 0)
-			break;
 	}
 	if (!p)
 		return false;
@@ -302,7 +300,7 @@ static bool grow_one(struct hstate *h, int node, int *turn)
 }
 
 /* One page less: a free one that nobody was promised, else one in use becomes surplus. */
-static bool shrink_one(struct hstate *h, int node, int *turn)
+static bool shrink_one(struct hstate *h, u64 nodes, int *turn)
 {
 	struct page *p = NULL;
 	bool moved = false;
@@ -310,35 +308,44 @@ static bool shrink_one(struct hstate *h, int node, int *turn)
 
 	spin_lock_irqsave(&h->lock, flags);
 	for (int i = 0; i < MAX_NODES && !p && h->free > h->resv; i++) {
-		int n = node < 0 ? (*turn)++ % MAX_NODES : node;
+		int n = (*turn)++ % MAX_NODES;
 
-		if (h->node_nr[n] > h->node_surplus[n] && (p = pool_unlist_free(h, n))) {
+		if (nodes >> n & 1 && h->node_nr[n] > h->node_surplus[n] && (p = pool_unlist_free(h, n))) {
 			h->nr--;
 			h->node_nr[n]--;
 		}
-		if (node >= 0)
-			break;
 	}
 	if (!p)
-		moved = shift_surplus(h, node, true);
+		moved = shift_surplus(h, nodes, true);
 	spin_unlock_irqrestore(&h->lock, flags);
 	if (p)
 		pool_discard(p);
 	return p || moved;
 }
 
-void hugetlb_resize(struct hstate *h, int node, u64 want)
+/* What stays on @node (-1: in all) becomes @want, by pages of @nodes. */
+static void resize(struct hstate *h, int node, u64 nodes, u64 want)
 {
 	int turn = 0;
 
 	if (!h->usable)
 		return;
 	mutex_lock(&h->resize);
-	while (staying(h, node) < want && !fatal_signal_pending_current() && grow_one(h, node, &turn))
+	while (staying(h, node) < want && !fatal_signal_pending_current() && grow_one(h, nodes, &turn))
 		;
-	while (staying(h, node) > want && shrink_one(h, node, &turn))
+	while (staying(h, node) > want && shrink_one(h, nodes, &turn))
 		;
 	mutex_unlock(&h->resize);
+}
+
+void hugetlb_resize(struct hstate *h, int node, u64 want)
+{
+	resize(h, node, node < 0 ? ~0ull : 1ull << node, want);
+}
+
+void hugetlb_resize_among(struct hstate *h, u64 nodes, u64 want)
+{
+	resize(h, -1, nodes, want);
 }
 
 void hugetlb_set_overcommit(struct hstate *h, u64 n)

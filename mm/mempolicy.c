@@ -92,6 +92,13 @@ int mpol_make(struct mempolicy *p, unsigned mode, unsigned flags, u64 nodes)
 	return 0;
 }
 
+u64 mpol_nodes(const struct mempolicy *p)
+{
+	if (p->mode == MPOL_DEFAULT)
+		return node_online_map;
+	return p->nodes ? p->nodes : 1ull << this_node();
+}
+
 bool mpol_equal(const struct mempolicy *a, const struct mempolicy *b)
 {
 	if (!a || !b)

@@ -47,6 +47,8 @@ void hugetlb_init_sizes(void);
 void hugetlb_init(void);
 /* Sets the number of pages that stay (not surplus), on one node or (-1) on all in turn. As many as can be had: no error. => sleeps */
 void hugetlb_resize(struct hstate *h, int node, u64 want);
+/* The same for all nodes together, but pages come and go on @nodes only. => sleeps */
+void hugetlb_resize_among(struct hstate *h, u64 nodes, u64 want);
 void hugetlb_set_overcommit(struct hstate *h, u64 n);
 
 /* Promises @n pages. 0 or -ENOMEM; may make surplus pages. => sleeps */

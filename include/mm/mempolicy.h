@@ -33,6 +33,8 @@ struct mempolicy {
 
 /* A policy from what a program asked for. 0 or -EINVAL. */
 int mpol_make(struct mempolicy *p, unsigned mode, unsigned flags, u64 nodes);
+/* The nodes a policy names; all when it names none, the CPU's own for "local". */
+u64 mpol_nodes(const struct mempolicy *p);
 bool mpol_equal(const struct mempolicy *a, const struct mempolicy *b); /* NULL: none */
 /* "bind=static:0-3" as numa_maps has it; returns the length. */
 int mpol_text(const struct mempolicy *p, char *buf, u64 n);

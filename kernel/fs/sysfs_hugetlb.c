@@ -12,6 +12,7 @@
 #include <lib/string.h>
 #include <mm/hugetlb.h>
 #include <mm/slab.h>
+#include <proc/task.h>
 
 /* What one file shows: a pool, on one node or (-1) as a whole. NULL h: the default size. */
 struct pool { struct hstate *h; int node; };
@@ -64,6 +65,17 @@ static int write_nr(const char *text, u64 n, void *arg)
 	return err;
 }
 
+/* By pages of the nodes that the writer's policy names. */
+static int write_nr_by_policy(const char *text, u64 n, void *arg)
+{
+	u64 want = 0;
+	int err = parse(text, n, &want);
+
+	if (!err)
+		hugetlb_resize_among(pool_h(arg), mpol_nodes(&current->mempolicy), want);
+	return err;
+}
+
 static int write_overcommit(const char *text, u64 n, void *arg)
 {
 	u64 want = 0;
@@ -87,7 +99,7 @@ static const struct pool_file pool_files[] = {
 	{ "surplus_hugepages", 0444, true, show_surplus, NULL },
 	{ "resv_hugepages", 0444, false, show_resv, NULL },
 	{ "nr_overcommit_hugepages", 0644, false, show_overcommit, write_overcommit },
-	{ "nr_hugepages_mempolicy", 0644, false, show_nr, write_nr },
+	{ "nr_hugepages_mempolicy", 0644, false, show_nr, write_nr_by_policy },
 };
 
 /* The files of one pool below @dir; they and their paths stay for ever. */
@@ -114,7 +126,7 @@ void sysfs_hugetlb_init(void)
 	static struct pool by_default = { NULL, -1 };
 	static const struct proc_file sysctls[] = {
 		{ .path = "sys/vm/nr_hugepages", .mode = 0644, .show = show_nr, .write = write_nr, .arg = &by_default },
-		{ .path = "sys/vm/nr_hugepages_mempolicy", .mode = 0644, .show = show_nr, .write = write_nr, .arg = &by_default },
+		{ .path = "sys/vm/nr_hugepages_mempolicy", .mode = 0644, .show = show_nr, .write = write_nr_by_policy, .arg = &by_default },
 		{ .path = "sys/vm/nr_overcommit_hugepages", .mode = 0644, .show = show_overcommit, .write = write_overcommit,
 		  .arg = &by_default },
 	};

@@ -132,6 +132,34 @@ TEST(shares_move_along)
 }
 
 /* A file's page, mapped by two processes, goes for both; the file keeps it. */
+/* The writer's policy says where pages come from and go to; the number is of all nodes. */
+TEST(size_by_policy)
+{
+	static const char *const both[] = { "/proc/sys/vm/nr_hugepages_mempolicy",
+		"/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages_mempolicy" };
+	ul second = 2, all = 3;
+
+	for (int i = 0; i < 2; i++) {
+		pools(2, 1);
+		CHECK_OK(syscall(SYS_set_mempolicy, BIND, &second, 65));
+		put(both[i], 6);
+		CHECK_EQ(get(POOL(0, "nr_hugepages")), 2);
+		CHECK_EQ(get(POOL(1, "nr_hugepages")), 4);
+		CHECK_EQ(get(both[i]), 6);
+		put(both[i], 1);	/* node 0 keeps its two */
+		CHECK_EQ(get(POOL(0, "nr_hugepages")), 2);
+		CHECK_EQ(get(POOL(1, "nr_hugepages")), 0);
+		CHECK_OK(syscall(SYS_set_mempolicy, 3 /* interleave */, &all, 65));
+		put(both[i], 6);
+		CHECK_EQ(get(POOL(0, "nr_hugepages")), 4);
+		CHECK_EQ(get(POOL(1, "nr_hugepages")), 2);
+		CHECK_OK(syscall(SYS_set_mempolicy, 0, NULL, 0));
+		put(both[i], 0);
+		CHECK_EQ(get("/proc/sys/vm/nr_hugepages"), 0);
+	}
+	CHECK_EQ(checkers(), 0);
+}
+
 TEST(shared_page)
 {
 	int fd, to[2], status;
