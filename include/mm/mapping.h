@@ -45,6 +45,11 @@ struct mapping {
 bool run_wanted(const struct mapping *m, u64 index, const struct vma *v);
 
 void mapping_init(struct mapping *m, const struct mapping_ops *ops, void *host, u32 flags);
+/* Has it anything mapping_destroy gives back? One without pages may have a policy, and had runs once. */
+static inline bool mapping_holds(const struct mapping *m)
+{
+	return m->nrpages || m->policy || !list_empty(&m->run_link);
+}
 void mapping_destroy(struct mapping *m); /* all pages dropped; no VMAs may be left */
 /* A referenced page or NULL (not cached). => no locks, does not sleep */
 struct page *mapping_find(struct mapping *m, u64 index);

@@ -160,7 +160,7 @@ static noinline void inode_evict(struct inode *i)
 		fsnotify_inode_gone(i);
 	if (ops->evict_inode)
 		ops->evict_inode(i);
-	if (i->mapping.nrpages) {
+	if (mapping_holds(&i->mapping)) {
 		mapping_destroy(&i->mapping);
 		mapping_init(&i->mapping, NULL, i, 0);
 	}

@@ -482,6 +482,40 @@ TEST(bound_to_the_end)
 	CHECK(WIFSIGNALED(st) && WTERMSIG(st) == 9);
 }
 
+static long small_objects(void)
+{
+	FILE *f = fopen("/proc/slabinfo", "r");
+	long sum = 0, n;
+	char line[256];
+
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "kmalloc-%*s %ld", &n) == 1)
+			sum += n;
+	if (f)
+		fclose(f);
+	return sum;
+}
+
+/* The policy of an object that never had a page goes with it. */
+TEST(policy_of_nothing)
+{
+	long before = small_objects();
+
+	CHECK_GT(before, 0);
+	for (int i = 0; i < 2000; i++) {
+		int fd = memfd_create("m", 0);
+		char *p;
+
+		CHECK_OK(ftruncate(fd, PG));
+		p = mmap(NULL, PG, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+		CHECK_EQ(mbind_(p, PG, BIND, 1, 0), 0);
+		munmap(p, PG);
+		close(fd);
+	}
+	usleep(100000); /* freed after a grace period */
+	CHECK_LT(small_objects() - before, 1000);
+}
+
 TEST(files)
 {
 	char buf[256];
