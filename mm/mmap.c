@@ -174,6 +174,8 @@ static s64 mmap_locked(struct mm *mm, struct file *file, u64 addr, u64 len, u64 
 	struct vma *v = NULL;
 	int err;
 
+	if (unlikely(vmflags & VM_HUGETLB))
+		vmflags &= ~(VM_LOCKED | VM_LOCKONFAULT); /* a pool's pages stay anyway, and count against no limit */
 	if (unlikely(!mm_may_expand(mm, vmflags, n)) && !mm_may_expand(mm, vmflags, n - mapped_pages(mm, addr, addr + len)))
 		return -ENOMEM;
 	if (vmatree_intersect(mm, addr, addr + len) && (err = mmap_over(mm, file, addr, addr + len, vmflags, pgoff, &v)))

@@ -56,9 +56,9 @@ static long resv(void) { return number(SYS "resv_hugepages"); }
 static long surplus(void) { return number(SYS "surplus_hugepages"); }
 static bool pool(long n) { return put("/proc/sys/vm/nr_hugepages", n) && nr() == n; }
 
-static long meminfo(const char *key)
+static long field(const char *path, const char *key)
 {
-	FILE *f = fopen("/proc/meminfo", "r");
+	FILE *f = fopen(path, "r");
 	char line[128];
 	long n = -1;
 
@@ -69,6 +69,8 @@ static long meminfo(const char *key)
 		fclose(f);
 	return n;
 }
+
+static long meminfo(const char *key) { return field("/proc/meminfo", key); }
 
 /* A field of the VMA that starts at @start, in KiB. */
 static long smaps(const char *key, void *start)
@@ -189,6 +191,24 @@ TEST(surplus_pages)
 	munmap(p, 2 * H);
 	CHECK_EQ(nr(), 0);
 	clean();
+}
+
+/* MAP_LOCKED makes the pages, but they do not count as locked: a pool's page never goes anyway. */
+TEST(not_locked_memory)
+{
+	long before;
+	char *p;
+
+	REQUIRE(pool(2));
+	before = field("/proc/self/status", "VmLck");
+	p = mmap(NULL, 2 * H, RW, MAP_PRIVATE | HUGE | MAP_LOCKED, -1, 0);
+	REQUIRE(p != MAP_FAILED);
+	CHECK_EQ(field("/proc/self/status", "VmLck"), before);
+	CHECK_EQ(nr_free(), 0);
+	CHECK_OK(munmap(p, 2 * H));
+	CHECK_EQ(field("/proc/self/status", "VmLck"), before);
+	clean();
+	REQUIRE(pool(0));
 }
 
 TEST(edges)
