@@ -206,6 +206,9 @@ static struct page *get_user_page(struct mm *mm, u64 addr, unsigned how, int *er
 	f.vma = vma_at(mm, addr);
 	if (!f.vma || !vma_allows(f.vma, how))
 		return NULL;
+	/* a long pin stands for an access of the running thread, whose keys count; a look into another process does not (pkeys(7)) */
+	if (how & GET_LONG && !pkey_permits(f.vma, how & GET_WRITE))
+		return NULL;
 	if (how & GET_LONG && f.vma->flags & VM_WRITE && vm_private_write(f.vma->flags)) {
 		how |= GET_WRITE;
 		f.flags |= FAULT_WRITE;

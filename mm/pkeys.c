@@ -83,6 +83,13 @@ int pkey_exec_only(struct mm *mm)
 	return key;
 }
 
+bool pkey_permits(const struct vma *v, bool write)
+{
+	if (!cpu_has(pku))
+		return true;
+	return !(pkru_read() >> 2 * vma_pkey(v) & (PKEY_DISABLE_ACCESS | (write ? PKEY_DISABLE_WRITE : 0)));
+}
+
 u32 mm_pkey_at(struct mm *mm, u64 addr)
 {
 	struct vma *v;

@@ -241,6 +241,7 @@ void lazyfree_pageout(struct vma *v, u64 start, u64 end); /* MADV_PAGEOUT: what 
 void pkeys_init(struct mm *mm);
 bool pkey_allocated(const struct mm *mm, int pkey); /* key 0 always is */
 int pkey_exec_only(struct mm *mm); /* the key for execute-only mappings, 0 when there is none to be had */
+bool pkey_permits(const struct vma *v, bool write); /* do the running thread's rights for the key of @v allow the access? => m */
 static inline u64 vma_pkey(const struct vma *v) { return v->flags >> VM_PKEY_SHIFT; }
 
 /* fault.c. => m read */

@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 
 #define PAGE 4096ul
 #define RW (PROT_READ | PROT_WRITE)
@@ -230,6 +231,30 @@ static int smaps_key(void *at)
 	if (f)
 		fclose(f);
 	return key;
+}
+
+/* vmsplice takes pages for the program that calls it: its rights count, and only those to read. */
+TEST(pages_given_away)
+{
+	char *p = mmap(NULL, PAGE, RW, ANON, -1, 0);
+	struct iovec v = { p, 4 };
+	int fd[2], key;
+
+	NEED_PKU;
+	CHECK_OK(pipe(fd));
+	memcpy(p, "abcd", 4);
+	key = pk_alloc(0, 0);
+	CHECK_GT(key, 0);
+	CHECK_OK(pk_mprotect(p, PAGE, RW, key));
+	set_key(key, NO_ACCESS);
+	CHECK_ERRNO(vmsplice(fd[1], &v, 1, 0), EFAULT);
+	set_key(key, NO_WRITE);
+	CHECK_EQ(vmsplice(fd[1], &v, 1, 0), 4);
+	set_key(key, 0);
+	CHECK_EQ(vmsplice(fd[1], &v, 1, 0), 4);
+	CHECK_OK(pk_free(key));
+	close(fd[0]), close(fd[1]);
+	munmap(p, PAGE);
 }
 
 TEST(execute_only)
