@@ -91,7 +91,7 @@ void meminfo_show(struct seq_buf *m)
 {
 	u64 total = nr_total_pages(), free = nr_free_pages(), low = 0;
 	u64 active = lru_pages(-1, LRU_ACTIVE), inactive = lru_pages(-1, LRU_INACTIVE);
-	u64 slab_r = vm_state_sum(NR_SLAB_RECLAIMABLE);
+	u64 slab_r = vm_state_sum(NR_SLAB_RECLAIMABLE), slab_u = vm_state_sum(NR_SLAB);
 	struct user_pages u;
 	struct zone *z;
 
@@ -122,9 +122,9 @@ void meminfo_show(struct seq_buf *m)
 	kb(m, "Mapped", u.mapped);
 	kb(m, "Shmem", u.shmem);
 	kb(m, "KReclaimable", slab_r);
-	kb(m, "Slab", slab_r + vm_state_sum(NR_SLAB));
+	kb(m, "Slab", slab_r + slab_u);
 	kb(m, "SReclaimable", slab_r);
-	kb(m, "SUnreclaim", vm_state_sum(NR_SLAB));
+	kb(m, "SUnreclaim", slab_u);
 	kb(m, "KernelStack", vm_state_sum(NR_KSTACK_PAGES));
 	kb(m, "PageTables", vm_state_sum(NR_PAGETABLE));
 	kb(m, "CommitLimit", vm_commit_limit());
