@@ -176,7 +176,7 @@ def planted_faults(source):
             lines.append(f"CANNOT BE BUILT {line}\n{error}")
             continue
         args = header_value(source, "PLANT_ARGS", "--steps 30000" if is_model(source) else "").split()
-        for _ in range(3):	# what depends on the timing of threads may be missed once
+        for _ in range(8):	# what depends on the timing of threads may be missed, most of all on a busy host
             code, out, seconds = run([binary] + args, 60, env=dict(os.environ, **ENV))
             if code:
                 break
