@@ -551,6 +551,29 @@ TEST(failed_page)
 	close(fd);
 }
 
+/* What was emptied before its end is forgotten: the shrinker looks at those that have huge pages, or had, and not at their old memory. */
+TEST(emptied_and_gone)
+{
+	char *p = MAP_FAILED, name[240] = "";
+
+	REQUIRE(policy("always"));
+	for (int i = 0, fd; i < 101; i++) {
+		p = map(fd = object(H), H, 0);
+		p[0] = 1;
+		CHECK(i == 100 || (!munmap(p, H) && !ftruncate(fd, 0))); /* the last one stays: a reason to look */
+		close(fd);
+	}
+	CHECK_EQ(pmds(p, H), 1);
+	usleep(200000); /* freed after a grace period */
+	CHECK(put("/proc/sys/vm/drop_caches", "2"));
+	memset(name, 'a', sizeof(name) - 1); /* the kernel uses their memory for something else */
+	for (int i = 0; i < 3000; i++)
+		CHECK_OK(close(memfd_create(name, 0)));
+	CHECK(put("/proc/sys/vm/drop_caches", "2"));
+	CHECK_EQ(checkers(), 0);
+	munmap(p, H);
+}
+
 /* The n-th allocation of the program fails: small pages do, and what was promised is kept. */
 TEST(without_memory)
 {
