@@ -25,19 +25,39 @@ struct dir_sink {
 	u8 __user *to; /* where buf goes */
 	u64 left; /* user bytes left after what is in buf */
 	s64 done; /* copied out */
+	u64 first, next; /* position of the first entry in buf, and of what follows the last */
 	int err;
 	bool old;
 };
 
+/* Whole records among the first bytes were returned, and the next call begins with the one after them. */
+static bool sink_broke(struct dir_sink *s, u32 copied)
+{
+	u32 at = 0, end;
+
+	while (at < s->used && (end = at + *(u16 *)(s->buf + at + 16)) <= copied) {
+		s->first = *(u64 *)(s->buf + at + 8);
+		at = end;
+	}
+	s->done += at;
+	s->used = 0;
+	s->err = -EFAULT;
+	return false;
+}
+
 static bool sink_flush(struct dir_sink *s)
 {
-	if (s->used && copy_to_user(s->to, s->buf, s->used)) {
-		s->err = -EFAULT;
-		return false;
-	}
+	u64 left;
+
+	if (!s->used)
+		return true;
+	left = copy_to_user(s->to, s->buf, s->used);
+	if (unlikely(left))
+		return sink_broke(s, s->used - left);
 	s->to += s->used;
 	s->done += s->used;
 	s->used = 0;
+	s->first = s->next;
 	return true;
 }
 
@@ -85,6 +105,7 @@ bool dir_emit(struct dir_sink *s, const char *name, u32 len, u64 ino, u8 type, u
 		rec[reclen - 1] = type;
 	s->used += reclen;
 	s->left -= reclen;
+	s->next = next_pos;
 	return true;
 }
 
@@ -95,21 +116,23 @@ s64 do_getdents(struct file *f, void __user *to, u64 n, bool old)
 	if (!f->ops->iterate)
 		return -ENOTDIR;
 	struct dir_sink s = { .buf = kmalloc(SINK_BUF, GFP_KERNEL), .to = to, .left = n, .old = old };
+	bool shared = file_pos_shared(f);
 
 	if (!s.buf)
 		return -ENOMEM;
-	bool shared = file_pos_shared(f);
-
 	if (shared)
 		mutex_lock(&f->pos_lock);
+	s.first = s.next = f->pos;
 	down_read(&i->rwsem);
 	int err = i->flags & I_DEAD ? -ENOENT : f->ops->iterate(f, &s);
 	up_read(&i->rwsem);
 	if (!err && !i->ops->getattr)
 		file_accessed(f);
+	sink_flush(&s);
+	if (unlikely(s.err == -EFAULT))
+		f->pos = s.first;
 	if (shared)
 		mutex_unlock(&f->pos_lock);
-	sink_flush(&s);
 	kfree(s.buf);
 	if (s.done)
 		return s.done;

@@ -201,11 +201,12 @@ long sys_getrandom(void __user *buf, u64 n, u32 flags)
 	while (done < n) {
 		u64 part = min_t(u64, n - done, sizeof(block));
 		get_random_bytes(block, part);
-		if (copy_to_user((char __user *)buf + done, block, part)) {
+		u64 left = copy_to_user((char __user *)buf + done, block, part);
+		done += part - left;
+		if (left) {
 			memset(block, 0, sizeof(block));
 			return done ? (long)done : -EFAULT;
 		}
-		done += part;
 		if (done >= 65536 && signal_pending_current())
 			break;
 	}

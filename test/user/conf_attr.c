@@ -106,6 +106,47 @@ TEST(stat_calls)
 	close(fd);
 }
 
+/* What a bad page kept from being copied comes with the next call: every entry once, whichever was the last that fitted. */
+TEST(directory_entries_before_a_bad_page)
+{
+	enum { NAMES = 300, RECORD = 24, P = 4096 };
+	char *page = mmap(NULL, 4 * P, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), name[32];
+	long got, seen = 0;
+	int d;
+
+	REQUIRE(page != MAP_FAILED && !munmap(page + 3 * P, P));
+	mkdir("many", 0755);
+	for (int i = 0; i < NAMES; i++) {
+		snprintf(name, sizeof name, "many/%03d", i);
+		touch(name, 0644);
+	}
+	d = open("many", O_RDONLY);
+	for (int room = 0; seen < NAMES + 2 && room < 3 * P; room += 17) {
+		got = syscall(SYS_getdents64, d, page + 3 * P - room, 3L * P);
+		if (got < 0) {
+			CHECK_EQ(errno, EFAULT);
+			CHECK(room < RECORD);
+			continue;
+		}
+		CHECK(got > 0 && got <= room && (got + RECORD > room || seen + got / RECORD == NAMES + 2));
+		for (long at = 0; at < got; at += *(unsigned short *)(page + 3 * P - room + at + 16), seen++) {
+			snprintf(name, sizeof name, "%03ld", seen - 2);
+			CHECK(seen < 2 || !strcmp(page + 3 * P - room + at + 19, name));
+		}
+	}
+	CHECK_EQ(seen, NAMES + 2);
+	CHECK_EQ(syscall(SYS_getdents64, d, page, P), 0);
+	close(d);
+	for (int i = 0; i < NAMES; i++) {
+		snprintf(name, sizeof name, "many/%03d", i);
+		unlink(name);
+	}
+	rmdir("many");
+	CHECK_EQ(syscall(SYS_getrandom, page + 3 * P - 100, 200L, 0), 100);
+	CHECK_ERRNO(syscall(SYS_getrandom, page + 3 * P, 200L, 0), EFAULT);
+	munmap(page, 3 * P);
+}
+
 TEST(directories)
 {
 	char b[4096];
