@@ -112,7 +112,7 @@ TEST(holes_and_truncate)
 	CHECK_OK(truncate("h", 0));
 	CHECK_OK(fstat(fd, &st));
 	CHECK_EQ(st.st_size, 0);
-	CHECK_OK(posix_fallocate(fd, 0, 8192));
+	CHECK_EQ(posix_fallocate(fd, 0, 8192), 0);
 	CHECK_OK(fstat(fd, &st));
 	CHECK_EQ(st.st_size, 8192);
 	close(fd);

@@ -17,15 +17,19 @@
 
 static sigjmp_buf jump;
 
-static void on_fault(int sig)
+static siginfo_t fault;
+
+static void on_fault(int sig, siginfo_t *info, void *context)
 {
+	(void)context;
+	fault = *info;
 	siglongjmp(jump, sig);
 }
 
 /* => the signal a read (or write) of the byte gives, 0 when it works */
 static int probe(volatile char *p, bool write)
 {
-	struct sigaction sa = { .sa_handler = on_fault }, segv, bus;
+	struct sigaction sa = { .sa_sigaction = on_fault, .sa_flags = SA_SIGINFO }, segv, bus;
 	int sig;
 
 	sigaction(SIGSEGV, &sa, &segv);
@@ -36,6 +40,9 @@ static int probe(volatile char *p, bool write)
 			*p = *p;
 		else
 			(void)*p;
+	} else {
+		CHECK(fault.si_addr == p && fault.si_signo == sig);
+		CHECK(sig == SIGBUS ? fault.si_code == BUS_ADRERR : fault.si_code == SEGV_MAPERR || fault.si_code == SEGV_ACCERR);
 	}
 	sigaction(SIGSEGV, &segv, NULL);
 	sigaction(SIGBUS, &bus, NULL);
@@ -323,7 +330,7 @@ TEST(execute_permission)
 /* The signal that calling the code gives, 0 when it returns 42. */
 static int call(void *code)
 {
-	struct sigaction sa = { .sa_handler = on_fault }, segv;
+	struct sigaction sa = { .sa_sigaction = on_fault, .sa_flags = SA_SIGINFO }, segv;
 	int sig;
 
 	sigaction(SIGSEGV, &sa, &segv);

@@ -282,6 +282,74 @@ TEST(usage_counts)
 	CHECK(b.ru_minflt > 0);
 }
 
+TEST(minor_faults_are_counted)
+{
+	enum { N = 200, P = 4096 };
+	struct rusage a, b, t;
+	char *p = mmap(NULL, N * P, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	REQUIRE(p != MAP_FAILED);
+	madvise(p, N * P, MADV_NOHUGEPAGE);
+	CHECK_OK(getrusage(RUSAGE_SELF, &a));
+	for (int i = 0; i < N; i++)
+		p[i * P] = 1;
+	CHECK_OK(getrusage(RUSAGE_SELF, &b));
+	CHECK_OK(getrusage(RUSAGE_THREAD, &t));
+	CHECK(b.ru_minflt - a.ru_minflt >= N && b.ru_minflt - a.ru_minflt < N + 20);
+	CHECK(t.ru_minflt >= N);
+	munmap(p, N * P);
+}
+
+static void nothing(int sig) { (void)sig; }
+
+TEST(handlers_are_cleared)
+{
+	struct clone_args a = { .exit_signal = SIGCHLD, .flags = 0x100000000ull /* CLONE_CLEAR_SIGHAND */ };
+	struct sigaction sa;
+	int st;
+	pid_t child;
+
+	signal(SIGUSR1, nothing);
+	signal(SIGUSR2, SIG_IGN);
+	child = clone3(&a, 64);
+	REQUIRE(child >= 0);
+	if (!child)
+		_exit(sigaction(SIGUSR1, NULL, &sa) || sa.sa_handler != SIG_DFL || sigaction(SIGUSR2, NULL, &sa) || sa.sa_handler != SIG_IGN);
+	CHECK_EQ(waitpid(child, &st, 0), child);
+	CHECK_EQ(st, 0);
+	CHECK(!sigaction(SIGUSR1, NULL, &sa) && sa.sa_handler == nothing); /* the parent's stay */
+	signal(SIGUSR1, SIG_DFL);
+	signal(SIGUSR2, SIG_DFL);
+}
+
+static void *stack_of_thread(void *arg)
+{
+	stack_t *s = arg;
+
+	return (void *)(long)sigaltstack(NULL, s);
+}
+
+TEST(signal_stack_is_the_thread_s)
+{
+	static char room[65536];
+	stack_t mine = { .ss_sp = room, .ss_size = sizeof room }, other = { .ss_flags = 77 };
+	pthread_t t;
+	void *ret;
+	int st;
+	pid_t child;
+
+	CHECK_OK(sigaltstack(&mine, NULL));
+	REQUIRE(!pthread_create(&t, NULL, stack_of_thread, &other) && !pthread_join(t, &ret));
+	CHECK(!ret && other.ss_flags == SS_DISABLE);
+	child = fork();
+	if (!child)
+		_exit(sigaltstack(NULL, &other) || other.ss_sp != room || other.ss_flags);
+	CHECK_EQ(waitpid(child, &st, 0), child);
+	CHECK_EQ(st, 0);
+	mine.ss_flags = SS_DISABLE;
+	CHECK_OK(sigaltstack(&mine, NULL));
+}
+
 int main(int argc, char **argv)
 {
 	self = argv[0];
