@@ -46,6 +46,7 @@ struct lru_part {
 	spinlock_t lock;
 	struct list_head list[NR_LRU]; /* (lock) young end first */
 	u64 pages[NR_LRU]; /* (lock) */
+	u64 changes; /* (lock) pages that came, went, or changed lists, ever */
 } __aligned(64);
 
 static struct lru_part *parts[MAX_NODES]; /* (I) one a CPU, NULL: no such node */
@@ -112,6 +113,7 @@ void lru_add(struct page **pages, unsigned n)
 		p->spare = cpu;
 		list_add(&p->lru, &part->list[LRU_INACTIVE]);
 		part->pages[LRU_INACTIVE] += weight(p);
+		part->changes += weight(p);
 		__atomic_fetch_or(&p->flags, FLAGS_MEMBER, __ATOMIC_RELEASE);
 	}
 	if (part)
@@ -130,6 +132,7 @@ void lru_del(struct page *p)
 	spin_lock_irqsave(&part->lock, flags);
 	list_del(&p->lru);
 	part->pages[kind_of(p)] -= weight(p);
+	part->changes += weight(p);
 	__atomic_fetch_and(&p->flags, ~FLAGS_GONE, __ATOMIC_RELAXED);
 	spin_unlock_irqrestore(&part->lock, flags);
 }
@@ -146,6 +149,7 @@ static void move_to(struct page *p, enum lru_kind kind)
 	list_move(&p->lru, &part->list[kind]);
 	part->pages[was] -= weight(p);
 	part->pages[kind] += weight(p);
+	part->changes += weight(p);
 	__atomic_fetch_and(&p->flags, ~(1ull << PG_ACTIVE | 1ull << PG_REFERENCED), __ATOMIC_RELAXED);
 	if (kind == LRU_ACTIVE)
 		page_set_flag(p, PG_ACTIVE);
@@ -187,6 +191,16 @@ u64 lru_pages(int node, enum lru_kind kind)
 	for (int n = max(node, 0); n < MAX_NODES && (node < 0 || n == node); n++)
 		for (unsigned i = 0; parts[n] && i < nr_parts; i++)
 			sum += READ_ONCE(parts[n][i].pages[kind]);
+	return sum;
+}
+
+u64 lru_changes(void)
+{
+	u64 sum = 0;
+
+	for (int n = 0; n < MAX_NODES; n++)
+		for (unsigned i = 0; parts[n] && i < nr_parts; i++)
+			sum += READ_ONCE(parts[n][i].changes);
 	return sum;
 }
 

@@ -18,6 +18,7 @@ void lru_deactivate(struct page *p);
 /* @to takes the place of @p, if that has one. => both of the caller alone */
 void lru_moved(struct page *p, struct page *to);
 u64 lru_pages(int node, enum lru_kind kind); /* node < 0: all; in small pages */
+u64 lru_changes(void); /* in small pages: by no more than this has grown can the sum of lru_pages differ from what it was */
 void lru_vmstat_show(struct seq_buf *m, int node, const char *indent); /* nr_active_file and so on, as /proc/vmstat names them */
 void lru_init(void);
 u64 lru_check(void);

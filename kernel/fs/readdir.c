@@ -21,9 +21,9 @@
 struct dir_sink {
 	u8 *buf; /* kernel page; 8 bytes of slack behind it */
 	u32 used; /* bytes in buf */
-	u32 room; /* bytes of buf that may be used */
+	u32 room; /* bytes of buf that may be used: it is no longer than what the reader has left */
 	u8 __user *to; /* where buf goes */
-	u64 left; /* user bytes left after what is in buf */
+	u64 left; /* user bytes from there */
 	s64 done; /* copied out */
 	u64 first, next; /* position of the first entry in buf, and of what follows the last */
 	int err;
@@ -40,7 +40,7 @@ static bool sink_broke(struct dir_sink *s, u32 copied)
 		at = end;
 	}
 	s->done += at;
-	s->used = 0;
+	s->used = s->room = 0;
 	s->err = -EFAULT;
 	return false;
 }
@@ -55,10 +55,25 @@ static bool sink_flush(struct dir_sink *s)
 	if (unlikely(left))
 		return sink_broke(s, s->used - left);
 	s->to += s->used;
+	s->left -= s->used;
 	s->done += s->used;
 	s->used = 0;
+	s->room = (u32)min_t(u64, s->left, SINK_BUF);
 	s->first = s->next;
 	return true;
+}
+
+/* Room for the next record, by copying out what there is. */
+static noinline bool sink_more(struct dir_sink *s, u32 reclen)
+{
+	if (s->err)
+		return false;
+	if (reclen > s->left - s->used) {
+		if (!s->used && !s->done)
+			s->err = -EINVAL; /* not even one fits */
+		return false;
+	}
+	return sink_flush(s);
 }
 
 static inline void copy_name(u8 *to, const char *name, u32 len)
@@ -85,12 +100,7 @@ bool dir_emit(struct dir_sink *s, const char *name, u32 len, u64 ino, u8 type, u
 	u32 head = unlikely(s->old) ? REC_OLD : REC64;
 	u32 reclen = ALIGN(head + len + 1 + (s->old ? 1 : 0), 8);
 
-	if (unlikely(reclen > s->left)) {
-		if (!s->used && !s->done && !s->err)
-			s->err = -EINVAL; /* not even one fits */
-		return false;
-	}
-	if (unlikely(s->used + reclen > SINK_BUF) && !sink_flush(s))
+	if (unlikely(s->used + reclen > s->room) && !sink_more(s, reclen))
 		return false;
 	u8 *rec = s->buf + s->used;
 
@@ -104,7 +114,6 @@ bool dir_emit(struct dir_sink *s, const char *name, u32 len, u64 ino, u8 type, u
 	if (unlikely(s->old))
 		rec[reclen - 1] = type;
 	s->used += reclen;
-	s->left -= reclen;
 	s->next = next_pos;
 	return true;
 }
@@ -115,7 +124,7 @@ s64 do_getdents(struct file *f, void __user *to, u64 n, bool old)
 
 	if (!f->ops->iterate)
 		return -ENOTDIR;
-	struct dir_sink s = { .buf = kmalloc(SINK_BUF, GFP_KERNEL), .to = to, .left = n, .old = old };
+	struct dir_sink s = { .buf = kmalloc(SINK_BUF, GFP_KERNEL), .to = to, .left = n, .room = (u32)min_t(u64, n, SINK_BUF), .old = old };
 	bool shared = file_pos_shared(f);
 
 	if (!s.buf)
