@@ -301,13 +301,17 @@ static u64 for_all(bool rmap, u64 *runs)
 	return bad;
 }
 
-/* Address spaces are looked at one after the other: a sum over all is right when nothing happens meanwhile, and is tried for that. */
+/*
+ * Address spaces are looked at one after the other: a sum over all is right when nothing happens meanwhile, and is tried for that.
+ * Nothing did when no entry was made and there are as many as before.
+ */
 u64 mm_check_all(void)
 {
-	u64 bad, runs, before, after;
+	u64 bad, runs, before, after, made;
 
 	for (int i = 0; i < SILENT_TRIES; i++) {
 		runs = 0;
+		made = vm_event_sum(THP_FILE_MAPPED);
 		before = vm_state_sum(NR_SHMEM_PMDS);
 		bad = for_all(false, &runs);
 		after = vm_state_sum(NR_SHMEM_PMDS);
@@ -315,7 +319,7 @@ u64 mm_check_all(void)
 			return bad;
 		pause_a_little();
 	}
-	if (before != after)
+	if (before != after || made != vm_event_sum(THP_FILE_MAPPED))
 		return 0; /* never at rest */
 	pr_err("mm_check: %llu huge entries of shared memory, counted are %llu\n", runs, after);
 	return 1;
