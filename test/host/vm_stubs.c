@@ -89,4 +89,5 @@ bool fatal_signal_pending_current(void) { return false; }
 void check_register(const char *name, u64 (*fn)(void)) {}
 u64 get_random_u64(void) { return choose_word(); }
 u64 vm_events[NR_VM_EVENTS];
+u64 vm_event_sum(enum vm_event e) { return vm_events[e]; }
 s64 vm_states[NR_VM_STATES];
