@@ -479,6 +479,8 @@ static int populate_page(struct mm *mm, u64 addr, u64 end, unsigned how, u64 *ne
 	if (f.vma->start > addr)
 		f.addr = f.real_addr = f.vma->start;
 	*next = f.vma->end;
+	if (how & POPULATE_LOCKED && (f.vma->flags & (VM_LOCKED | VM_LOCKONFAULT)) != VM_LOCKED)
+		return 0;
 	if (!(f.vma->flags & (VM_READ | VM_WRITE | VM_EXEC)) || f.vma->flags & (VM_IO | VM_PFNMAP))
 		return -EFAULT;
 	if (how & POPULATE_WRITE ||

@@ -263,6 +263,6 @@ int do_mprotect(struct mm *mm, u64 addr, u64 len, u64 prot, int pkey)
 	err = pkey >= 0 && !pkey_allocated(mm, pkey) ? -EINVAL : protect_range(mm, addr, end, &p);
 	mm_up_write(mm);
 	if (unlikely(p.fill_to))
-		mm_populate(mm, p.fill_from, p.fill_to, POPULATE_PRIVATE | POPULATE_BEST);
+		mm_populate(mm, p.fill_from, p.fill_to, POPULATE_PRIVATE | POPULATE_BEST | POPULATE_LOCKED);
 	return err;
 }

@@ -252,6 +252,7 @@ int fault_to_errno(int fr); /* -ENOMEM, -EFAULT... */
 #define POPULATE_PRIVATE 1u
 #define POPULATE_WRITE 2u
 #define POPULATE_BEST 4u
+#define POPULATE_LOCKED 8u /* of locked mappings only */
 int mm_populate(struct mm *mm, u64 start, u64 end, unsigned how);
 int map_page_at(struct fault *f, pmd_t *pmd, struct page *p, bool write); /* takes over the reference */
 int file_fault(struct fault *f, pmd_t *pmd); /* a fault in a file's mapping where the table has nothing. FR_* */

@@ -477,4 +477,18 @@ TEST_FORK(resident_by_kind)
 	CHECK_EQ(status("RssAnon"), own);
 }
 
+TEST(only_locked_memory_is_filled_when_it_becomes_writable)
+{
+	unsigned char there[3];
+	char *p = mmap(NULL, 3 * 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	CHECK(p != MAP_FAILED);
+	CHECK_OK(mlock(p, 4096));
+	CHECK_OK(mlock(p + 2 * 4096, 4096));
+	CHECK_OK(mprotect(p, 3 * 4096, PROT_READ | PROT_WRITE));
+	CHECK_OK(mincore(p, 3 * 4096, there));
+	CHECK((there[0] & 1) && !(there[1] & 1) && (there[2] & 1));
+	munmap(p, 3 * 4096);
+}
+
 TEST_MAIN
